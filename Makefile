@@ -1,0 +1,33 @@
+# make test is the one command that runs everything on a fresh machine that has Go.
+# make fmt lint test is what CI runs, by .ci/run.
+
+GO       ?= go
+BENCH    ?= .
+FUZZTIME ?= 10s
+export GO BENCH FUZZTIME
+
+.PHONY: build fmt lint test bench fuzz
+
+# The program, as bin/parlor. Where git cannot read the checkout (another user's), it is built without
+# the commit in it.
+build:
+	@flag=; git rev-parse HEAD >/dev/null 2>&1 || flag=-buildvcs=false; \
+	set -x; $(GO) build $$flag ./... && $(GO) build $$flag -o bin/ ./cmd/...
+
+fmt:
+	gofmt -w .
+
+lint:
+	@scripts/lint
+
+# Installs the Python packages that a few tests need where it may, and runs all tests with -race.
+test:
+	@scripts/test
+
+# BENCH is the pattern of what to run.
+bench:
+	@scripts/bench
+
+# FUZZTIME is how long each fuzz target runs.
+fuzz:
+	@scripts/fuzz

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"slices"
+	"strings"
+)
+
+// A rule says what the code of one package that is not a test may import of our own packages. Packages are
+// named by their folder, "." for the root.
+type rule struct {
+	// pkg is the package. "bench/..." stands for a whole tree, whose packages may import each other;
+	// "examples/*" for each folder in examples, as such a tree of its own.
+	pkg string
+	may []string
+}
+
+// A table has a rule for every package, in the order of the house: none may import one that comes later.
+type table []rule
+
+// house returns the table for this repository. docs/ARCHITECTURE.md describes the same in words.
+//
+// Siblings (the links, the stores) know nothing of each other; packet and the root know nothing of each
+// other; a client knows no server. Only host, cmd and examples wire.
+func house() table {
+	public := []string{
+		"msgpack", "box", "packet", "packet/ping", ".",
+		"link", "link/wslink", "link/packetlink", "link/memlink",
+		"store", "store/sqlite", "store/postgres", "store/pgnetfile",
+		"room", "server", "client",
+	}
+	abovePrograms := join(public, "host", "cluster", "console", "parlortest")
+
+	return table{
+		{"internal/pyjson", nil},
+		{"msgpack", nil},
+		{"box", nil},
+		{"packet", []string{"msgpack"}},
+		{"packet/ping", []string{"msgpack", "packet"}},
+		{".", []string{"internal/pyjson", "msgpack"}},
+		{"link", []string{"internal/pyjson", "msgpack", "."}},
+		{"link/wslink", []string{"internal/pyjson", "msgpack", "box", ".", "link"}},
+		{"link/packetlink", []string{"internal/pyjson", "msgpack", "packet", ".", "link"}},
+		{"link/memlink", []string{".", "link"}},
+		{"store", []string{"."}},
+		{"store/sqlite", []string{".", "store"}},
+		{"store/postgres", []string{".", "store"}},
+		{"store/pgnetfile", []string{"internal/pyjson", ".", "store"}},
+		{"room", []string{"."}},
+		{"server", []string{"internal/pyjson", "box", ".", "link", "store", "room"}},
+		{"client", []string{"internal/pyjson", "box", ".", "link", "link/wslink"}}, // wslink: the default dialer
+		{"host", public},
+		{"cluster", []string{".", "link", "store", "room", "server"}},
+		{"console", []string{"internal/pyjson", ".", "link", "store", "room", "server"}},
+		{"parlortest", []string{".", "link", "link/memlink", "store", "room", "server", "client", "host"}},
+		{"examples/*", abovePrograms},
+		{"cmd/parlor", join(abovePrograms, "examples/chat", "examples/tictactoe")}, // the games it offers by itself
+		{"bench/...", abovePrograms},
+
+		// For tests alone: in nobody's list.
+		{"internal/memnet", nil},
+		{"internal/pypeer", nil},
+		{"internal/lint", nil},
+		{"link/linktest", []string{".", "link"}}, // the suites that every link and every store passes
+		{"store/storetest", []string{".", "store"}},
+	}
+}
+
+// join returns a new list of all of them.
+func join(list []string, more ...string) []string {
+	return slices.Concat(list, more)
+}
+
+// find returns the place in the table of the rule for a package, or -1.
+func (t table) find(pkg string) int {
+	return slices.IndexFunc(t, func(r rule) bool { return r.covers(pkg) })
+}
+
+// covers says if the rule is for the package.
+func (r rule) covers(pkg string) bool {
+	return pkg == r.pkg || r.tree(pkg) != ""
+}
+
+// allows says if the package, which the rule covers, may import the other.
+func (r rule) allows(pkg, other string) bool {
+	tree := r.tree(pkg)
+	return slices.Contains(r.may, other) || tree != "" && tree == r.tree(other)
+}
+
+// tree returns the top folder of the tree of this rule in which a package is, or "" if it is in none.
+func (r rule) tree(pkg string) string {
+	if top, ok := strings.CutSuffix(r.pkg, "/..."); ok && within(pkg, top) {
+		return top
+	}
+	if parent, ok := strings.CutSuffix(r.pkg, "*"); ok && strings.HasPrefix(pkg, parent) {
+		name, _, _ := strings.Cut(pkg[len(parent):], "/")
+		return parent + name
+	}
+	return ""
+}
