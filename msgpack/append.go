@@ -1,0 +1,137 @@
+package msgpack
+
+import (
+	"reflect"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/tinylib/msgp/msgp"
+)
+
+// Append appends the encoded v to b. After an error, what b's array holds beyond its length is undefined.
+// Passing a pointer to a struct saves the copy that an interface of the struct itself would be.
+func Append(b []byte, v any) ([]byte, error) {
+	out, err := appendAny(b, v, DefaultDepth)
+	if err != nil {
+		return b, err
+	}
+	return out, nil
+}
+
+// errTooDeep is what encoders return when they are given no depth for a container.
+func errTooDeep() error { return &LimitError{Max: DefaultDepth, Err: ErrDepth} }
+
+// appendAny appends v, which may nest depth levels. The usual types go without reflection.
+func appendAny(b []byte, v any, depth int) ([]byte, error) {
+	switch v := v.(type) {
+	case nil:
+		return msgp.AppendNil(b), nil
+	case bool:
+		return msgp.AppendBool(b, v), nil
+	case int:
+		return appendInt(b, int64(v)), nil
+	case int64:
+		return appendInt(b, v), nil
+	case uint64:
+		return msgp.AppendUint64(b, v), nil
+	case float64:
+		return msgp.AppendFloat64(b, v), nil
+	case string:
+		return appendString(b, v)
+	case []byte:
+		return appendBytes(b, v)
+	case []any:
+		return appendSlice(b, v, depth)
+	case map[string]any:
+		return appendGoMap(b, v, depth)
+	case Map:
+		return appendMap(b, v, depth)
+	case Raw:
+		return appendRaw(b, v, depth)
+	case Ext:
+		return appendExt(b, v)
+	case time.Time:
+		return appendTime(b, v), nil
+	}
+	rv := reflect.ValueOf(v)
+	return codecOf(rv.Type()).encode(b, rv, depth)
+}
+
+// appendInt writes positive integers in unsigned form, as Python does (section 2).
+func appendInt(b []byte, i int64) []byte {
+	if i >= 0 {
+		return msgp.AppendUint64(b, uint64(i))
+	}
+	return msgp.AppendInt64(b, i)
+}
+
+func appendString(b []byte, s string) ([]byte, error) {
+	if !utf8.ValidString(s) {
+		return b, ErrUTF8
+	}
+	if !fits(len(s)) {
+		return b, ErrBytes
+	}
+	return msgp.AppendString(b, s), nil
+}
+
+func appendBytes(b, v []byte) ([]byte, error) {
+	if !fits(len(v)) {
+		return b, ErrBytes
+	}
+	return msgp.AppendBytes(b, v), nil
+}
+
+func appendArrayHeader(b []byte, n int) ([]byte, error) {
+	if !fits(n) {
+		return b, ErrBytes
+	}
+	return msgp.AppendArrayHeader(b, uint32(n)), nil
+}
+
+func appendMapHeader(b []byte, n int) ([]byte, error) {
+	if !fits(n) {
+		return b, ErrBytes
+	}
+	return msgp.AppendMapHeader(b, uint32(n)), nil
+}
+
+func appendSlice(b []byte, v []any, depth int) ([]byte, error) {
+	if depth <= 0 {
+		return b, errTooDeep()
+	}
+	b, err := appendArrayHeader(b, len(v))
+	for i := 0; i < len(v) && err == nil; i++ {
+		if b, err = appendAny(b, v[i], depth-1); err != nil {
+			err = inIndex(i, err)
+		}
+	}
+	return b, err
+}
+
+// appendGoMap writes a map in the order of its keys.
+func appendGoMap(b []byte, m map[string]any, depth int) ([]byte, error) {
+	if depth <= 0 {
+		return b, errTooDeep()
+	}
+	b, err := appendMapHeader(b, len(m))
+	if err != nil {
+		return b, err
+	}
+	var few [16]string // most maps need no more
+	keys := few[:0]
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		if b, err = appendString(b, k); err != nil {
+			return b, inKey(k, err)
+		}
+		if b, err = appendAny(b, m[k], depth-1); err != nil {
+			return b, inKey(k, err)
+		}
+	}
+	return b, nil
+}

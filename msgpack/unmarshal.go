@@ -1,0 +1,35 @@
+package msgpack
+
+import (
+	"fmt"
+	"reflect"
+)
+
+// Unmarshal reads the one value of b into what into points to. It validates the whole message first
+// ([Valid]), and keeps nothing of b. See the package documentation for what is read into what.
+func Unmarshal(b []byte, into any, lim Limits) error {
+	v := reflect.ValueOf(into)
+	if v.Kind() != reflect.Pointer || v.IsNil() {
+		return fmt.Errorf("msgpack: want a pointer to decode into, got %T", into)
+	}
+	if err := Valid(b, lim); err != nil {
+		return err
+	}
+	if p, ok := into.(*any); ok {
+		x, _, err := decodeAny(b, false)
+		*p = x
+		return err
+	}
+	v = v.Elem()
+	_, err := codecOf(v.Type()).decode(b, v)
+	return err
+}
+
+// Ordered reads the one value of b as [Unmarshal] into a *any does, but with every map as a [Map].
+func Ordered(b []byte, lim Limits) (any, error) {
+	if err := Valid(b, lim); err != nil {
+		return nil, err
+	}
+	v, _, err := decodeAny(b, true)
+	return v, err
+}
