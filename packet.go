@@ -1,0 +1,163 @@
+package parlor
+
+import (
+	"strconv"
+	"time"
+
+	"parlor/internal/pyjson"
+)
+
+// Packet is one request of a user (section 3.3).
+type Packet struct {
+	// Message is a request name, or text for the game. A client may send any JSON value here; what is not
+	// text stands as its JSON text.
+	Message string
+	// Payload holds the arguments, as they came.
+	Payload Payload
+	// CreatedOn is when the packet was made, as its sender wrote it. Nobody parses it (section 3.5).
+	CreatedOn string
+	// Username is the user who sent the packet. The server sets it: what a client writes has no effect.
+	Username string
+
+	odd *oddFields
+}
+
+// oddFields are fields of a packet that were not text, as they came: they show in debug texts.
+type oddFields struct{ message, createdOn []byte }
+
+// MalformedError says what was wrong with a text that should have been a packet or a response.
+type MalformedError struct{ Reason string }
+
+func (e *MalformedError) Error() string { return "malformed message: " + e.Reason }
+
+// Fields of the envelope, as bits that tell which were present.
+const (
+	hasMessage = 1 << iota
+	hasStatus
+)
+
+// DecodePacket reads a packet from JSON text (section 3.2). Missing keys but message take their defaults,
+// and unknown ones are ignored, where pgnet 0.2.1 breaks the connection (defect 25). The payload refers to
+// text, which must not be changed afterwards. Errors are of type *[MalformedError].
+func DecodePacket(text []byte) (Packet, error) {
+	var p Packet
+	var has int
+	err := pyjson.Members(text, maxDepth, func(key, value []byte) error {
+		switch string(key) {
+		case "message":
+			has |= hasMessage
+			return p.setMessage(value)
+		case "payload":
+			p.Payload = Payload{raw: value}
+		case "created_on":
+			p.setCreatedOn(value)
+		}
+		return nil
+	})
+	if err != nil {
+		return Packet{}, malformed(err)
+	}
+	if has&hasMessage == 0 {
+		return Packet{}, &MalformedError{Reason: "message is missing"}
+	}
+	return p, nil
+}
+
+func (p *Packet) setMessage(raw []byte) error {
+	switch pyjson.KindOf(raw) {
+	case pyjson.String:
+		p.Message, _ = pyjson.Unquote(raw)
+	case pyjson.Array, pyjson.Object:
+		return &MalformedError{Reason: "message is neither text nor a plain value"}
+	default:
+		p.Message = string(raw)
+		p.oddOf().message = raw
+	}
+	return nil
+}
+
+// setCreatedOn passes any value on unread; null and empty values count as missing (section 3.3).
+func (p *Packet) setCreatedOn(raw []byte) {
+	if s, ok := pyjson.Unquote(raw); ok {
+		p.CreatedOn = s
+		return
+	}
+	if pyjson.KindOf(raw) != pyjson.Null {
+		p.CreatedOn = string(raw)
+		p.oddOf().createdOn = raw
+	}
+}
+
+func (p *Packet) oddOf() *oddFields {
+	if p.odd == nil {
+		p.odd = &oddFields{}
+	}
+	return p.odd
+}
+
+// AppendJSON appends the packet as pgnet writes it (section 3.1).
+func (p Packet) AppendJSON(b []byte) ([]byte, error) {
+	b = append(b, `{"message": `...)
+	b = pyjson.AppendString(b, p.Message)
+	b = append(b, `, "payload": `...)
+	b, err := p.Payload.AppendPyJSON(b)
+	if err != nil {
+		return nil, err
+	}
+	b = append(b, `, "created_on": `...)
+	b = pyjson.AppendString(b, p.CreatedOn)
+	b = append(b, `, "username": `...)
+	b = appendTextOrNull(b, p.Username)
+	return append(b, '}'), nil
+}
+
+// DebugText is the packet as pgnet's debug texts show it (section 7.4).
+func (p Packet) DebugText() string {
+	var message, createdOn []byte
+	if p.odd != nil {
+		message, createdOn = p.odd.message, p.odd.createdOn
+	}
+	b := append([]byte(nil), "Packet(message="...)
+	b = appendReprOf(b, p.Message, message)
+	b = append(b, ", created_on="...)
+	b = appendReprOf(b, p.CreatedOn, createdOn)
+	b = append(b, ")+"...)
+	return string(append(b, p.Payload.String()...))
+}
+
+// Timestamp is t as created_on is written: local time with offset, microseconds left out if exactly zero
+// (section 3.5).
+func Timestamp(t time.Time) string {
+	return string(appendTimestamp(nil, t))
+}
+
+func appendTimestamp(b []byte, t time.Time) []byte {
+	if t.Nanosecond()/1000 == 0 {
+		return t.AppendFormat(b, "2006-01-02T15:04:05-07:00")
+	}
+	return t.AppendFormat(b, "2006-01-02T15:04:05.000000-07:00")
+}
+
+// appendReprOf renders a text, or the odd JSON value that came in its place.
+func appendReprOf(b []byte, text string, odd []byte) []byte {
+	if odd != nil {
+		return pyjson.AppendRepr(b, odd)
+	}
+	return pyjson.AppendReprString(b, text)
+}
+
+func appendTextOrNull(b []byte, s string) []byte {
+	if s == "" {
+		return append(b, "null"...)
+	}
+	return pyjson.AppendString(b, s)
+}
+
+func malformed(err error) error {
+	if m, ok := err.(*MalformedError); ok {
+		return m
+	}
+	return &MalformedError{Reason: err.Error()}
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }

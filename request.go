@@ -1,0 +1,38 @@
+package parlor
+
+// The requests that the lobby answers itself (section 7.2), by their texts on the wire.
+const (
+	RequestHelp            = "__pgnet__.help"
+	RequestGameDir         = "__pgnet__.game_dir"
+	RequestCreateGame      = "__pgnet__.create_game"
+	RequestJoinGame        = "__pgnet__.join_game"
+	RequestLeaveGame       = "__pgnet__.leave_game"
+	RequestDebug           = "__pgnet__.debug"
+	RequestSave            = "__pgnet__.save"
+	RequestCreateInvite    = "__pgnet__.create_invite"
+	RequestDestroyGame     = "__pgnet__.destroy_game"
+	RequestDeleteUser      = "__pgnet__.delete_user"
+	RequestSetRegistration = "__pgnet__.set_registration"
+	RequestSetVerbose      = "__pgnet__.set_verbose"
+	RequestSleep           = "__pgnet__.sleep"
+	RequestShutdown        = "__pgnet__.shutdown"
+)
+
+// RequestHeartbeat is reserved too, but belongs to the game (section 8.4): the room hands it to the game's
+// [HeartbeatHandler].
+const RequestHeartbeat = "__pgnet__.heartbeat_update"
+
+// RequestPrefix begins the text of every reserved request.
+const RequestPrefix = "__pgnet__"
+
+// The messages of the login, and the constants that both sides share.
+const (
+	MessageKeyTrade      = "key_trade"
+	MessageHandshake     = "handshake"
+	MessageAuthenticated = "Authenticated."
+
+	DefaultPort          = 38929   // the port of a lobby (section 2.1)
+	AdminName            = "admin" // the user who may use administrator requests
+	DefaultHeartbeatRate = 10      // heartbeats a second, where a game names none
+	MaxMessageSize       = 1 << 20 // bytes of one text frame that a pgnet peer accepts (section 2.3)
+)

@@ -1,0 +1,129 @@
+package parlor
+
+import (
+	"strconv"
+	"time"
+
+	"parlor/internal/pyjson"
+)
+
+// Response is the one answer that a packet gets (section 3.4).
+type Response struct {
+	// Message is text for people.
+	Message string
+	// Payload is data; the zero value is the empty object.
+	Payload Payload
+	// Status says how it went; zero is success.
+	Status Status
+	// CreatedOn is when the response was made; the link that sends it fills it in when empty.
+	CreatedOn string
+	// Disconnecting ends the connection after this response. Set by a game, it takes the user out of the game
+	// and leaves the connection (section 8.3).
+	Disconnecting bool
+	// Game is the game that the user is in after the request; empty is none. The server sets it.
+	Game string
+}
+
+// OK is a response of success. A payload may follow the message: any value that [Encode] takes; only the
+// first is used.
+func OK(message string, payload ...any) Response { return response(StatusOK, message, payload) }
+
+// Unexpected is a response of refusal: the request was wrong, or is not possible now.
+func Unexpected(message string, payload ...any) Response {
+	return response(StatusUnexpected, message, payload)
+}
+
+// Bad is a response of failure.
+func Bad(message string, payload ...any) Response { return response(StatusBad, message, payload) }
+
+func response(s Status, message string, payload []any) Response {
+	r := Response{Status: s, Message: message}
+	if len(payload) > 0 {
+		r.Payload = Encode(payload[0])
+	}
+	return r
+}
+
+// AppendJSON appends the response as pgnet writes it (section 3.1), with now as its time if it has none.
+func (r Response) AppendJSON(b []byte, now time.Time) ([]byte, error) {
+	b = append(b, `{"message": `...)
+	b = pyjson.AppendString(b, r.Message)
+	b = append(b, `, "payload": `...)
+	b, err := r.Payload.AppendPyJSON(b)
+	if err != nil {
+		return nil, err
+	}
+	b = append(b, `, "status": `...)
+	b = strconv.AppendInt(b, int64(r.Status), 10)
+	b = append(b, `, "created_on": `...)
+	if r.CreatedOn != "" {
+		b = pyjson.AppendString(b, r.CreatedOn)
+	} else {
+		b = append(b, '"')
+		b = appendTimestamp(b, now)
+		b = append(b, '"')
+	}
+	b = append(b, `, "disconnecting": `...)
+	b = strconv.AppendBool(b, r.Disconnecting)
+	b = append(b, `, "game": `...)
+	b = appendTextOrNull(b, r.Game)
+	return append(b, '}'), nil
+}
+
+// DecodeResponse reads a response from JSON text. Missing keys but message take their defaults and unknown
+// ones are ignored. The payload refers to text, which must not be changed afterwards. Errors are of type
+// *[MalformedError].
+func DecodeResponse(text []byte) (Response, error) {
+	var r Response
+	var has int
+	err := pyjson.Members(text, maxDepth, func(key, value []byte) error {
+		switch string(key) {
+		case "message":
+			has |= hasMessage
+			return bindField("message", value, &r.Message)
+		case "payload":
+			r.Payload = Payload{raw: value}
+		case "status":
+			return bindField("status", value, (*int)(&r.Status))
+		case "created_on":
+			r.CreatedOn, _ = pyjson.Unquote(value)
+		case "disconnecting":
+			return bindField("disconnecting", value, &r.Disconnecting)
+		case "game":
+			if pyjson.KindOf(value) != pyjson.Null {
+				return bindField("game", value, &r.Game)
+			}
+			r.Game = ""
+		}
+		return nil
+	})
+	if err != nil {
+		return Response{}, malformed(err)
+	}
+	if has&hasMessage == 0 {
+		return Response{}, &MalformedError{Reason: "message is missing"}
+	}
+	return r, nil
+}
+
+func bindField(name string, raw []byte, into any) error {
+	if err := pyjson.Bind(raw, into); err != nil {
+		return &MalformedError{Reason: name + ": " + err.Error()}
+	}
+	return nil
+}
+
+// DebugText is the response as pgnet's debug texts show it (section 7.4).
+func (r Response) DebugText() string {
+	game := "None"
+	if r.Game != "" {
+		game = pyjson.ReprString(r.Game)
+	}
+	disconnecting := "False"
+	if r.Disconnecting {
+		disconnecting = "True"
+	}
+	return "Response(message=" + pyjson.ReprString(r.Message) + ", status=" + itoa(int(r.Status)) +
+		", created_on=" + pyjson.ReprString(r.CreatedOn) + ")(game=" + game +
+		", disconnecting=" + disconnecting + ")+" + r.Payload.String()
+}
