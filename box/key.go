@@ -1,0 +1,148 @@
+// Package box makes keys and tunnels: NaCl boxes (X25519, XSalsa20, Poly1305) as pgnet uses them, section 4
+// of its protocol.
+//
+// A [Key] is one side's key pair; [Key.Tunnel] joins it with the other side's public key. The agreement is
+// computed once per tunnel, as it costs 77 times a sealed message. Both types may be used concurrently.
+package box
+
+import (
+	"crypto/ecdh"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/crypto/salsa20/salsa"
+)
+
+// KeySize is the length of public and private keys in bytes.
+const KeySize = 32
+
+// ErrBadKey is what [Key.Tunnel] and the parsing functions return for text that is not base64 of 32 bytes,
+// and for public keys of low order, such as all zeros.
+var ErrBadKey = errors.New("not a usable key")
+
+// Key is a key pair.
+type Key struct {
+	private *ecdh.PrivateKey
+	public  string
+}
+
+// NewKey makes a random key pair.
+func NewKey() (*Key, error) {
+	private, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make key: %w", err)
+	}
+	return newKey(private), nil
+}
+
+// ParseKey reads a private key from base64.
+func ParseKey(text string) (*Key, error) {
+	raw, err := decodeKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("private key: %w", err)
+	}
+	private, err := ecdh.X25519().NewPrivateKey(raw)
+	if err != nil {
+		return nil, fmt.Errorf("private key: %w", ErrBadKey)
+	}
+	return newKey(private), nil
+}
+
+func newKey(private *ecdh.PrivateKey) *Key {
+	return &Key{private: private, public: base64.StdEncoding.EncodeToString(private.PublicKey().Bytes())}
+}
+
+// Public is the public key in standard base64, 44 characters: what peers are sent and may pin.
+func (k *Key) Public() string { return k.public }
+
+// Tunnel joins this key with the other side's public key.
+func (k *Key) Tunnel(public string) (*Tunnel, error) {
+	raw, err := decodeKey(public)
+	if err != nil {
+		return nil, fmt.Errorf("public key: %w", err)
+	}
+	peer, err := ecdh.X25519().NewPublicKey(raw)
+	if err != nil {
+		return nil, fmt.Errorf("public key: %w", ErrBadKey)
+	}
+	secret, err := k.private.ECDH(peer) // refuses points of low order, which box.Precompute would take
+	if err != nil {
+		return nil, fmt.Errorf("public key: %w", ErrBadKey)
+	}
+	t := &Tunnel{peer: public}
+	var agreed [32]byte
+	copy(agreed[:], secret)
+	salsa.HSalsa20(&t.shared, new([16]byte), &agreed, &salsa.Sigma)
+	return t, nil
+}
+
+func decodeKey(text string) ([]byte, error) {
+	raw, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || len(raw) != KeySize {
+		return nil, ErrBadKey
+	}
+	return raw, nil
+}
+
+// LoadKey reads the private key from a file; a file that does not exist is made with a new key, mode 0600,
+// so that a server keeps its key over restarts and clients can pin it. A file that others may read is
+// refused.
+func LoadKey(path string) (*Key, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return createKeyFile(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read key file: %w", err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("read key file: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 && !looseModes {
+		return nil, fmt.Errorf("key file %s may be read by others (mode %04o): chmod 600 it, or use another file",
+			path, info.Mode().Perm())
+	}
+	k, err := ParseKey(strings.TrimSpace(string(text)))
+	if err != nil {
+		return nil, fmt.Errorf("key file %s is damaged: %w: restore it from a copy, or move it away to get a new key",
+			path, err)
+	}
+	return k, nil
+}
+
+// createKeyFile writes a new key. The file appears whole or not at all, and never over another one.
+func createKeyFile(path string) (*Key, error) {
+	k, err := NewKey()
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make key file: %w", err)
+	}
+	tmp, err := os.CreateTemp(dir, ".parlor-key-*") // mode 0600
+	if err != nil {
+		return nil, fmt.Errorf("make key file: %w", err)
+	}
+	defer os.Remove(tmp.Name())
+	text := base64.StdEncoding.EncodeToString(k.private.Bytes()) + "\n"
+	_, err = tmp.WriteString(text)
+	err = errors.Join(err, tmp.Sync(), tmp.Close())
+	if err == nil {
+		err = os.Link(tmp.Name(), path)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return LoadKey(path) // another server made it at the same moment
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make key file: %w", err)
+	}
+	return k, nil
+}

@@ -1,0 +1,109 @@
+// Package link is the contract between what carries a session and the lobby that it is carried to.
+//
+// A wire (link/wslink, link/memlink) accepts a client, does its own handshake (keys, limits, timeouts), and
+// opens a [Session] at the [Lobby] with the [Link] by which the lobby answers. The client's side of a wire
+// is a [Conn], made by a [Dialer].
+//
+// Nothing here blocks for another client: a Lobby never waits for a socket, and a wire never waits for a
+// game.
+package link
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+
+	"parlor"
+)
+
+// Lobby is where links bring their clients.
+type Lobby interface {
+	// Open begins a session for a link whose own handshake is done. It does not block. An error, such as
+	// ErrTooMany, refuses the link.
+	Open(l Link) (Session, error)
+}
+
+// Session is the lobby's end of one link. The link calls it from one goroutine, its reader's.
+type Session interface {
+	// Receive takes the next packet. The first one is the login. It returns at once, but for a client that
+	// sends faster than it is answered: then it waits for room in the session's queue, for as long as the
+	// lobby's send timeout at most. An error says that the link shall close; *CloseError says how.
+	Receive(p parlor.Packet) error
+	// Malformed takes note of a message that could be opened but was not a packet; it is answered in its
+	// turn, and blocks like Receive.
+	Malformed(err error) error
+	// Closed tells that the link has ended, for whatever reason. It is called once, last, and does not block.
+	Closed()
+}
+
+// Link is the server's end of one path to a client. Its methods may be called concurrently.
+type Link interface {
+	// Send encodes a response at once and queues it for writing; it does not block. ErrTooLarge means that the
+	// peer would not accept it, and an encoding error that it cannot be written; nothing is sent then. A link
+	// that has ended drops it and returns net.ErrClosed.
+	Send(r parlor.Response) error
+	// Close ends the link once what was sent before is written, with a close code of RFC 6455. It does not
+	// block, and may be called again.
+	Close(code Code, reason string)
+	// Peer says who is at the other end.
+	Peer() Peer
+}
+
+// Peer is the other end of a link, as the server sees it.
+type Peer struct {
+	Remote string     // address and port, for debug texts; "::1" is shown as localhost (section 7.4)
+	Addr   netip.Addr // the address that limits count by; the zero Addr for a peer in this process
+	Key    string     // the client's public key in base64; empty where the wire has none
+}
+
+// Code is a close code of RFC 6455, section 7.4.
+type Code uint16
+
+// The codes that a server closes with (section 2.5).
+const (
+	CloseNormal    Code = 1000 // after a response that disconnects; a timeout; an undecryptable message
+	CloseGoingAway Code = 1001 // the server stops
+	CloseProtocol  Code = 1002 // the peer broke the rules of the wire
+	ClosePolicy    Code = 1008 // the peer ran into a limit; the reason names it
+	CloseTooLarge  Code = 1009 // a message was larger than the limit
+	CloseInternal  Code = 1011 // unreadable before the login; keepalive timeout
+)
+
+// CloseError is an error that says how the link shall close.
+type CloseError struct {
+	Code   Code
+	Reason string
+}
+
+func (e *CloseError) Error() string { return "link closes: " + e.Reason }
+
+// Errors that links and lobbies branch on.
+var (
+	ErrTooLarge      = errors.New("message larger than the peer accepts")
+	ErrTooMany       = errors.New("too many connections")
+	ErrUndecryptable = errors.New("message could not be decrypted")
+	ErrNoServerKey   = errors.New("missing public key string from server")
+	ErrMalformedKey  = errors.New("malformed public key from server")
+)
+
+// Dialer opens the client's end of a path. Dial returns when the socket is open; it blocks until then or
+// until ctx ends.
+type Dialer interface {
+	Dial(ctx context.Context, address string) (Conn, error)
+}
+
+// Conn is the client's end of a path to a server. Send and Receive may be used at the same time, each by
+// one goroutine. An error ends the connection; net.ErrClosed is among its causes when it was closed.
+type Conn interface {
+	// Handshake trades keys and returns the server's public key, empty where the wire has none. It comes first.
+	Handshake(ctx context.Context) (serverKey string, err error)
+	// Send writes one packet. It blocks until it is written or ctx ends.
+	Send(ctx context.Context, p parlor.Packet) error
+	// Receive waits for the next response.
+	Receive(ctx context.Context) (parlor.Response, error)
+	// Remote is the server's IP:PORT, for status texts.
+	Remote() string
+	// Close ends the connection in order; it waits for the other side for a second at most. It may be called
+	// again, and while Send or Receive wait, which then return.
+	Close() error
+}
