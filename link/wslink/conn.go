@@ -1,0 +1,298 @@
+//go:build !js
+
+package wslink
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"parlor"
+	"parlor/box"
+	"parlor/link"
+)
+
+// conn is the server's end of one connection. Its reader goroutine is serve; a writer runs only while there
+// is something to write (writer.go).
+type conn struct {
+	srv  *Server
+	peer link.Peer
+	nc   net.Conn // set before serve; nil before the upgrade
+	br   *bufio.Reader
+
+	counted bool // guarded by Server.mu: not among the pending any more
+
+	tunnel   *box.Tunnel // set by the key trade, before the lobby knows the connection
+	session  link.Session
+	login    [box.NonceSize]byte // the login frame's nonce
+	seen     window              // the reader's
+	accepted atomic.Bool         // the login was
+	// peerClosed is the reader's: a close frame came, after which nothing comes.
+	peerClosed bool
+
+	heard  atomic.Int64 // Server.clock when a frame came
+	packet atomic.Int64 // Server.clock when a packet came
+	pinged atomic.Bool  // a ping was sent since a frame came
+
+	out outbox
+}
+
+// readBuffer is the size of a connection's read buffer: a small frame, so that it comes with one read. It
+// is held while the connection is idle; larger ones are read into the message's own space.
+const readBuffer = 1024
+
+func newConn(s *Server, p link.Peer) *conn {
+	c := &conn{srv: s, peer: p}
+	c.heard.Store(s.clock.Load())
+	c.packet.Store(s.clock.Load())
+	return c
+}
+
+// Peer says who the client is.
+func (c *conn) Peer() link.Peer { return c.peer }
+
+// serve is the reader. It ends with the connection.
+func (c *conn) serve(nc net.Conn, early []byte) {
+	defer c.srv.forget(c)
+	if !c.out.open(c, nc) {
+		nc.Close() // the server was shut down during the upgrade
+		return
+	}
+	defer c.out.readerDone(c)
+	if len(early) > 0 {
+		c.br = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(early), nc), readBuffer)
+	} else {
+		c.br = bufio.NewReaderSize(nc, readBuffer)
+	}
+	c.setDeadline(c.srv.cfg.LoginTimeout)
+	if !c.tradeKeys() {
+		c.drain()
+		return
+	}
+	c.setDeadline(c.srv.cfg.LoginTimeout)
+	session, err := c.srv.cfg.Lobby.Open(c)
+	if err != nil {
+		c.closeBy(err)
+		c.drain()
+		return
+	}
+	c.session = session
+	defer session.Closed()
+	c.readPackets()
+	c.drain()
+}
+
+// readPackets takes packets to the session until the connection is to be closed.
+func (c *conn) readPackets() {
+	for first := true; ; first = false {
+		p, err := c.readPacket(first)
+		if first && err == nil {
+			c.setDeadline(0)
+		}
+		c.packet.Store(c.srv.clock.Load())
+		var malformed *parlor.MalformedError
+		switch {
+		case err == nil:
+			err = c.session.Receive(p)
+		case errors.As(err, &malformed):
+			err = c.session.Malformed(err)
+		}
+		if err != nil {
+			c.closeBy(err)
+			return
+		}
+	}
+}
+
+// readPacket reads, opens and decodes one packet. A message that was sent before is taken as one that cannot
+// be opened.
+func (c *conn) readPacket(login bool) (parlor.Packet, error) {
+	limit := c.srv.cfg.MessageSize
+	if !c.accepted.Load() {
+		limit = c.srv.cfg.LoginSize
+	}
+	buf := getBuffer()
+	defer putBuffer(buf)
+	op, err := c.readMessage(buf, limit)
+	if err != nil {
+		return parlor.Packet{}, err
+	}
+	if op != ws.OpText {
+		return parlor.Packet{}, link.ErrUndecryptable
+	}
+	text, nonce, err := c.tunnel.Open(make([]byte, 0, len(buf.b)*3/4), buf.b)
+	if err != nil {
+		return parlor.Packet{}, link.ErrUndecryptable
+	}
+	if !c.seen.add(nonce) || login && c.srv.cfg.Nonces.Has(nonce) {
+		c.srv.stats.Replayed.Add(1)
+		return parlor.Packet{}, link.ErrUndecryptable
+	}
+	if login {
+		c.login = nonce
+	}
+	return parlor.DecodePacket(text)
+}
+
+// tradeKeys is steps 1 and 2 of section 5.1. A key that is missing or of no use is refused before ours is
+// sent (defect 38).
+func (c *conn) tradeKeys() bool {
+	buf := getBuffer()
+	defer putBuffer(buf)
+	op, err := c.readMessage(buf, c.srv.cfg.LoginSize)
+	if err != nil {
+		c.closeBy(err)
+		return false
+	}
+	text := buf.b
+	if op == ws.OpBinary {
+		text = fromUTF16(text) // Python's reader takes JSON in bytes in either form (section 2.3)
+	}
+	p, err := parlor.DecodePacket(text)
+	if err != nil {
+		c.Close(link.CloseInternal, "")
+		return false
+	}
+	var key string
+	if v, _ := p.Payload.Get("pubkey"); v != nil {
+		key, _ = v.(string)
+	}
+	tunnel, err := c.srv.cfg.Key.Tunnel(key)
+	if err != nil {
+		c.sendClear(parlor.Response{Message: "Missing public key string.", Status: parlor.StatusBad, Disconnecting: true})
+		c.Close(link.CloseNormal, "")
+		return false
+	}
+	c.peer.Key = key
+	c.sendClear(parlor.OK(parlor.MessageKeyTrade, parlor.Map{"pubkey": c.srv.cfg.Key.Public()}))
+	c.tunnel = tunnel
+	return true
+}
+
+// closeBy closes in the way that an error asks for.
+func (c *conn) closeBy(err error) {
+	stats := &c.srv.stats
+	var byCode *link.CloseError
+	var violation ws.ProtocolError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &byCode):
+		c.Close(byCode.Code, byCode.Reason)
+	case errors.Is(err, errPeerClosed):
+	case errors.Is(err, link.ErrUndecryptable):
+		stats.Undecrypted.Add(1)
+		c.Close(link.CloseNormal, "")
+	case errors.Is(err, link.ErrTooLarge):
+		stats.TooLarge.Add(1)
+		c.Close(link.CloseTooLarge, "")
+	case errors.Is(err, link.ErrTooMany):
+		c.Close(link.ClosePolicy, err.Error())
+	case errors.As(err, &violation):
+		stats.Violations.Add(1)
+		c.Close(link.CloseProtocol, "")
+	case errors.As(err, &timeout) && timeout.Timeout():
+		if !c.out.isClosing() {
+			stats.LoginTimeout.Add(1)
+		}
+		c.Close(link.CloseNormal, "")
+	case errors.Is(err, net.ErrClosed) && !c.out.isClosing():
+		c.Close(link.CloseNormal, "")
+	case c.out.isClosing(): // and what was sent is on its way
+	default: // the socket has ended
+		c.abort()
+	}
+}
+
+// setDeadline bounds the reading of what comes next; 0 is no bound. A connection that is being closed keeps
+// its bound.
+func (c *conn) setDeadline(d time.Duration) {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	if c.out.closing {
+		return
+	}
+	var at time.Time
+	if d > 0 {
+		at = time.Now().Add(d)
+	}
+	c.nc.SetReadDeadline(at)
+}
+
+// check is called by the sweeper, once a second.
+func (c *conn) check() {
+	cfg, stats, now := &c.srv.cfg, &c.srv.stats, c.srv.clock.Load()
+	if since := c.out.writing.Load(); since != 0 && seconds(now-since) > cfg.WriteTimeout {
+		stats.WriteTimeout.Add(1)
+		c.abort()
+		return
+	}
+	if !c.accepted.Load() || c.out.isClosing() {
+		return // read deadlines are set
+	}
+	quiet := seconds(now - c.heard.Load())
+	switch {
+	case seconds(now-c.packet.Load()) >= cfg.IdleTimeout:
+		stats.IdleTimeout.Add(1)
+		c.Close(link.CloseNormal, "")
+	case quiet > cfg.PingInterval+cfg.PingTimeout:
+		stats.PingTimeout.Add(1)
+		c.Close(link.CloseInternal, "keepalive ping timeout")
+	case quiet > cfg.PingInterval && c.pinged.CompareAndSwap(false, true):
+		c.control(ws.OpPing, nil)
+	}
+}
+
+func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }
+
+// abort cuts the connection off.
+func (c *conn) abort() {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	c.out.dead = true
+	if c.nc != nil {
+		c.nc.Close()
+	}
+}
+
+// drain reads on after a close, until the other side answers it or the time for that is over. Closing a
+// socket with unread input would reset it, and cost the peer our last message.
+func (c *conn) drain() {
+	buf := getBuffer()
+	defer putBuffer(buf)
+	for !c.peerClosed {
+		buf.b = buf.b[:0]
+		_, err := c.readMessage(buf, c.srv.cfg.MessageSize)
+		if err != nil && !errors.Is(err, link.ErrTooLarge) {
+			return
+		}
+		if err != nil {
+			io.Copy(io.Discard, c.br) // ends by the deadline
+			return
+		}
+	}
+}
+
+// buffer is scratch space for one message.
+type buffer struct{ b []byte }
+
+var buffers = sync.Pool{New: func() any { return &buffer{b: make([]byte, 0, 4096)} }}
+
+func getBuffer() *buffer {
+	buf := buffers.Get().(*buffer)
+	buf.b = buf.b[:0]
+	return buf
+}
+
+// putBuffer gives a buffer back, unless it has grown large.
+func putBuffer(buf *buffer) {
+	if cap(buf.b) <= 64<<10 {
+		buffers.Put(buf)
+	}
+}

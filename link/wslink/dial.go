@@ -1,0 +1,181 @@
+package wslink
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http/httptrace"
+	"strings"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"parlor"
+	"parlor/box"
+	"parlor/link"
+)
+
+// Dialer connects to pgnet's and Parlor's servers. The zero Dialer makes a key for each connection.
+type Dialer struct {
+	// Key is the client's key pair. Default: a new one for each connection.
+	Key *box.Key
+	// TLS is how to check the server of a wss:// address; nil trusts the system's authorities.
+	TLS *tls.Config
+	// Timeout bounds the opening of the socket. Default 10 s.
+	Timeout time.Duration
+	// MessageSize bounds a message of the server, in bytes. Default 1 MiB.
+	MessageSize int
+}
+
+// Dial opens a WebSocket. The address is HOST, HOST:PORT, or a ws:// or wss:// URL; the default port is
+// 38929. An IPv6 address with a port needs brackets.
+func (d Dialer) Dial(ctx context.Context, address string) (link.Conn, error) {
+	url, err := addressURL(address)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(d.Timeout, 10*time.Second))
+	defer cancel()
+	c := &clientConn{key: d.Key}
+	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { c.remote = info.Conn.RemoteAddr().String() }}
+	c.ws, _, err = websocket.Dial(httptrace.WithClientTrace(ctx, trace), url, dialOptions(d.TLS))
+	if err != nil {
+		return nil, fmt.Errorf("call server at %s: %w", address, err)
+	}
+	c.ws.SetReadLimit(int64(cmp.Or(d.MessageSize, parlor.MaxMessageSize)))
+	if c.key == nil {
+		if c.key, err = box.NewKey(); err != nil {
+			return nil, errors.Join(err, c.ws.CloseNow())
+		}
+	}
+	return c, nil
+}
+
+// addressURL completes an address to a URL.
+func addressURL(address string) (string, error) {
+	scheme, rest, found := strings.Cut(address, "://")
+	if !found {
+		scheme, rest = "ws", address
+	}
+	if scheme != "ws" && scheme != "wss" {
+		return "", fmt.Errorf("address %q: the scheme must be ws:// or wss://", address)
+	}
+	host, path, _ := strings.Cut(rest, "/")
+	if host == "" {
+		return "", fmt.Errorf("address %q: it names no host; try localhost or localhost:%d", address, parlor.DefaultPort)
+	}
+	if ip := net.ParseIP(host); ip != nil && strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if _, _, err := net.SplitHostPort(host); err != nil {
+		host = fmt.Sprintf("%s:%d", host, parlor.DefaultPort)
+	}
+	return scheme + "://" + host + "/" + path, nil
+}
+
+// clientConn is the client's end.
+type clientConn struct {
+	ws     *websocket.Conn
+	key    *box.Key
+	tunnel *box.Tunnel
+	remote string
+}
+
+// Remote is the server's IP:PORT.
+func (c *clientConn) Remote() string { return c.remote }
+
+// Handshake trades keys (section 5.2). As in pgnet's client, status and flags of the answer are not looked
+// at if it has a key.
+func (c *clientConn) Handshake(ctx context.Context) (string, error) {
+	text, err := parlor.Packet{
+		Message:   parlor.MessageKeyTrade,
+		Payload:   parlor.Encode(parlor.Map{"pubkey": c.key.Public()}),
+		CreatedOn: parlor.Timestamp(time.Now()),
+	}.AppendJSON(nil)
+	if err != nil {
+		return "", err
+	}
+	if err := c.ws.Write(ctx, websocket.MessageText, text); err != nil {
+		return "", ended(err)
+	}
+	_, text, err = c.ws.Read(ctx)
+	if err != nil {
+		return "", ended(err)
+	}
+	r, err := parlor.DecodeResponse(text)
+	if err != nil {
+		return "", err
+	}
+	v, _ := r.Payload.Get("pubkey")
+	key, _ := v.(string)
+	if key == "" {
+		return "", link.ErrNoServerKey
+	}
+	if c.tunnel, err = c.key.Tunnel(key); err != nil {
+		return "", fmt.Errorf("%w: %w", link.ErrMalformedKey, err)
+	}
+	return key, nil
+}
+
+// Send seals and writes one packet.
+func (c *clientConn) Send(ctx context.Context, p parlor.Packet) error {
+	text, err := p.AppendJSON(nil)
+	if err != nil {
+		return err
+	}
+	if len(text) > parlor.MaxMessageSize*3/4-box.Overhead {
+		return link.ErrTooLarge
+	}
+	nonce := box.Nonce()
+	frame := c.tunnel.Append(make([]byte, 0, box.SealedLen(len(text))), text, &nonce)
+	return ended(c.ws.Write(ctx, websocket.MessageText, frame))
+}
+
+// Receive waits for a response, and opens it.
+func (c *clientConn) Receive(ctx context.Context) (parlor.Response, error) {
+	kind, frame, err := c.ws.Read(ctx)
+	if err != nil {
+		return parlor.Response{}, ended(err)
+	}
+	if kind != websocket.MessageText {
+		return parlor.Response{}, link.ErrUndecryptable
+	}
+	text, _, err := c.tunnel.Open(nil, frame)
+	if err != nil {
+		return parlor.Response{}, fmt.Errorf("%w: %w", link.ErrUndecryptable, err)
+	}
+	return parlor.DecodeResponse(text)
+}
+
+// Close ends the connection with code 1000.
+func (c *clientConn) Close() error {
+	closed := make(chan struct{})
+	go func() { // ends with Close, below
+		c.ws.Close(websocket.StatusNormalClosure, "")
+		close(closed)
+	}()
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case <-closed:
+	case <-timer.C:
+		c.ws.CloseNow()
+		<-closed
+	}
+	return nil
+}
+
+// ended adds net.ErrClosed to the error of a connection that was closed by either side.
+func ended(err error) error {
+	if err == nil {
+		return nil
+	}
+	if websocket.CloseStatus(err) != -1 || errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: %w", net.ErrClosed, err)
+	}
+	return err
+}

@@ -1,0 +1,158 @@
+package wslink
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"parlor/box"
+)
+
+// nonceLimit is how many logins are remembered; the oldest are dropped first. At 24 bytes in the file and
+// about 100 in memory each, they take 1.5 MB and 6.5 MB.
+const nonceLimit = 1 << 16
+
+// Nonces remembers the nonces of accepted login frames, for as long as the server's key is in use: a
+// recorded session cannot be sent again, as it would have to begin with its login (defect 42). Its methods
+// may be called concurrently.
+type Nonces struct {
+	mu    sync.Mutex // guards the fields below
+	seen  map[[box.NonceSize]byte]struct{}
+	ring  [][box.NonceSize]byte // in the order of coming; next is the oldest once it is full
+	next  int
+	file  *os.File // nil in memory only
+	count int      // entries in the file
+}
+
+func newNonces() *Nonces { return &Nonces{seen: make(map[[box.NonceSize]byte]struct{})} }
+
+// OpenNonces remembers in a file, which belongs beside the key's; it is made if missing, mode 0600. The
+// caller closes it.
+func OpenNonces(path string) (*Nonces, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open file of logins: %w", err)
+	}
+	n := newNonces()
+	n.file = f
+	if err := n.load(); err != nil {
+		return nil, errors.Join(fmt.Errorf("read file of logins %s: %w", path, err), f.Close())
+	}
+	return n, nil
+}
+
+// load reads the file: whole nonces, the newest last. A torn one at the end, of a crash, is overwritten.
+func (n *Nonces) load() error {
+	var nonce [box.NonceSize]byte
+	r := io.NewSectionReader(n.file, 0, 1<<62)
+	for {
+		_, err := io.ReadFull(r, nonce[:])
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		n.count++
+		n.remember(nonce)
+	}
+	_, err := n.file.Seek(int64(n.count)*box.NonceSize, io.SeekStart)
+	return err
+}
+
+// Has tells whether the nonce is that of a login accepted before.
+func (n *Nonces) Has(nonce [box.NonceSize]byte) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, found := n.seen[nonce]
+	return found
+}
+
+// Add remembers a nonce. It returns false if it was there already. The nonce is in the file, though not
+// synced, before it returns: it outlives the process, if not the machine.
+func (n *Nonces) Add(nonce [box.NonceSize]byte) (added bool, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, found := n.seen[nonce]; found {
+		return false, nil
+	}
+	n.remember(nonce)
+	if n.file == nil {
+		return true, nil
+	}
+	if n.count >= 2*nonceLimit {
+		return true, n.rewrite()
+	}
+	n.count++
+	_, err = n.file.Write(nonce[:])
+	return true, err
+}
+
+func (n *Nonces) remember(nonce [box.NonceSize]byte) {
+	n.seen[nonce] = struct{}{}
+	if len(n.ring) < nonceLimit {
+		n.ring = append(n.ring, nonce)
+		return
+	}
+	delete(n.seen, n.ring[n.next])
+	n.ring[n.next] = nonce
+	n.next = (n.next + 1) % nonceLimit
+}
+
+// rewrite shortens the file to what is remembered. A crash in between loses the oldest at most: the newest
+// are written over the front before the rest is cut off.
+func (n *Nonces) rewrite() error {
+	b := make([]byte, 0, nonceLimit*box.NonceSize)
+	for i := range n.ring {
+		nonce := n.ring[(n.next+i)%len(n.ring)]
+		b = append(b, nonce[:]...)
+	}
+	if _, err := n.file.WriteAt(b, 0); err != nil {
+		return err
+	}
+	n.count = len(n.ring)
+	size := int64(len(b))
+	_, err := n.file.Seek(size, io.SeekStart)
+	return errors.Join(err, n.file.Truncate(size))
+}
+
+// Close closes the file.
+func (n *Nonces) Close() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.file == nil {
+		return nil
+	}
+	err := errors.Join(n.file.Sync(), n.file.Close())
+	n.file = nil
+	return err
+}
+
+// window remembers the last nonces within one connection, in a few bytes each: a frame that is sent twice
+// has the same nonce to the last bit, so that eight bytes of a fold tell as much as all.
+type window struct {
+	last []uint64
+	next int
+}
+
+const windowSize = 64
+
+// add remembers a nonce; false means that it was among the last 64.
+func (w *window) add(nonce [box.NonceSize]byte) bool {
+	fold := binary.LittleEndian.Uint64(nonce[:]) ^ binary.LittleEndian.Uint64(nonce[8:]) ^ binary.LittleEndian.Uint64(nonce[16:])
+	for _, n := range w.last {
+		if n == fold {
+			return false
+		}
+	}
+	if len(w.last) < windowSize {
+		w.last = append(w.last, fold)
+		return true
+	}
+	w.last[w.next] = fold
+	w.next = (w.next + 1) % windowSize
+	return true
+}

@@ -1,0 +1,127 @@
+//go:build !js
+
+package wslink
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"slices"
+	"unicode/utf16"
+
+	"github.com/gobwas/ws"
+
+	"parlor/link"
+)
+
+// errPeerClosed ends the reading: the other side has sent a close frame, and was answered.
+var errPeerClosed = errors.New("closed by the other side")
+
+// readChunk is how much space is taken for a frame at a time: a declared length is not believed before the
+// bytes are here.
+const readChunk = 32 << 10
+
+// readMessage reads one data message into buf, however it is fragmented, and answers control frames on the
+// way. Errors are link.ErrTooLarge, ws.ProtocolError, errPeerClosed, or of the socket.
+func (c *conn) readMessage(buf *buffer, limit int) (op ws.OpCode, err error) {
+	var head [ws.MaxHeaderSize]byte
+	state := ws.StateServerSide
+	for {
+		h, err := ws.ReadHeaderBuffer(c.br, head[:])
+		if err != nil {
+			return 0, err
+		}
+		if err := ws.CheckHeader(h, state); err != nil {
+			return 0, err
+		}
+		c.heard.Store(c.srv.clock.Load())
+		c.pinged.Store(false)
+		if h.OpCode.IsControl() {
+			if err := c.readControl(h); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		if h.Length > int64(limit-len(buf.b)) {
+			return 0, link.ErrTooLarge
+		}
+		if err := c.readPayload(buf, h); err != nil {
+			return 0, err
+		}
+		if h.OpCode != ws.OpContinuation {
+			op = h.OpCode
+		}
+		if h.Fin {
+			return op, nil
+		}
+		state = state.Set(ws.StateFragmented)
+	}
+}
+
+// readPayload appends a frame's payload, unmasked.
+func (c *conn) readPayload(buf *buffer, h ws.Header) error {
+	start := len(buf.b)
+	for left := int(h.Length); left > 0; {
+		n := min(left, readChunk)
+		at := len(buf.b)
+		buf.b = slices.Grow(buf.b, n)[:at+n]
+		if _, err := io.ReadFull(c.br, buf.b[at:]); err != nil {
+			return err
+		}
+		left -= n
+	}
+	ws.Cipher(buf.b[start:], h.Mask, 0)
+	return nil
+}
+
+// readControl reads and answers a control frame.
+func (c *conn) readControl(h ws.Header) error {
+	var space [ws.MaxControlFramePayloadSize]byte
+	payload := space[:h.Length]
+	if _, err := io.ReadFull(c.br, payload); err != nil {
+		return err
+	}
+	ws.Cipher(payload, h.Mask, 0)
+	switch h.OpCode {
+	case ws.OpPing:
+		c.control(ws.OpPong, payload)
+	case ws.OpClose:
+		code := link.CloseNormal
+		if len(payload) >= 2 {
+			code = link.Code(binary.BigEndian.Uint16(payload))
+			if ws.CheckCloseFrameData(ws.StatusCode(code), string(payload[2:])) != nil {
+				code = link.CloseProtocol
+			}
+		}
+		c.peerClosed = true
+		c.Close(code, "")
+		return errPeerClosed
+	}
+	return nil
+}
+
+// fromUTF16 turns JSON text in UTF-16 into UTF-8, and leaves other text alone. Like Python's reader it goes
+// by the byte order mark, or by where the zeros of the first two characters are.
+func fromUTF16(b []byte) []byte {
+	if len(b) < 4 || len(b)%2 != 0 {
+		return b
+	}
+	var order binary.ByteOrder
+	switch {
+	case b[0] == 0xFF && b[1] == 0xFE:
+		order, b = binary.LittleEndian, b[2:]
+	case b[0] == 0xFE && b[1] == 0xFF:
+		order, b = binary.BigEndian, b[2:]
+	case b[0] == 0 && b[1] != 0:
+		order = binary.BigEndian
+	case b[0] != 0 && b[1] == 0:
+		order = binary.LittleEndian
+	default:
+		return b
+	}
+	units := make([]uint16, len(b)/2)
+	for i := range units {
+		units[i] = order.Uint16(b[2*i:])
+	}
+	return []byte(string(utf16.Decode(units)))
+}

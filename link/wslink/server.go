@@ -1,0 +1,259 @@
+//go:build !js
+
+package wslink
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"parlor/link"
+)
+
+// Server brings WebSocket clients to a lobby.
+type Server struct {
+	cfg   Config
+	http  *http.Server
+	stats Stats
+
+	clock atomic.Int64 // seconds since the start, of the sweeper
+	stop  chan struct{}
+	wg    sync.WaitGroup // the sweeper, and two goroutines for each connection
+
+	mu      sync.Mutex // guards the fields below
+	conns   map[*conn]struct{}
+	pending int // connections that have not logged in
+	closing bool
+}
+
+// New makes a server. It holds one goroutine until Close.
+func New(cfg Config) (*Server, error) {
+	if err := cfg.fill(); err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, stop: make(chan struct{}), conns: make(map[*conn]struct{})}
+	s.http = &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: cfg.LoginTimeout, // for the TLS handshake too
+		WriteTimeout:      cfg.WriteTimeout,
+		IdleTimeout:       cfg.LoginTimeout,
+		MaxHeaderBytes:    cfg.LoginSize,
+		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
+	}
+	s.http.Protocols = new(http.Protocols)
+	s.http.Protocols.SetHTTP1(true) // WebSocket's opening handshake is HTTP/1.1
+	s.wg.Go(s.sweep)                // ends with Close
+	return s, nil
+}
+
+// Serve accepts connections until Shutdown or Close, and returns nil then. It blocks. It may be called for
+// several listeners, which it closes.
+func (s *Server) Serve(ln net.Listener) error {
+	err := s.http.Serve(ln)
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// Stats are the server's counters.
+func (s *Server) Stats() *Stats { return &s.stats }
+
+// ServeHTTP upgrades a request, whatever its path (section 2.1). What is no upgrade gets 426, and a bad one
+// 400, with a line of text.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if status, text := s.refuse(r); status != 0 {
+		if status == http.StatusUpgradeRequired {
+			w.Header().Set("Upgrade", "websocket")
+		}
+		w.Header().Set("Connection", "close")
+		http.Error(w, text, status)
+		return
+	}
+	c := newConn(s, s.peer(r))
+	if !s.admit(c) {
+		s.stats.Refused.Add(1)
+		w.Header().Set("Connection", "close")
+		http.Error(w, "Too many connections. Try again later.", http.StatusServiceUnavailable)
+		return
+	}
+	nc, rw, _, err := ws.UpgradeHTTP(r, w) // no subprotocol and no extension
+	if err != nil {
+		s.stats.BadUpgrades.Add(1)
+		s.forget(c)
+		return
+	}
+	s.stats.Accepted.Add(1)
+	early := make([]byte, rw.Reader.Buffered())
+	rw.Reader.Read(early) // what the client sent without waiting, if anything
+	go c.serve(nc, early) // ends with the connection; counted in wg since admit
+}
+
+// refuse is why a request cannot be upgraded; status is 0 if it can.
+func (s *Server) refuse(r *http.Request) (status int, text string) {
+	upgrade := tokens(r.Header, "Upgrade", "websocket") && tokens(r.Header, "Connection", "upgrade")
+	switch {
+	case r.Method != http.MethodGet:
+		status, text = http.StatusBadRequest, "Only GET requests are served here."
+	case !upgrade:
+		status, text = http.StatusUpgradeRequired, "This is a game lobby. Connect with a WebSocket client, such as parlor connect."
+	case r.Header.Get("Sec-WebSocket-Version") != "13":
+		status, text = http.StatusBadRequest, "Only version 13 of WebSocket is spoken here."
+	case len(r.Header.Get("Sec-WebSocket-Key")) != 24:
+		status, text = http.StatusBadRequest, "Sec-WebSocket-Key must be base64 of 16 bytes."
+	}
+	if status != 0 {
+		s.stats.BadUpgrades.Add(1)
+		return status, text
+	}
+	origin := r.Header.Get("Origin")
+	if origin != "" && len(s.cfg.Origins) > 0 && !slices.Contains(s.cfg.Origins, origin) {
+		s.stats.Forbidden.Add(1)
+		return http.StatusForbidden, "Pages of this origin may not connect."
+	}
+	return 0, ""
+}
+
+// tokens tells whether a header holds a token, in any letter case.
+func tokens(h http.Header, name, token string) bool {
+	for _, line := range h.Values(name) {
+		for part := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(part), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// peer says where a request comes from. Behind trusted proxies it is the last address of X-Forwarded-For
+// that is not a proxy's: what stands before it is the client's own claim.
+func (s *Server) peer(r *http.Request) link.Peer {
+	p := link.Peer{Remote: r.RemoteAddr}
+	if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		p.Addr = at.Addr().Unmap()
+		p.Remote = netip.AddrPortFrom(p.Addr, at.Port()).String()
+	}
+	if !s.trusted(p.Addr) {
+		return p
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for _, hop := range slices.Backward(hops) {
+		addr, err := netip.ParseAddr(strings.TrimSpace(hop))
+		if err != nil {
+			break
+		}
+		p.Addr, p.Remote = addr.Unmap(), addr.Unmap().String()
+		if !s.trusted(p.Addr) {
+			break
+		}
+	}
+	return p
+}
+
+func (s *Server) trusted(addr netip.Addr) bool {
+	return slices.ContainsFunc(s.cfg.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+// admit enters a connection in the table, unless there are too many.
+func (s *Server) admit(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing || len(s.conns) >= s.cfg.Connections || s.pending >= s.cfg.Pending {
+		return false
+	}
+	s.conns[c] = struct{}{}
+	s.pending++
+	s.wg.Add(1) // before Shutdown waits, as closing is not set
+	return true
+}
+
+// loggedIn takes a connection off the count of pending ones.
+func (s *Server) loggedIn(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unpend(c)
+}
+
+func (s *Server) unpend(c *conn) {
+	if !c.counted {
+		c.counted = true
+		s.pending--
+	}
+}
+
+func (s *Server) forget(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unpend(c)
+	delete(s.conns, c)
+	s.wg.Done()
+}
+
+func (s *Server) snapshot() []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*conn, 0, len(s.conns))
+	for c := range s.conns {
+		all = append(all, c)
+	}
+	return all
+}
+
+// sweep looks after all connections once a second: one goroutine in place of a timer or two for each.
+func (s *Server) sweep() {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			s.clock.Add(1)
+			for _, c := range s.snapshot() {
+				c.check()
+			}
+		case <-s.stop:
+			return
+		}
+	}
+}
+
+// Shutdown stops accepting, closes every connection with code 1001, and waits for them to end. When ctx
+// ends first, what is left is cut off. It returns after all goroutines.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	first := !s.closing
+	s.closing = true
+	s.mu.Unlock()
+	if first {
+		close(s.stop)
+	}
+	err := s.http.Close() // connections that are not upgraded yet
+	for _, c := range s.snapshot() {
+		c.Close(link.CloseGoingAway, "")
+	}
+	cut := context.AfterFunc(ctx, func() {
+		for _, c := range s.snapshot() {
+			c.abort()
+		}
+	})
+	defer cut()
+	s.wg.Wait()
+	return err
+}
+
+// Close is Shutdown without waiting for the other sides.
+func (s *Server) Close() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return s.Shutdown(ctx)
+}

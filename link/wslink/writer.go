@@ -1,0 +1,223 @@
+//go:build !js
+
+package wslink
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"parlor"
+	"parlor/box"
+	"parlor/link"
+)
+
+// outbox is what a connection has to write. Senders put frames in; the writer goroutine, which runs only
+// while there are some, writes all that wait with one call.
+type outbox struct {
+	writing atomic.Int64 // Server.clock when the write under way began, plus 1 as 0 is none
+
+	mu       sync.Mutex // guards the fields below
+	queue    []frame
+	size     int  // bytes in queue
+	running  bool // the writer is
+	closing  bool // a close frame is queued or sent: nothing is queued any more
+	sent     bool // the close frame is sent
+	readOver bool // the reader has ended
+	dead     bool // the socket is closed, or about to be
+}
+
+// frame is one message to write, before sealing.
+type frame struct {
+	op     ws.OpCode
+	sealed bool
+	text   []byte
+}
+
+// Send encodes a response and queues it. The first good answer accepts the login: its nonce is remembered
+// before anything is sent.
+func (c *conn) Send(r parlor.Response) error {
+	text, err := r.AppendJSON(make([]byte, 0, 256), time.Now())
+	if err != nil {
+		return err
+	}
+	if len(text) > maxText {
+		return link.ErrTooLarge
+	}
+	if !c.accepted.Load() && r.Status == parlor.StatusOK && !r.Disconnecting {
+		if err := c.accept(); err != nil {
+			return err
+		}
+	}
+	return c.enqueue(frame{op: ws.OpText, sealed: true, text: text})
+}
+
+func (c *conn) accept() error {
+	added, err := c.srv.cfg.Nonces.Add(c.login)
+	if err != nil {
+		c.srv.cfg.Logger.Error("the login cannot be remembered; a recording of it could be replayed after a restart", "err", err)
+	}
+	if !added {
+		c.srv.stats.Replayed.Add(1)
+		c.Close(link.CloseNormal, "")
+		return net.ErrClosed
+	}
+	c.accepted.Store(true)
+	c.srv.loggedIn(c)
+	return nil
+}
+
+// sendClear sends a response of the key trade.
+func (c *conn) sendClear(r parlor.Response) {
+	text, err := r.AppendJSON(nil, time.Now())
+	if err == nil {
+		c.enqueue(frame{op: ws.OpText, text: text})
+	}
+}
+
+// control sends a ping or a pong. Of pongs that wait to be written the newest is enough (RFC 6455, section
+// 5.5.3), so that a flood of pings costs nothing.
+func (c *conn) control(op ws.OpCode, payload []byte) {
+	c.out.mu.Lock()
+	for i := range c.out.queue {
+		if c.out.queue[i].op == op {
+			c.out.queue[i].text = append([]byte(nil), payload...)
+			c.out.mu.Unlock()
+			return
+		}
+	}
+	c.out.mu.Unlock()
+	c.enqueue(frame{op: op, text: append([]byte(nil), payload...)})
+}
+
+// Close ends the connection after what was sent before.
+func (c *conn) Close(code link.Code, reason string) {
+	payload := binary.BigEndian.AppendUint16(nil, uint16(code))
+	payload = append(payload, reason[:min(len(reason), ws.MaxControlFramePayloadSize-2)]...)
+	c.enqueue(frame{op: ws.OpClose, text: payload})
+}
+
+// enqueue puts a frame in the queue and sees to it that the writer runs. A peer that lets too much pile up
+// loses the connection.
+func (c *conn) enqueue(f frame) error {
+	o := &c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closing || o.dead {
+		return net.ErrClosed
+	}
+	if c.nc == nil {
+		o.dead = true // closed during the upgrade: serve will not begin
+		return net.ErrClosed
+	}
+	if o.size+len(f.text) > c.srv.cfg.QueueSize && f.op != ws.OpClose {
+		c.srv.stats.QueueFull.Add(1)
+		f = frame{op: ws.OpClose, text: fmt.Appendf(binary.BigEndian.AppendUint16(nil, uint16(link.ClosePolicy)), "limit of unread responses")}
+	}
+	if f.op == ws.OpClose {
+		o.closing = true
+		c.nc.SetReadDeadline(time.Now().Add(c.srv.cfg.CloseTimeout))
+	}
+	o.queue = append(o.queue, f)
+	o.size += len(f.text)
+	if !o.running {
+		o.running = true
+		c.srv.wg.Go(c.write) // ends when the queue is empty
+	}
+	return nil
+}
+
+// write is the writer.
+func (c *conn) write() {
+	o := &c.out
+	buf := getBuffer()
+	defer putBuffer(buf)
+	for {
+		o.mu.Lock()
+		if len(o.queue) == 0 || o.dead {
+			o.running = false
+			o.finish(c.nc)
+			o.mu.Unlock()
+			return
+		}
+		frames := o.queue
+		o.queue, o.size = nil, 0
+		o.mu.Unlock()
+		buf.b = buf.b[:0]
+		closes := false
+		for i := range frames {
+			buf.b = c.appendFrame(buf.b, &frames[i])
+			closes = closes || frames[i].op == ws.OpClose
+		}
+		o.writing.Store(c.srv.clock.Load() + 1)
+		_, err := c.nc.Write(buf.b)
+		o.writing.Store(0)
+		o.mu.Lock()
+		o.sent = o.sent || closes
+		o.dead = o.dead || err != nil
+		o.mu.Unlock()
+	}
+}
+
+// appendFrame seals a message and appends its frame, unmasked and whole (RFC 6455, section 5.2).
+func (c *conn) appendFrame(b []byte, f *frame) []byte {
+	if !f.sealed {
+		b = appendHeader(b, f.op, len(f.text))
+		return append(b, f.text...)
+	}
+	b = appendHeader(b, f.op, box.SealedLen(len(f.text)))
+	nonce := box.Nonce()
+	return c.tunnel.Append(b, f.text, &nonce)
+}
+
+func appendHeader(b []byte, op ws.OpCode, n int) []byte {
+	b = append(b, 0x80|byte(op))
+	switch {
+	case n < 126:
+		return append(b, byte(n))
+	case n < 1<<16:
+		return binary.BigEndian.AppendUint16(append(b, 126), uint16(n))
+	}
+	return binary.BigEndian.AppendUint64(append(b, 127), uint64(n))
+}
+
+// open gives the connection its socket, unless it was closed before.
+func (o *outbox) open(c *conn, nc net.Conn) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.dead {
+		return false
+	}
+	c.nc = nc
+	return true
+}
+
+// finish closes the socket once nobody needs it: it is dead, or the reader has ended and all is written.
+// It is called with the lock held.
+func (o *outbox) finish(nc net.Conn) {
+	if o.dead || o.readOver {
+		o.dead = true
+		nc.Close()
+	}
+}
+
+// readerDone notes that the reader has ended, and closes the socket unless the writer still needs it.
+func (o *outbox) readerDone(c *conn) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.readOver = true
+	if !o.running {
+		o.finish(c.nc)
+	}
+}
+
+func (o *outbox) isClosing() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.closing
+}
