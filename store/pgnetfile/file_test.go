@@ -1,0 +1,354 @@
+package pgnetfile_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"parlor/store"
+	"parlor/store/pgnetfile"
+	"parlor/store/storetest"
+)
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(holdEnv); path != "" {
+		hold(path)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func TestSuite(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) func() store.Store {
+		path := filepath.Join(t.TempDir(), "save.json")
+		return func() store.Store { return open(t, path, pgnetfile.Options{}) }
+	})
+}
+
+func open(t *testing.T, path string, opts pgnetfile.Options) *pgnetfile.File {
+	t.Helper()
+	f, err := pgnetfile.Open(path, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// sampleFile puts the captured file into a folder of its own.
+func sampleFile(t *testing.T) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "save.json")
+	write(t, path, read(t, "testdata/save.json"))
+	return path
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func load(t *testing.T, f *pgnetfile.File) store.Snapshot {
+	t.Helper()
+	snap, found, err := f.Load()
+	if err != nil || !found {
+		t.Fatalf("Load = found %v, error %v", found, err)
+	}
+	return snap
+}
+
+func save(t *testing.T, f *pgnetfile.File, snap store.Snapshot) {
+	t.Helper()
+	if err := f.Save(snap); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantNames checks which files are in a folder.
+func wantNames(t *testing.T, dir string, want ...string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range entries {
+		got = append(got, e.Name())
+	}
+	if slices.Sort(want); !slices.Equal(got, want) {
+		t.Errorf("the folder holds %q, want %q", got, want)
+	}
+}
+
+// TestCaptured loads the file that the pgnet release wrote, and expects to write the same bytes.
+func TestCaptured(t *testing.T) {
+	path := sampleFile(t)
+	f := open(t, path, pgnetfile.Options{})
+	snap := load(t, f)
+
+	var about struct {
+		Passwords map[string]string
+		Games     map[string]struct{ Password, State string }
+		Invites   map[string]string `json:"invite_codes"`
+	}
+	if err := json.Unmarshal([]byte(read(t, "testdata/save.about.json")), &about); err != nil {
+		t.Fatal(err)
+	}
+	if len(snap.Users) != len(about.Passwords) || snap.Users[0].Name != "alice" || snap.Users[1].Name != "bobby" {
+		t.Errorf("users = %+v", snap.Users)
+	}
+	for _, u := range snap.Users {
+		if !u.Check(about.Passwords[u.Name]) || u.Check("admin") {
+			t.Errorf("the password of %s does not fit", u.Name)
+		}
+	}
+	if len(snap.Games) != len(about.Games) || snap.Games[0].Name != "keep one" {
+		t.Errorf("games = %+v", snap.Games)
+	}
+	for _, g := range snap.Games {
+		if want := about.Games[g.Name]; g.Data != want.State || g.Password != want.Password || g.Kind != "" {
+			t.Errorf("game = %+v, want %+v", g, want)
+		}
+	}
+	if !snap.Registration || !slices.Equal(snap.Invites, []store.Invite{{Code: "1a2b", User: "carol"}}) {
+		t.Errorf("registration %v, invites %+v", snap.Registration, snap.Invites)
+	}
+
+	save(t, f, snap)
+	if got, want := read(t, path), read(t, "testdata/save.json"); got != want {
+		t.Errorf("saved\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestRepeatedNamesAreLogged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "save.json")
+	user := `{"name": "bob", "salt": "", "password": ""}`
+	write(t, path, `{"users": [`+user+","+user+","+user+`], "games": [], "registration": true, "invite_codes": {}}`)
+	log, text := logger()
+	load(t, open(t, path, pgnetfile.Options{Logger: log}))
+	if got := text.String(); !strings.Contains(got, "count=2") || !strings.Contains(got, "first=users[1].name") {
+		t.Errorf("logged %q", got)
+	}
+}
+
+func TestFoldersAndModes(t *testing.T) {
+	root := t.TempDir()
+	path := filepath.Join(root, "a", "b", "save.json")
+	f := open(t, path, pgnetfile.Options{})
+	save(t, f, storetest.Sample())
+	for name, want := range map[string]fs.FileMode{"a": 0o700, "a/b": 0o700, "a/b/save.json": 0o600, "a/b/save.json.lock": 0o600} {
+		wantMode(t, filepath.Join(root, name), want)
+	}
+	wantNames(t, filepath.Dir(path), "save.json", "save.json.lock")
+
+	if err := os.Chmod(path, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	save(t, f, storetest.Sample())
+	wantMode(t, path, 0o640)
+}
+
+func wantMode(t *testing.T, path string, want fs.FileMode) {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := info.Mode().Perm(); got != want {
+		t.Errorf("%s has mode %04o, want %04o", path, got, want)
+	}
+}
+
+func TestSymbolicLink(t *testing.T) {
+	root := t.TempDir()
+	for _, dir := range []string{"real/deep", "links"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for link, target := range map[string]string{
+		"links/dir":        "../real/deep",       // a folder
+		"links/save":       "dir/../second.json", // to real/second.json, though it looks like links/second.json
+		"real/second.json": "third.json",         // which does not exist yet
+		"links/around":     "around",
+	} {
+		if err := os.Symlink(target, filepath.Join(root, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(root, "links/save")
+	f := open(t, path, pgnetfile.Options{})
+	save(t, f, storetest.Sample())
+	save(t, f, storetest.Sample())
+	wantNames(t, filepath.Join(root, "links"), "around", "dir", "save")
+	wantNames(t, filepath.Join(root, "real"), "deep", "second.json", "third.json", "third.json.lock")
+	if got := f.Path(); got != path {
+		t.Errorf("Path = %s, want it as configured, %s", got, path)
+	}
+	if info, err := os.Lstat(filepath.Join(root, "real/third.json")); err != nil || !info.Mode().IsRegular() {
+		t.Errorf("the target is %v, error %v", info, err)
+	}
+	if _, err := pgnetfile.Open(filepath.Join(root, "links/around"), pgnetfile.Options{}); err == nil {
+		t.Error("a link to itself was opened")
+	}
+}
+
+// TestRelativePath: the process may change its folder after the file was opened.
+func TestRelativePath(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	f := open(t, "save.json", pgnetfile.Options{})
+	t.Chdir(t.TempDir())
+	save(t, f, storetest.Sample())
+	wantNames(t, dir, "save.json", "save.json.lock")
+}
+
+func TestCannotOpen(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "file"), "")
+	for name, test := range map[string]struct {
+		path string
+		opts pgnetfile.Options
+		want string
+	}{
+		"no path":        {"", pgnetfile.Options{}, "the path is empty"},
+		"folder":         {dir, pgnetfile.Options{}, "is a folder, not a file"},
+		"device":         {os.DevNull, pgnetfile.Options{}, "is not a regular file"},
+		"file as folder": {filepath.Join(dir, "file", "save.json"), pgnetfile.Options{}, "folder"},
+		"bad age":        {filepath.Join(dir, "s"), pgnetfile.Options{KeepPrevious: -1}, "KeepPrevious is negative"},
+		"bad size":       {filepath.Join(dir, "s"), pgnetfile.Options{MaxSize: -1}, "MaxSize is negative"},
+	} {
+		f, err := pgnetfile.Open(test.path, test.opts)
+		if err == nil {
+			f.Close()
+			t.Errorf("%s: no error", name)
+		} else if !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), test.path) {
+			t.Errorf("%s: error %q, want %q in it", name, err, test.want)
+		}
+	}
+	wantNames(t, dir, "file")
+}
+
+func TestUnreadable(t *testing.T) {
+	path := sampleFile(t)
+	f := open(t, path, pgnetfile.Options{})
+	f.Before(func(step string) error {
+		if step == pgnetfile.StepRead {
+			return fs.ErrPermission
+		}
+		return nil
+	})
+	if _, _, err := f.Load(); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("Load = %v", err)
+	}
+	if err := f.Save(storetest.Sample()); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("Save over a file that cannot be read = %v", err)
+	}
+	if read(t, path) != read(t, "testdata/save.json") {
+		t.Error("the file was changed")
+	}
+}
+
+func TestMaxSize(t *testing.T) {
+	path := sampleFile(t)
+	size := int64(len(read(t, path)))
+	small := open(t, path, pgnetfile.Options{MaxSize: size - 1})
+	_, _, err := small.Load()
+	if !errors.Is(err, pgnetfile.ErrTooLarge) || !strings.Contains(err.Error(), fmt.Sprint(size-1)) {
+		t.Errorf("Load above the limit = %v", err)
+	}
+	small.Close()
+
+	f := open(t, path, pgnetfile.Options{MaxSize: size})
+	snap := load(t, f)
+	save(t, f, snap)
+	snap.Users[0].Name += "x"
+	if err := f.Save(snap); !errors.Is(err, pgnetfile.ErrTooLarge) {
+		t.Errorf("Save above the limit = %v", err)
+	}
+	if read(t, path) != read(t, "testdata/save.json") {
+		t.Error("the file was changed")
+	}
+}
+
+func TestClosed(t *testing.T) {
+	f := open(t, sampleFile(t), pgnetfile.Options{})
+	f.Close()
+	if _, _, err := f.Load(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Load after Close = %v", err)
+	}
+	if err := f.Save(store.Snapshot{}); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Save after Close = %v", err)
+	}
+}
+
+// manyUsers is a snapshot of n users, with a game and an invite for every hundred.
+func manyUsers(n int) (snap store.Snapshot) {
+	for i := range n {
+		name := fmt.Sprintf("user%d", i)
+		snap.Users = append(snap.Users, store.User{Name: name, Salt: strings.Repeat("5", 40), Hash: strings.Repeat("a", 64)})
+		if i%100 == 0 {
+			snap.Games = append(snap.Games, store.Game{Name: name, Kind: "k", Data: "é\xff"})
+			snap.Invites = append(snap.Invites, store.Invite{Code: name})
+		}
+	}
+	return snap
+}
+
+// TestManyUsers would take minutes if any work were quadratic.
+func TestManyUsers(t *testing.T) {
+	snap := manyUsers(200_000)
+	f := open(t, filepath.Join(t.TempDir(), "save.json"), pgnetfile.Options{})
+	start := time.Now()
+	save(t, f, snap)
+	if !storetest.Equal(load(t, f), snap) {
+		t.Error("what was loaded is not what was saved")
+	}
+	if took := time.Since(start); took > time.Minute {
+		t.Errorf("took %v", took)
+	}
+}
+
+// BenchmarkMillion measures a file of 200 MB.
+func BenchmarkMillion(b *testing.B) {
+	snap := manyUsers(1_000_000)
+	f, err := pgnetfile.Open(filepath.Join(b.TempDir(), "save.json"), pgnetfile.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	b.Run("save", func(b *testing.B) {
+		for b.Loop() {
+			if err := f.Save(snap); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("load", func(b *testing.B) {
+		for b.Loop() {
+			if _, _, err := f.Load(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
