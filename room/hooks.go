@@ -1,0 +1,108 @@
+package room
+
+import (
+	"fmt"
+	"log/slog"
+	"math"
+	"math/bits"
+	"math/rand/v2"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"parlor"
+)
+
+// guard calls a hook of the game and tells whether it came back. A panic is logged with its stack: each of
+// the first ones, and then ever fewer, as an update that always panics would fill the log.
+func (r *Room) guard(hook string, call func()) (ok bool) {
+	r.stale.Store(true)
+	start := time.Now()
+	defer func() {
+		if took := time.Since(start); took > r.cfg.Budget {
+			r.stats.Slow.Add(1)
+			r.logger.Warn("slow hook", "hook", hook, "took", took)
+		}
+		cause := recover()
+		if ok {
+			return
+		}
+		if n := uint64(r.stats.Panics.Add(1)); n <= 8 || bits.OnesCount64(n) == 1 {
+			r.logger.Error("hook panicked", "hook", hook, "panic", fmt.Sprint(cause), "count", n, "stack", string(debug.Stack()))
+		}
+	}()
+	call()
+	return true
+}
+
+func (r *Room) persistent() (keep bool) {
+	p, ok := r.game.(parlor.Persister)
+	if !ok {
+		return false
+	}
+	if !r.guard("persistent", func() { keep = p.Persistent() }) {
+		return true // rather a room too many than a game lost
+	}
+	return keep
+}
+
+func (r *Room) maxUsers() (limit int) {
+	if l, ok := r.game.(parlor.Limiter); ok {
+		r.guard("max users", func() { limit = l.MaxUsers() })
+	}
+	return limit
+}
+
+// heartbeatRate is the game's, if pgnet's client can live with it: 0, NaN and infinity break it (section 8.4).
+func (r *Room) heartbeatRate() float64 {
+	var rate float64
+	if h, ok := r.game.(parlor.HeartbeatRater); ok {
+		r.guard("heartbeat rate", func() { rate = h.HeartbeatRate() })
+	}
+	if rate > 0 && !math.IsInf(rate, 0) {
+		return rate
+	}
+	return parlor.DefaultHeartbeatRate
+}
+
+func (r *Room) save() (save string, ok bool, err error) {
+	if r.closed {
+		return "", false, ErrClosed
+	}
+	s, saves := r.game.(parlor.Saver)
+	if !saves || !r.persistent() {
+		return "", false, nil
+	}
+	if !r.guard("save", func() { save = s.SaveString() }) {
+		return "", false, fmt.Errorf("save game %q: the hook panicked", r.cfg.Name)
+	}
+	return save, save != "", nil
+}
+
+// refresh asks the game for its line in the directory. A panic leaves it empty (defect 24).
+func (r *Room) refresh() {
+	if r.closed || !r.stale.Load() {
+		return
+	}
+	var info string
+	if l, ok := r.game.(parlor.LobbyInformer); ok {
+		if !r.guard("lobby info", func() { info = l.LobbyInfo() }) {
+			info = ""
+		}
+	}
+	if len(info) > r.cfg.MaxInfo {
+		info = strings.ToValidUTF8(info[:r.cfg.MaxInfo], "")
+	}
+	r.info.Store(&info)
+	r.stale.Store(false)
+}
+
+// host is the room as its game sees it.
+type host struct{ r *Room }
+
+func (h host) Name() string         { return h.r.cfg.Name }
+func (h host) Users() []string      { return slices.Clone(h.r.users) }
+func (h host) Logger() *slog.Logger { return h.r.logger }
+func (h host) Now() time.Time       { return time.Now() }
+func (h host) Rand() *rand.Rand     { return h.r.rng }

@@ -1,0 +1,159 @@
+package server
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// maxLoginDelay bounds how long the answer to a login is held back: pgnet's clients give up after 5 s.
+const maxLoginDelay = 4 * time.Second
+
+// attempts slows down the guessing of passwords and codes (defect 40). Failed logins of one address, and of
+// one name, use up a budget; beyond it logins are delayed, and beyond maxLoginDelay refused unseen. An
+// address that the user has logged in from before is not held up by what others do to her name.
+type attempts struct {
+	rate  float64 // failures a second that are not slowed down; negative for no limit
+	burst float64
+	max   int
+
+	mu      sync.Mutex // guards the fields below
+	buckets map[attemptKey]*bucket
+	swept   time.Time
+	known   map[string]netip.Addr // the address of each user's last login
+}
+
+// bucket is a budget of failures. x/time/rate cannot give back what was taken without a delay.
+type bucket struct {
+	left float64 // below zero: logins wait until it would be zero
+	at   time.Time
+}
+
+// attemptKey names a bucket: an address, or a user name.
+type attemptKey struct {
+	addr netip.Addr
+	user string
+}
+
+func newAttempts(l Limits) *attempts {
+	return &attempts{
+		rate: l.FailuresPerSecond, burst: float64(l.FailureBurst), max: l.Addresses,
+		buckets: make(map[attemptKey]*bucket),
+		known:   make(map[string]netip.Addr),
+	}
+}
+
+// attempt is one login under way: it has taken from the budgets, and gives back if it succeeds.
+type attempt struct {
+	owner *attempts
+	addr  netip.Addr
+	user  string
+	taken []*bucket
+}
+
+// begin takes from the budgets of an address and a name, and says how long the answer shall wait; ok is
+// false if the login shall be refused unseen. Peers in this process are not limited.
+func (a *attempts) begin(addr netip.Addr, user string) (t *attempt, wait time.Duration, ok bool) {
+	t = &attempt{owner: a, addr: addr, user: user}
+	if !addr.IsValid() || a.rate < 0 {
+		return t, 0, true
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	keys := []attemptKey{{addr: network(addr)}}
+	if a.known[user] != addr {
+		keys = append(keys, attemptKey{user: user})
+	}
+	for _, key := range keys {
+		b := a.bucket(key, time.Now())
+		b.left--
+		t.taken = append(t.taken, b)
+		wait = max(wait, time.Duration(-b.left/a.rate*float64(time.Second)))
+	}
+	if wait > maxLoginDelay {
+		t.giveBack() // a refusal unseen tells nothing, and costs the guesser nothing but the connection
+		return t, 0, false
+	}
+	return t, wait, true
+}
+
+// succeeded gives back what was taken and remembers the address.
+func (t *attempt) succeeded() {
+	a := t.owner
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t.giveBack()
+	if !t.addr.IsValid() {
+		return
+	}
+	if len(a.known) >= a.max {
+		for user := range a.known { // any one: the map's order is random
+			delete(a.known, user)
+			break
+		}
+	}
+	a.known[t.user] = t.addr
+}
+
+// cancel gives back what was taken for a login that was not refused for a wrong password or code.
+func (t *attempt) cancel() {
+	t.owner.mu.Lock()
+	defer t.owner.mu.Unlock()
+	t.giveBack()
+}
+
+// giveBack is for those who hold the lock.
+func (t *attempt) giveBack() {
+	for _, b := range t.taken {
+		b.left++
+	}
+	t.taken = nil
+}
+
+// bucket finds or makes a budget, filled up to now. When there are too many, those that are full again are
+// dropped, as they say nothing; that is looked for once a second at most. Failing that, any one goes.
+func (a *attempts) bucket(key attemptKey, now time.Time) *bucket {
+	b := a.buckets[key]
+	if b == nil {
+		if len(a.buckets) >= a.max {
+			a.shrink(now)
+		}
+		b = &bucket{left: a.burst, at: now}
+		a.buckets[key] = b
+	}
+	a.refill(b, now)
+	return b
+}
+
+func (a *attempts) refill(b *bucket, now time.Time) {
+	b.left = min(a.burst, b.left+now.Sub(b.at).Seconds()*a.rate)
+	b.at = now
+}
+
+func (a *attempts) shrink(now time.Time) {
+	if now.Sub(a.swept) > time.Second {
+		a.swept = now
+		for key, b := range a.buckets {
+			if a.refill(b, now); b.left >= a.burst {
+				delete(a.buckets, key)
+			}
+		}
+	}
+	for key := range a.buckets {
+		if len(a.buckets) < a.max {
+			return
+		}
+		delete(a.buckets, key)
+	}
+}
+
+// network is what limits count an address as: an IPv6 host has a /64 to choose from.
+func network(addr netip.Addr) netip.Addr {
+	addr = addr.Unmap()
+	if addr.Is6() {
+		if p, err := addr.WithZone("").Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return addr
+}

@@ -1,0 +1,326 @@
+package server
+
+import (
+	"cmp"
+	"crypto/subtle"
+	"errors"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"parlor"
+	"parlor/internal/pyjson"
+	"parlor/room"
+	"parlor/store"
+)
+
+// game is one entry of the directory: a room, and what the lobby knows about it.
+type game struct {
+	name, password, kind string
+	room                 *room.Room
+	number               uint64 // games are listed in the order of creation
+
+	// What follows is guarded by Server.mu.
+	members map[*session]struct{}
+	open    bool   // made, and not failed
+	failed  bool   // a saved game that could not be made again: its save is kept, and nobody can join
+	saved   string // what it saved last, or was loaded with
+}
+
+// addGame enters a game in the directory and opens its room. The lock is held. Opened may be nil.
+func (s *Server) addGame(saved store.Game, opened func(err error)) *game {
+	return s.addGameOf(s.cfg.Games[cmp.Or(saved.Kind, s.cfg.DefaultKind)], saved, opened)
+}
+
+func (s *Server) addGameOf(newGame parlor.NewGame, saved store.Game, opened func(err error)) *game {
+	s.created++
+	g := &game{
+		name: saved.Name, password: saved.Password, kind: saved.Kind, saved: saved.Data,
+		number:  s.created,
+		members: make(map[*session]struct{}),
+	}
+	s.games[g.name] = g
+	cfg := room.Config{
+		Name: g.name, New: newGame, Save: saved.Data,
+		Logger: s.logger,
+		Left:   func(m room.Member) { s.left(g, m.(*session)) },
+		Ended:  func() { s.removeGame(g) },
+	}
+	g.room = room.Open(cfg, func(err error) {
+		s.mu.Lock()
+		g.open = err == nil
+		if err != nil && saved.Data != "" {
+			g.failed = true
+			s.games[g.name] = g // its save is not lost, and its name not given away
+		}
+		s.mu.Unlock()
+		if err != nil {
+			s.logger.Error("game could not be made", "err", err)
+		}
+		if opened != nil {
+			opened(err)
+		}
+	})
+	return g
+}
+
+// addUnplayable keeps the save of a game that cannot be made. The lock is held.
+func (s *Server) addUnplayable(saved store.Game) {
+	unplayable := func(parlor.Room, string) (parlor.Game, error) {
+		return nil, errors.New("no such kind of game: " + saved.Kind)
+	}
+	s.addGameOf(unplayable, saved, nil)
+}
+
+// removeGame takes a game off the directory.
+func (s *Server) removeGame(g *game) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.games[g.name] == g {
+		delete(s.games, g.name)
+	}
+}
+
+// left notes that a session is not in a game any more.
+func (s *Server) left(g *game, ss *session) {
+	s.mu.Lock()
+	delete(g.members, ss)
+	s.mu.Unlock()
+	ss.game.CompareAndSwap(g, nil)
+}
+
+var errInGame = parlor.Unexpected("Must leave game first.")
+
+// createGame answers in the order of section 7.3.
+func (s *Server) createGame(ss *session, args arguments) (parlor.Response, bool) {
+	name, kind := args.text("name"), args.text("kind")
+	if ss.game.Load() != nil {
+		return errInGame, true
+	}
+	if !parlor.GameNameAllowed(name) {
+		return parlor.Unexpected("Game name not allowed."), true
+	}
+	if kind == s.cfg.DefaultKind {
+		kind = ""
+	}
+	s.mu.Lock()
+	if refused := s.refuseGame(name, kind); refused != "" {
+		s.mu.Unlock()
+		return parlor.Unexpected(refused), true
+	}
+	g := s.addGame(store.Game{Name: name, Password: args.text("password"), Kind: kind}, nil)
+	s.mu.Unlock()
+	g.room.Join(ss.user, ss, func(rate float64, err error) {
+		if err != nil {
+			ss.finish(parlor.Unexpected("Game could not be created."))
+			return
+		}
+		s.entered(g, ss, "Created new game: ", rate)
+	})
+	return parlor.Response{}, false
+}
+
+// refuseGame is why a new game cannot be had, or empty. The lock is held.
+func (s *Server) refuseGame(name, kind string) string {
+	switch {
+	case s.games[name] != nil:
+		return "Game name already exists."
+	case s.cfg.Games[cmp.Or(kind, s.cfg.DefaultKind)] == nil:
+		return "No such kind of game: " + pyjson.ReprString(kind)
+	case len(s.games) >= s.cfg.Limits.Games:
+		s.stats.GamesRefused.Add(1)
+		return "Limit of games reached."
+	}
+	return ""
+}
+
+// entered enters a session among a game's members and answers it. It runs on the room's goroutine.
+func (s *Server) entered(g *game, ss *session, text string, rate float64) {
+	s.mu.Lock()
+	g.members[ss] = struct{}{}
+	s.mu.Unlock()
+	ss.game.Store(g)
+	var payload parlor.Map
+	if rate == math.Trunc(rate) && rate < 1e15 {
+		payload = parlor.Map{"heartbeat_rate": int64(rate)}
+	} else {
+		payload = parlor.Map{"heartbeat_rate": rate}
+	}
+	ss.finish(parlor.OK(text+pyjson.ReprString(g.name)+".", payload))
+}
+
+// joinGame answers in the order of section 7.3, with the password mended (defect 1).
+func (s *Server) joinGame(ss *session, args arguments) (parlor.Response, bool) {
+	name := args.text("name")
+	if ss.game.Load() != nil {
+		return errInGame, true
+	}
+	if name == "" {
+		return parlor.Unexpected("Please specify a game name."), true
+	}
+	s.mu.Lock()
+	g := s.games[name]
+	failed := g != nil && g.failed
+	s.mu.Unlock()
+	switch {
+	case g == nil && s.cfg.NoAutoCreate:
+		return parlor.Unexpected("No such game: " + pyjson.ReprString(name)), true
+	case g == nil:
+		return s.createGame(ss, args)
+	case subtle.ConstantTimeCompare([]byte(g.password), []byte(args.text("password"))) != 1 && g.password != "":
+		return parlor.Unexpected("Failed to join game: Incorrect password."), true
+	case failed:
+		return parlor.Unexpected("Failed to join game: it could not be restored from its save."), true
+	}
+	g.room.Join(ss.user, ss, func(rate float64, err error) {
+		switch {
+		case err == nil:
+			s.entered(g, ss, "Joined game: ", rate)
+		case errors.Is(err, room.ErrClosed): // it ended a moment ago, and is off the directory
+			if resp, done := s.joinGame(ss, args); done {
+				ss.finish(resp)
+			}
+		case errors.Is(err, room.ErrFull):
+			ss.finish(parlor.Unexpected("Failed to join game: Game is full."))
+		default:
+			ss.finish(parlor.Bad("Failed to join game: The game failed to take you."))
+		}
+	})
+	return parlor.Response{}, false
+}
+
+func (s *Server) leaveGame(ss *session, args arguments) (parlor.Response, bool) {
+	g := ss.game.Load()
+	if g == nil {
+		return parlor.Unexpected("Not in game."), true
+	}
+	g.room.Leave(ss.user, ss, func() {
+		ss.finish(parlor.OK("Left game: " + pyjson.ReprString(g.name) + "."))
+	})
+	return parlor.Response{}, false
+}
+
+// destroyGame takes a game off the directory and its users out of it. The answer waits for the game's hooks,
+// for Limits.LeaveWait at most: a game that is stuck cannot hold up its own end (defect 23).
+func (s *Server) destroyGame(ss *session, args arguments) (parlor.Response, bool) {
+	name := args.text("name")
+	s.mu.Lock()
+	g := s.games[name]
+	if g == nil {
+		s.mu.Unlock()
+		return parlor.Unexpected("No such game: " + pyjson.ReprString(name)), true
+	}
+	delete(s.games, name)
+	s.mu.Unlock()
+	var once sync.Once
+	answer := func() {
+		once.Do(func() {
+			for _, m := range s.membersOf(g) { // of a game that is stuck
+				s.left(g, m)
+			}
+			s.store(func(error) { ss.finish(parlor.OK("Destroyed game: " + pyjson.ReprString(name))) })
+		})
+	}
+	timer := time.AfterFunc(s.cfg.Limits.LeaveWait, answer)
+	g.room.Close(func() {
+		timer.Stop()
+		answer()
+	})
+	return parlor.Response{}, false
+}
+
+func (s *Server) membersOf(g *game) []*session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	members := make([]*session, 0, len(g.members))
+	for m := range g.members {
+		members = append(members, m)
+	}
+	return members
+}
+
+// gameDir answers with the directory. Games give their lines on their own goroutines; requests that come
+// while they are asked share the next asking.
+func (s *Server) gameDir(ss *session, _ arguments) (parlor.Response, bool) {
+	s.dirs.ask(func(dir parlor.Payload) {
+		ss.finish(parlor.OK("See payload for games directory.", dir))
+	})
+	return parlor.Response{}, false
+}
+
+// directory asks the games in which something happened for their lines, waits for Limits.InfoWait at most,
+// and makes the payload. It blocks, and runs on a goroutine of its batch.
+func (s *Server) directory() parlor.Payload {
+	games := s.listGames()
+	var stale []*game
+	for _, g := range games {
+		if _, fresh := g.room.Info(); !fresh {
+			stale = append(stale, g)
+		}
+	}
+	askAll(stale, s.cfg.Limits.InfoWait, func(g *game, done func()) { g.room.Refresh(done) })
+	b := []byte(`{"games": {`)
+	for i, g := range games {
+		s.mu.Lock()
+		users := len(g.members)
+		s.mu.Unlock()
+		info, _ := g.room.Info()
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = appendGame(b, g, users, info)
+	}
+	dir, err := parlor.ParsePayload(append(b, "}}"...))
+	if err != nil {
+		s.logger.Error("game directory", "err", err)
+	}
+	return dir
+}
+
+func appendGame(b []byte, g *game, users int, info string) []byte {
+	b = pyjson.AppendString(b, g.name)
+	b = append(b, `: `...)
+	entry := struct {
+		Name     string `json:"name"`
+		Users    int    `json:"users"`
+		Password bool   `json:"password_protected"`
+		Info     string `json:"info"`
+	}{g.name, users, g.password != "", info}
+	b, _ = pyjson.Append(b, entry) // text, number and bool: it cannot fail
+	return b
+}
+
+// listGames are the open games in the order of creation.
+func (s *Server) listGames() []*game {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	games := make([]*game, 0, len(s.games))
+	for _, g := range s.games {
+		if g.open {
+			games = append(games, g)
+		}
+	}
+	slices.SortFunc(games, func(a, b *game) int { return cmp.Compare(a.number, b.number) })
+	return games
+}
+
+// askAll asks every game and waits until all have answered, or the time is over.
+func askAll(games []*game, wait time.Duration, ask func(g *game, done func())) {
+	if len(games) == 0 {
+		return
+	}
+	answers := make(chan struct{}, len(games))
+	for _, g := range games {
+		ask(g, func() { answers <- struct{}{} })
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for range games {
+		select {
+		case <-answers:
+		case <-timer.C:
+			return
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package server
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Limits bounds what clients can make the server hold. A zero field takes its default; a negative number of
+// requests or logins per second takes the limit away.
+type Limits struct {
+	Links   int // links at once, logged in or not; default 100,000
+	Users   int // registered users; default 1,000,000
+	Games   int // games at once; default 10,000
+	Invites int // unused invite codes; default 10,000
+
+	Queue      int           // requests of one session that wait; then its link is read no further; default 256
+	QueueBytes int           // the same, in bytes of payload; default 2 MiB
+	QueueWait  time.Duration // how long a link waits for room in the queue before it is closed; default 5 s
+
+	RequestsPerSecond float64 // of one session, in bursts of as many; default 50,000
+	FailuresPerSecond float64 // failed logins of one address, and of one name; default 1
+	FailureBurst      int     // failed logins before they are slowed down; default 20
+	Addresses         int     // addresses and names whose failed logins are remembered; default 65,536
+
+	ResponseSize int           // bytes of a response's JSON text; default 786,392, the most that pgnet's clients take
+	LeaveWait    time.Duration // how long a name is held for a game that is slow to see its user off; default 1 s
+	DeleteWait   time.Duration // how long a deleted user's next packet is waited for, to tell her; default 1 s
+	InfoWait     time.Duration // how long the directory waits for games to give their lines; default 250 ms
+	SaveWait     time.Duration // how long a save waits for games; default 2 s
+	EndWait      time.Duration // how long Run waits for sessions at the end; default 3 s
+}
+
+func (l *Limits) fill() {
+	def(&l.Links, 100_000)
+	def(&l.Users, 1_000_000)
+	def(&l.Games, 10_000)
+	def(&l.Invites, 10_000)
+	def(&l.Queue, 256)
+	def(&l.QueueBytes, 2<<20)
+	def(&l.QueueWait, 5*time.Second)
+	def(&l.RequestsPerSecond, 50_000)
+	def(&l.FailuresPerSecond, 1)
+	def(&l.FailureBurst, 20)
+	def(&l.Addresses, 1<<16)
+	def(&l.ResponseSize, 786_392)
+	def(&l.LeaveWait, time.Second)
+	def(&l.DeleteWait, time.Second)
+	def(&l.InfoWait, 250*time.Millisecond)
+	def(&l.SaveWait, 2*time.Second)
+	def(&l.EndWait, 3*time.Second)
+}
+
+// def sets *v to its default if it is zero.
+func def[T comparable](v *T, value T) {
+	var zero T
+	if *v == zero {
+		*v = value
+	}
+}
+
+// Stats counts what happened since the start. Every limit has a counter.
+type Stats struct {
+	Requests        atomic.Int64 // requests answered
+	Logins          atomic.Int64 // logins accepted
+	LoginsRefused   atomic.Int64 // logins refused, for whatever reason
+	LoginsSlowed    atomic.Int64 // logins delayed or refused because too many had failed
+	LinksRefused    atomic.Int64 // links over Limits.Links
+	UsersRefused    atomic.Int64 // registrations over Limits.Users
+	GamesRefused    atomic.Int64 // games over Limits.Games
+	InvitesRefused  atomic.Int64 // codes over Limits.Invites
+	QueueFull       atomic.Int64 // times that a link had to wait for room in its session's queue
+	RequestsRefused atomic.Int64 // requests over Limits.RequestsPerSecond
+	TooLarge        atomic.Int64 // responses over Limits.ResponseSize
+	RoomBusy        atomic.Int64 // packets refused because a room's mailbox was full
+	Malformed       atomic.Int64 // messages that were not packets
+	SaveErrors      atomic.Int64 // writes of the store that failed
+}

@@ -1,0 +1,324 @@
+package server
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/hex"
+	"slices"
+	"time"
+
+	"parlor"
+	"parlor/link"
+	"parlor/store"
+)
+
+// credentials is the payload of a login (section 5.1).
+type credentials struct {
+	user, password, invite string
+
+	badPassword bool // a password that is not text
+	badInvite   bool
+	badUser     bool
+}
+
+func parseCredentials(p parlor.Payload) credentials {
+	var c credentials
+	c.user, c.badUser = textArgument(p, "username")
+	c.password, c.badPassword = textArgument(p, "password")
+	c.invite, c.badInvite = textArgument(p, "invite_code")
+	return c
+}
+
+// textArgument is the text under a key, empty if it is missing. Values that Python takes as empty (null, 0,
+// false, [] and {}) are empty too; bad is true for any other value that is not text.
+func textArgument(p parlor.Payload, key string) (text string, bad bool) {
+	v, found := p.Get(key)
+	if !found {
+		return "", false
+	}
+	switch v := v.(type) {
+	case string:
+		return v, false
+	case nil:
+		return "", false
+	case bool:
+		return "", v
+	case int64:
+		return "", v != 0
+	case float64:
+		return "", v != 0
+	case []any:
+		return "", len(v) > 0
+	case map[string]any:
+		return "", len(v) > 0
+	}
+	return "", true
+}
+
+// refusal is a login's answer that ends the connection (section 5.3).
+func refusal(text string) parlor.Response {
+	return parlor.Response{Message: text, Status: parlor.StatusBad, Disconnecting: true}
+}
+
+// login answers the first packet of a session.
+func (s *Server) login(ss *session, p parlor.Packet) (parlor.Response, bool) {
+	c := parseCredentials(p.Payload)
+	try, wait, ok := s.logins.begin(ss.peer.Addr, c.user)
+	if !ok {
+		s.stats.LoginsSlowed.Add(1)
+		s.stats.LoginsRefused.Add(1)
+		time.AfterFunc(maxLoginDelay, func() { ss.finish(refusal("Incorrect password.")) })
+		return parlor.Response{}, false
+	}
+	if wait > 0 {
+		s.stats.LoginsSlowed.Add(1)
+		time.AfterFunc(wait, func() {
+			if resp, done := s.authenticate(ss, c, try); done {
+				ss.finish(resp)
+			}
+		})
+		return parlor.Response{}, false
+	}
+	return s.authenticate(ss, c, try)
+}
+
+// authenticate makes the checks of section 5.3, in their order, and reserves the name before anything is
+// answered (defect 2). A new user is stored before she is answered.
+func (s *Server) authenticate(ss *session, c credentials, try *attempt) (parlor.Response, bool) {
+	if ss.hasEnded() { // while it was delayed
+		return refusal("Incorrect password."), true
+	}
+	s.mu.Lock()
+	text, undo := s.admit(ss, c)
+	if text != "" {
+		s.mu.Unlock()
+		s.stats.LoginsRefused.Add(1)
+		if text != textPassword && text != textInvite {
+			try.cancel()
+		}
+		return refusal(text), true
+	}
+	_, ss.tookOver = s.sessions[c.user]
+	s.sessions[c.user] = ss
+	s.sessionWG.Add(1)
+	ss.user = c.user
+	s.mu.Unlock()
+	try.succeeded()
+	if undo == nil {
+		return s.welcome(ss)
+	}
+	s.store(func(err error) {
+		if err == nil {
+			s.welcome(ss)
+			return
+		}
+		s.mu.Lock()
+		undo()
+		s.mu.Unlock()
+		ss.finish(refusal(textNotStored))
+		ss.free()
+	})
+	return parlor.Response{}, false
+}
+
+// welcome answers an accepted login; then the connection callback is called (section 5.6).
+func (s *Server) welcome(ss *session) (parlor.Response, bool) {
+	s.stats.Logins.Add(1)
+	ss.reply(parlor.OK(parlor.MessageAuthenticated))
+	if s.cfg.OnConnection != nil && !ss.tookOver {
+		s.cfg.OnConnection(ss.user, true)
+	}
+	s.logger.Debug("logged in", "user", ss.user, "remote", ss.peer.Remote)
+	if r, ok := ss.proceed(); ok {
+		go ss.work(r) // ends with the queue
+	}
+	return parlor.Response{}, false
+}
+
+const (
+	textPassword  = "Incorrect password."
+	textInvite    = "Incorrect username or invite code."
+	textNotStored = "The server could not save this. Please try again later."
+)
+
+// admit makes the checks with the lock held, and returns the refusal's text, or else, for a new user, what
+// takes the registration back.
+func (s *Server) admit(ss *session, c credentials) (refused string, undo func()) {
+	switch old := s.sessions[c.user]; {
+	case s.stopping.Load(): // looked at with the lock, as end waits for the sessions that it finds
+		return "Server is shutting down.", nil
+	case c.badUser:
+		return "Username not allowed.", nil
+	case c.user == "":
+		return "Missing non-empty username.", nil
+	case old != nil && old.deleted.Load():
+		return "User deleted.", nil
+	case old != nil && !s.takeover(old, c):
+		return "Username already connected.", nil
+	}
+	if c.user == parlor.AdminName || s.users[c.user] != nil {
+		if !s.passwordFits(c) {
+			return textPassword, nil
+		}
+		return "", nil
+	}
+	return s.register(c)
+}
+
+// passwordFits checks the password of a known user.
+func (s *Server) passwordFits(c credentials) bool {
+	if c.badPassword {
+		return false // pgnet 0.2.1 turns it into text (defect 47)
+	}
+	if c.user == parlor.AdminName {
+		return subtle.ConstantTimeCompare([]byte(c.password), []byte(s.cfg.AdminPassword)) == 1
+	}
+	return s.users[c.user].Check(c.password)
+}
+
+// takeover ends the session that holds the name, if the server is set to and the password is right. The name
+// is free at once; the seat is given up before the new session can take one, in the room's own order.
+func (s *Server) takeover(old *session, c credentials) bool {
+	if !s.cfg.Takeover || !s.passwordFits(c) {
+		return false
+	}
+	go func() { // ends at once; the lock is held here
+		old.close(link.CloseNormal, "")
+		old.Closed()
+	}()
+	return true
+}
+
+// register makes the checks for a name that is not registered, and registers it.
+func (s *Server) register(c credentials) (refused string, undo func()) {
+	invite := -1
+	if c.invite != "" || c.badInvite {
+		invite = slices.IndexFunc(s.invites, func(i store.Invite) bool {
+			return i.Code == c.invite && (i.User == "" || i.User == c.user)
+		})
+		if invite < 0 {
+			return textInvite, nil
+		}
+	}
+	switch {
+	case invite < 0 && !s.registration:
+		return "Registration blocked.", nil
+	case c.badPassword:
+		return textPassword, nil
+	case s.cfg.RequirePassword && c.password == "":
+		return "User password required.", nil
+	case !parlor.UserNameAllowed(c.user):
+		return "Username not allowed.", nil
+	case len(s.users) >= s.cfg.Limits.Users:
+		s.stats.UsersRefused.Add(1)
+		return "Limit of registered users reached.", nil
+	}
+	u := store.NewUser(c.user, c.password)
+	s.addUser(&u)
+	var used store.Invite
+	if invite >= 0 {
+		used = s.invites[invite]
+		s.invites = slices.Delete(s.invites, invite, invite+1)
+	}
+	return "", func() {
+		s.removeUser(&u)
+		if used.Code != "" {
+			s.invites = append(s.invites, used)
+		}
+	}
+}
+
+func (s *Server) addUser(u *store.User) {
+	s.users[u.Name] = u
+	s.order = append(s.order, u)
+}
+
+func (s *Server) removeUser(u *store.User) {
+	delete(s.users, u.Name)
+	s.order = slices.DeleteFunc(s.order, func(o *store.User) bool { return o == u })
+}
+
+// freeName takes a session off the table of users, and tells who wants to know.
+func (s *Server) freeName(ss *session) {
+	if ss.user == "" {
+		return
+	}
+	s.mu.Lock()
+	gone := s.sessions[ss.user] == ss // and not taken over by another session
+	if gone {
+		delete(s.sessions, ss.user)
+	}
+	s.mu.Unlock()
+	if gone && s.cfg.OnConnection != nil {
+		s.cfg.OnConnection(ss.user, false)
+	}
+	s.sessionWG.Done()
+}
+
+// deleteUser deletes a user at once (defects 4 and 5), and ends her session: her next packet is told so, and
+// if none comes within Limits.DeleteWait the link is closed. Until her session is gone, logins under the
+// name are refused.
+func (s *Server) deleteUser(name string, done func(error)) {
+	s.mu.Lock()
+	u := s.users[name]
+	if u == nil {
+		s.mu.Unlock()
+		done(ErrNoUser)
+		return
+	}
+	s.removeUser(u)
+	ss := s.sessions[name]
+	s.mu.Unlock()
+	s.store(func(err error) {
+		if err != nil {
+			s.mu.Lock()
+			if s.users[name] == nil {
+				s.addUser(u)
+			}
+			s.mu.Unlock()
+		} else if ss != nil {
+			ss.deleted.Store(true)
+			time.AfterFunc(s.cfg.Limits.DeleteWait, func() { ss.close(link.CloseNormal, "") })
+		}
+		done(err)
+	})
+}
+
+// createInvite makes a code of 128 random bits (defect 41).
+func (s *Server) createInvite(user string, done func(code string, err error)) {
+	var raw [16]byte
+	rand.Read(raw[:])
+	code := hex.EncodeToString(raw[:])
+	s.mu.Lock()
+	if len(s.invites) >= s.cfg.Limits.Invites {
+		s.mu.Unlock()
+		s.stats.InvitesRefused.Add(1)
+		done("", ErrTooManyCodes)
+		return
+	}
+	s.invites = append(s.invites, store.Invite{Code: code, User: user})
+	s.mu.Unlock()
+	s.store(func(err error) {
+		if err != nil {
+			s.mu.Lock()
+			s.invites = slices.DeleteFunc(s.invites, func(i store.Invite) bool { return i.Code == code })
+			s.mu.Unlock()
+		}
+		done(code, err)
+	})
+}
+
+func (s *Server) setRegistration(on bool, done func(error)) {
+	s.mu.Lock()
+	before := s.registration
+	s.registration = on
+	s.mu.Unlock()
+	s.store(func(err error) {
+		if err != nil {
+			s.mu.Lock()
+			s.registration = before
+			s.mu.Unlock()
+		}
+		done(err)
+	})
+}

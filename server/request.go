@@ -1,0 +1,190 @@
+package server
+
+import (
+	"errors"
+
+	"parlor"
+	"parlor/internal/pyjson"
+	"parlor/link"
+	"parlor/room"
+)
+
+// argument is one argument of a request. Types are named as Python does.
+type argument struct {
+	name, typ string
+	hidden    bool // not pgnet's: accepted, but not listed in help to its clients
+}
+
+// spec is one of the lobby's requests (section 7.2).
+type spec struct {
+	message string
+	args    []argument
+	admin   bool
+	// answer answers the request of a session, at once (done is true), or later by ss.finish. Args are checked.
+	answer func(s *Server, ss *session, args arguments) (resp parlor.Response, done bool)
+}
+
+// specs are the requests in the order of help and of "commands".
+var specs = []spec{
+	{message: parlor.RequestHelp, answer: (*Server).help},
+	{message: parlor.RequestGameDir, answer: (*Server).gameDir},
+	{message: parlor.RequestCreateGame, answer: (*Server).createGame,
+		args: []argument{{name: "name", typ: "str"}, {name: "password", typ: "str"}, {name: "kind", typ: "str", hidden: true}}},
+	{message: parlor.RequestJoinGame, answer: (*Server).joinGame, // with a password, where pgnet 0.2.1 refuses it (defect 1)
+		args: []argument{{name: "name", typ: "str"}, {name: "password", typ: "str"}, {name: "kind", typ: "str", hidden: true}}},
+	{message: parlor.RequestLeaveGame, answer: (*Server).leaveGame},
+	{message: parlor.RequestDebug, answer: (*Server).debug, admin: true},
+	{message: parlor.RequestSave, answer: (*Server).save, admin: true},
+	{message: parlor.RequestCreateInvite, answer: (*Server).invite, admin: true, args: []argument{{name: "username", typ: "str"}}},
+	{message: parlor.RequestDestroyGame, answer: (*Server).destroyGame, admin: true, args: []argument{{name: "name", typ: "str"}}},
+	{message: parlor.RequestDeleteUser, answer: (*Server).removal, admin: true, args: []argument{{name: "username", typ: "str"}}},
+	{message: parlor.RequestSetRegistration, answer: (*Server).registrationRequest, admin: true, args: []argument{{name: "set_as", typ: "bool"}}},
+	{message: parlor.RequestSetVerbose, answer: (*Server).verboseRequest, admin: true, args: []argument{{name: "set_as", typ: "bool"}}},
+	{message: parlor.RequestSleep, answer: (*Server).sleep, admin: true, args: []argument{{name: "seconds", typ: "float"}}},
+	{message: parlor.RequestShutdown, answer: (*Server).shutdownRequest, admin: true},
+}
+
+// The table by message, and what help and a packet with nowhere to go answer from it.
+var (
+	specByMessage = make(map[string]*spec)
+	commands      []string
+	helpPayload   parlor.Payload
+)
+
+// init fills what is derived from the table, whose functions refer back to it.
+func init() {
+	var help []byte
+	for i := range specs {
+		sp := &specs[i]
+		specByMessage[sp.message] = sp
+		commands = append(commands, sp.message)
+		help = append(help, `, `...)
+		help = pyjson.AppendString(help, sp.message)
+		help = append(help, `: {`...)
+		for j, a := range sp.args {
+			if a.hidden {
+				continue
+			}
+			if j > 0 {
+				help = append(help, `, `...)
+			}
+			help = pyjson.AppendString(help, a.name)
+			help = append(help, `: `...)
+			help = pyjson.AppendString(help, a.typ)
+		}
+		help = append(help, '}')
+	}
+	help[0], help[1] = ' ', '{'
+	helpPayload, _ = parlor.ParsePayload(append(help[1:], '}'))
+}
+
+// handle works on one request of a session; done is false if it is finished later.
+func (s *Server) handle(ss *session, r request) (resp parlor.Response, done bool) {
+	if ss.user == "" {
+		if r.err != nil {
+			ss.close(link.CloseInternal, "")
+			ss.proceed()
+			return parlor.Response{}, false
+		}
+		return s.login(ss, r.packet)
+	}
+	p := r.packet
+	p.Username = ss.user
+	switch {
+	case ss.deleted.Load():
+		return userDeleted(), true
+	case r.err != nil:
+		return parlor.Unexpected("Malformed packet: " + r.err.Error()), true
+	case ss.limiter != nil && !ss.limiter.Allow():
+		s.stats.RequestsRefused.Add(1)
+		return parlor.Unexpected("Limit of requests per second reached."), true
+	}
+	if s.verbose.Load() {
+		s.logPacket(ss, p)
+	}
+	if sp := specByMessage[p.Message]; sp != nil {
+		return s.builtIn(ss, sp, p)
+	}
+	g := ss.game.Load()
+	if g == nil {
+		return s.nowhere(p), true
+	}
+	ss.current = p
+	if err := g.room.Packet(p, ss); errors.Is(err, room.ErrBusy) {
+		s.stats.RoomBusy.Add(1)
+		return parlor.Unexpected("The game has too many requests waiting."), true
+	}
+	return parlor.Response{}, false
+}
+
+// nowhere answers a packet that neither the lobby nor a game takes (section 6.2).
+func (s *Server) nowhere(p parlor.Packet) parlor.Response {
+	var payload struct {
+		Commands []string `json:"commands"`
+		Packet   string   `json:"packet"`
+	}
+	payload.Commands, payload.Packet = commands, p.DebugText()
+	return parlor.Unexpected("Please create/join a game.", payload)
+}
+
+// userDeleted keeps the old status 0 (section 6.2, defect 13).
+func userDeleted() parlor.Response {
+	return parlor.Response{Message: "User deleted.", Disconnecting: true}
+}
+
+// builtIn makes the checks of section 7.1 and answers a request of the lobby's own.
+func (s *Server) builtIn(ss *session, sp *spec, p parlor.Packet) (parlor.Response, bool) {
+	if sp.admin && ss.user != parlor.AdminName {
+		return parlor.Unexpected(pyjson.ReprString(sp.message) + " requires admin privileges."), true
+	}
+	args := arguments{packet: p}
+	if err := args.check(sp); err != nil {
+		return parlor.Unexpected(err.Error()), true
+	}
+	return sp.answer(s, ss, args)
+}
+
+// arguments are the checked arguments of a request.
+type arguments struct {
+	packet parlor.Packet
+	values map[string][]byte // raw JSON by name
+}
+
+// check takes the payload's members as arguments, in the order sent; the first offence ends it.
+func (a *arguments) check(sp *spec) error {
+	err := pyjson.Members(a.packet.Payload.JSON(), 1<<10, func(key, value []byte) error {
+		i := 0
+		for i < len(sp.args) && sp.args[i].name != string(key) {
+			i++
+		}
+		if i == len(sp.args) {
+			return errors.New("Unexpected argument " + pyjson.ReprString(string(key)) + " for request " + pyjson.ReprString(sp.message))
+		}
+		if got := pyjson.KindOf(value).PythonType(); !fits(sp.args[i].typ, got) {
+			return errors.New("Expected argument type <class '" + sp.args[i].typ + "'> for argument " + pyjson.ReprString(string(key)) +
+				". Instead got: <class '" + got + "'> " + string(pyjson.AppendRepr(nil, value)))
+		}
+		if a.values == nil {
+			a.values = make(map[string][]byte)
+		}
+		a.values[sp.args[i].name] = value
+		return nil
+	})
+	if errors.Is(err, pyjson.ErrNotObject) {
+		return errors.New("Malformed packet: the payload of " + pyjson.ReprString(sp.message) + " must be an object")
+	}
+	return err
+}
+
+// fits tells whether a value of a type is one of the type wanted. An integer is good where a float is wanted
+// (defect 14); otherwise types must be the same.
+func fits(want, got string) bool {
+	return want == got || want == "float" && got == "int"
+}
+
+func (a *arguments) text(name string) string {
+	text, _ := pyjson.Unquote(a.values[name])
+	return text
+}
+
+func (a *arguments) bool(name string) bool { return string(a.values[name]) == "true" }

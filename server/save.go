@@ -1,0 +1,118 @@
+package server
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"parlor/room"
+	"parlor/store"
+)
+
+// restore takes over what the store holds, and makes the saved games again.
+func (s *Server) restore(snap store.Snapshot) {
+	s.mu.Lock()
+	if snap.Registration != s.registration {
+		s.logger.Warn("the save's registration setting wins over the option; set_registration changes it", "registration", snap.Registration)
+	}
+	s.registration = snap.Registration
+	s.invites = slices.Clone(snap.Invites)
+	for _, u := range snap.Users {
+		if s.users[u.Name] == nil {
+			s.addUser(&u)
+		}
+	}
+	var opening sync.WaitGroup
+	for _, g := range snap.Games {
+		if s.games[g.Name] != nil {
+			continue
+		}
+		if s.cfg.Games[cmp.Or(g.Kind, s.cfg.DefaultKind)] == nil {
+			s.logger.Error("a saved game is of a kind that this server does not have; its save is kept", "game", g.Name, "kind", g.Kind)
+			s.addUnplayable(g)
+			continue
+		}
+		opening.Add(1)
+		s.addGame(g, func(error) { opening.Done() })
+	}
+	s.mu.Unlock()
+	waitBounded(&opening, 10*time.Second)
+}
+
+// store has everything written and calls done when it is on disk. Callers who come together share a write.
+func (s *Server) store(done func(error)) {
+	if s.cfg.Store == nil {
+		done(nil)
+		return
+	}
+	s.commits.ask(done)
+}
+
+// commit writes a snapshot. It runs on the goroutine of its batch.
+func (s *Server) commit() error {
+	err := s.cfg.Store.Save(s.snapshot())
+	if err != nil {
+		s.stats.SaveErrors.Add(1)
+		s.logger.Error("save failed", "err", err)
+	}
+	return err
+}
+
+// snapshot is everything to keep, games as they last saved.
+func (s *Server) snapshot() store.Snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	snap := store.Snapshot{Registration: s.registration, Invites: slices.Clone(s.invites)}
+	snap.Users = make([]store.User, 0, len(s.order))
+	for _, u := range s.order {
+		snap.Users = append(snap.Users, *u)
+	}
+	games := make([]*game, 0, len(s.games))
+	for _, g := range s.games {
+		if g.saved != "" {
+			games = append(games, g)
+		}
+	}
+	slices.SortFunc(games, func(a, b *game) int { return cmp.Compare(a.number, b.number) })
+	for _, g := range games {
+		snap.Games = append(snap.Games, store.Game{Name: g.name, Password: g.password, Kind: g.kind, Data: g.saved})
+	}
+	return snap
+}
+
+// saveGames asks all games for their saves, and has everything written. A game that fails or is too slow
+// keeps what it saved before, and does not keep the others from being saved (defect 21).
+func (s *Server) saveGames(done func(error)) {
+	if s.cfg.Store == nil {
+		done(nil)
+		return
+	}
+	go func() { // ends after Limits.SaveWait at the latest
+		games := s.listGames()
+		askAll(games, s.cfg.Limits.SaveWait, func(g *game, answered func()) {
+			g.room.Save(func(save string, ok bool, err error) {
+				s.noteSave(g, save, ok, err)
+				answered()
+			})
+		})
+		s.store(done)
+	}()
+}
+
+func (s *Server) noteSave(g *game, save string, ok bool, err error) {
+	if errors.Is(err, room.ErrClosed) {
+		return // it ended a moment ago
+	}
+	if err != nil {
+		s.logger.Warn("a game did not save; what it saved before is kept", "game", g.name, "err", err)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g.saved = ""
+	if ok {
+		g.saved = save
+	}
+}

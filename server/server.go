@@ -1,0 +1,301 @@
+// Package server is the lobby: sessions, users, invites, the directory of rooms, and the requests that the
+// lobby answers itself (sections 5 to 12 of pgnet's protocol).
+//
+// [New] makes a server from a [Config]; wires bring their clients to [Server.Open], as it is a link.Lobby;
+// [Server.Run] keeps the timers and ends with everything saved. All methods may be called concurrently.
+//
+// The way of a request: the link's reader calls [link.Session.Receive]; the session's ordered queue hands
+// one request at a time to the lobby (request.go) or to the mailbox of the user's room; the answer goes to
+// the link's write queue. No goroutine belongs to a session, and none waits for another client.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"parlor"
+	"parlor/link"
+	"parlor/store"
+)
+
+// Config is what a server is made of. Games and AdminPassword are required; all else has a default.
+type Config struct {
+	// Games are the kinds of game that users may create, by kind.
+	Games map[string]parlor.NewGame
+	// DefaultKind is the kind of a game that is created without naming one. It may stay empty if Games has one
+	// entry only.
+	DefaultKind string
+
+	// AdminPassword is the password of the user admin. There is no default password.
+	AdminPassword string
+	// NoRegistration refuses new users without an invite. What a loaded save says wins over it, and the log
+	// says so (defect 29).
+	NoRegistration bool
+	// RequirePassword refuses new users whose password is empty.
+	RequirePassword bool
+	// NoAutoCreate refuses to join a game that does not exist, instead of creating it (defect 15).
+	NoAutoCreate bool
+	// Takeover lets a login with the right password end the session that holds the name (defect 3).
+	Takeover bool
+	// Verbose logs packets and responses, without passwords and codes. The administrator may change it.
+	Verbose bool
+	// OnConnection, if not nil, is told of each user who has logged in or is gone. It must not block.
+	OnConnection func(user string, connected bool)
+
+	// Store keeps users, invites and saves; nil keeps them for the life of the server only.
+	Store store.Store
+	// Autosave is how often games are saved. Default 300 s.
+	Autosave time.Duration
+	// PublicKey is the key that debug shows.
+	PublicKey string
+
+	Limits Limits
+	// Logger gets what people who run the server should know. Default: slog.Default.
+	Logger *slog.Logger
+}
+
+// Server is a lobby.
+type Server struct {
+	cfg    Config
+	logger *slog.Logger
+	logins *attempts
+	stats  Stats
+
+	verbose  atomic.Bool
+	stopping atomic.Bool
+	stop     chan struct{} // closed by Shutdown
+	stopOnce sync.Once
+	exitCode int // set before stop is closed
+
+	commits   batch[error]          // writes of the store, joined
+	dirs      batch[parlor.Payload] // makings of the game directory, joined
+	work      sync.WaitGroup        // goroutines and timers that Run waits for at the end
+	sessionWG sync.WaitGroup        // sessions that hold a name
+
+	mu           sync.Mutex // guards what follows
+	registration bool
+	users        map[string]*store.User
+	order        []*store.User       // by registration
+	invites      []store.Invite      // by creation
+	sessions     map[string]*session // by user; a name is reserved here before it is answered (defect 2)
+	links        map[*session]struct{}
+	games        map[string]*game
+	created      uint64 // games so far, to order them
+}
+
+// New makes a server and loads what its store holds. It blocks until the saved games are made, for ten
+// seconds at most. A store that is damaged is an error, and stays as it is.
+func New(cfg Config) (*Server, error) {
+	if err := cfg.fill(); err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	s := &Server{
+		cfg:          cfg,
+		logger:       cfg.Logger,
+		logins:       newAttempts(cfg.Limits),
+		stop:         make(chan struct{}),
+		registration: !cfg.NoRegistration,
+		users:        make(map[string]*store.User),
+		sessions:     make(map[string]*session),
+		links:        make(map[*session]struct{}),
+		games:        make(map[string]*game),
+	}
+	s.verbose.Store(cfg.Verbose)
+	s.commits.run = s.commit
+	s.dirs.run = s.directory
+	if cfg.Store == nil {
+		return s, nil
+	}
+	snap, found, err := cfg.Store.Load()
+	if err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	if found {
+		s.restore(snap)
+	}
+	return s, nil
+}
+
+func (c *Config) fill() error {
+	if len(c.Games) == 0 {
+		return errors.New("no games: name at least one kind in Config.Games")
+	}
+	if c.DefaultKind == "" && len(c.Games) == 1 {
+		for kind := range c.Games {
+			c.DefaultKind = kind
+		}
+	}
+	if c.Games[c.DefaultKind] == nil {
+		return fmt.Errorf("the default kind %q is not among the games", c.DefaultKind)
+	}
+	if c.AdminPassword == "" {
+		return errors.New("no administrator password: there is no default one")
+	}
+	if c.Autosave <= 0 {
+		c.Autosave = 300 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	c.Limits.fill()
+	return nil
+}
+
+// Run keeps the server's timers until Shutdown is called or ctx ends, then ends every session with close
+// code 1001, saves, and returns the exit code: Shutdown's, or 0. The error is that of the last save. The
+// saves come before the sessions are ended and once more after it, and the wait for sessions is bounded
+// (defect 28).
+func (s *Server) Run(ctx context.Context) (exitCode int, err error) {
+	ticker := time.NewTicker(s.cfg.Autosave)
+	defer ticker.Stop()
+	for running := true; running; {
+		select {
+		case <-ticker.C:
+			s.saveGames(func(err error) {
+				if err != nil {
+					s.logger.Error("autosave failed; trying again at the next interval", "err", err)
+				}
+			})
+		case <-ctx.Done():
+			running = false
+		case <-s.stop:
+			running = false
+		}
+	}
+	s.Shutdown(0)
+	return s.exitCode, s.end()
+}
+
+// Shutdown makes Run end with an exit code: 0 for a normal stop, -1 when the operator wants a restart
+// (section 12.2). The first call counts. It does not block.
+func (s *Server) Shutdown(exitCode int) {
+	s.stopOnce.Do(func() {
+		s.exitCode = exitCode
+		s.stopping.Store(true)
+		close(s.stop)
+	})
+}
+
+// Stopped is closed when Shutdown was called.
+func (s *Server) Stopped() <-chan struct{} { return s.stop }
+
+// end ends every session and saves.
+func (s *Server) end() error {
+	first := s.SaveNow()
+	s.mu.Lock()
+	for l := range s.links {
+		l.link.Close(link.CloseGoingAway, "")
+	}
+	s.mu.Unlock()
+	waitBounded(&s.sessionWG, s.cfg.Limits.EndWait)
+	err := s.SaveNow()
+	s.closeGames()
+	waitBounded(&s.work, s.cfg.Limits.EndWait)
+	if err == nil && first != nil {
+		s.logger.Info("the save at the end went well after all", "before", first)
+	}
+	return err
+}
+
+// closeGames ends all rooms, so that their timers stop.
+func (s *Server) closeGames() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range s.games {
+		s.work.Add(1)
+		g.room.Close(s.work.Done)
+	}
+}
+
+// waitBounded waits for the group, but no longer than d.
+func waitBounded(wg *sync.WaitGroup, d time.Duration) {
+	done := make(chan struct{})
+	go func() { wg.Wait(); close(done) }() // ends when the group does
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
+}
+
+// Open begins a session for a link.
+func (s *Server) Open(l link.Link) (link.Session, error) {
+	ss := newSession(s, l)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping.Load() {
+		return nil, &link.CloseError{Code: link.CloseGoingAway}
+	}
+	if len(s.links) >= s.cfg.Limits.Links {
+		s.stats.LinksRefused.Add(1)
+		return nil, fmt.Errorf("%w: limit of %d links", link.ErrTooMany, s.cfg.Limits.Links)
+	}
+	s.links[ss] = struct{}{}
+	return ss, nil
+}
+
+// PublicKey is the key that was given as Config.PublicKey.
+func (s *Server) PublicKey() string { return s.cfg.PublicKey }
+
+// Stats are the server's counters.
+func (s *Server) Stats() *Stats { return &s.stats }
+
+// Users is how many users are logged in.
+func (s *Server) Users() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sessions)
+}
+
+// Registration tells whether new users may register.
+func (s *Server) Registration() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.registration
+}
+
+// SetRegistration changes it. It blocks until the change is stored; an error leaves it as it was.
+func (s *Server) SetRegistration(on bool) error {
+	return await(func(done func(error)) { s.setRegistration(on, done) })
+}
+
+// SetVerbose turns the logging of packets and responses on or off.
+func (s *Server) SetVerbose(on bool) { s.verbose.Store(on) }
+
+// DeleteUser deletes a user and ends her session (section 10.4). It blocks until the deletion is stored.
+// The administrator and unknown names are refused with ErrNoUser.
+func (s *Server) DeleteUser(name string) error {
+	return await(func(done func(error)) { s.deleteUser(name, done) })
+}
+
+// CreateInvite makes a code that lets a user register, of this name or, if it is empty, of any. It blocks
+// until the code is stored.
+func (s *Server) CreateInvite(user string) (code string, err error) {
+	err = await(func(done func(error)) {
+		s.createInvite(user, func(c string, err error) { code = c; done(err) })
+	})
+	return code, err
+}
+
+// SaveNow saves the games and all else. It blocks until that is stored; a game that does not answer within
+// Limits.SaveWait keeps what it saved before. It does nothing without a store.
+func (s *Server) SaveNow() error { return await(s.saveGames) }
+
+// await turns a call with a callback into one that blocks.
+func await(call func(done func(error))) error {
+	result := make(chan error, 1)
+	call(func(err error) { result <- err })
+	return <-result
+}
+
+// Errors of the methods above.
+var (
+	ErrNoUser       = errors.New("no such user")
+	ErrTooManyCodes = errors.New("too many invite codes")
+)

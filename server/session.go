@@ -1,0 +1,257 @@
+package server
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"parlor"
+	"parlor/link"
+	"parlor/room"
+)
+
+// session is one link's end at the lobby: before the login a stranger, then a user.
+//
+// Its queue is worked off one request at a time. Whoever hands in a request while none is under way works
+// it off; a request that is answered elsewhere (a room, a timer, the store) is finished by that goroutine
+// with finish, which has the next one worked off.
+type session struct {
+	srv     *Server
+	link    link.Link
+	peer    link.Peer
+	limiter *rate.Limiter
+
+	mu    sync.Mutex // guards the fields below
+	queue []request
+	bytes int           // payload bytes in queue
+	space chan struct{} // closed when there is room again; nil while nobody waits
+	busy  bool          // a request is under way
+	ended bool          // the link is gone, or is to be closed
+
+	user     string // set by the login, while busy
+	tookOver bool   // likewise: the name was another session's
+
+	game    atomic.Pointer[game] // where the user is
+	current parlor.Packet        // the packet that a room is answering; belongs to whoever is busy
+	deleted atomic.Bool          // the user was deleted; her next packet is told so
+	freed   sync.Once            // the name is given back
+}
+
+// request is one entry of a session's queue: a packet, or why there is none.
+type request struct {
+	packet parlor.Packet
+	err    error
+}
+
+var _ room.Member = (*session)(nil)
+
+func newSession(s *Server, l link.Link) *session {
+	ss := &session{srv: s, link: l, peer: l.Peer()}
+	if r := s.cfg.Limits.RequestsPerSecond; r > 0 {
+		ss.limiter = rate.NewLimiter(rate.Limit(r), max(1, int(r)))
+	}
+	return ss
+}
+
+// Receive takes the next packet of the link.
+func (ss *session) Receive(p parlor.Packet) error { return ss.enqueue(request{packet: p}) }
+
+// Malformed takes a message that was not a packet. Before the login it ends the link, as in section 5.5;
+// afterwards it is answered, where pgnet 0.2.1 closes without a word (defect 25).
+func (ss *session) Malformed(err error) error {
+	ss.srv.stats.Malformed.Add(1)
+	return ss.enqueue(request{err: err})
+}
+
+func (ss *session) enqueue(r request) error {
+	ss.mu.Lock()
+	for !ss.ended && ss.full() {
+		if err := ss.waitForSpace(); err != nil {
+			ss.mu.Unlock()
+			return err
+		}
+	}
+	if ss.ended {
+		ss.mu.Unlock()
+		return net.ErrClosed
+	}
+	if ss.busy {
+		ss.queue = append(ss.queue, r)
+		ss.bytes += len(r.packet.Payload.JSON())
+		ss.mu.Unlock()
+		return nil
+	}
+	ss.busy = true
+	ss.mu.Unlock()
+	ss.work(r)
+	return nil
+}
+
+func (ss *session) full() bool {
+	l := &ss.srv.cfg.Limits
+	return len(ss.queue) >= l.Queue || ss.bytes >= l.QueueBytes
+}
+
+// waitForSpace waits, unlocked, until the queue has moved. The client is sending faster than it is answered;
+// that its link is read no further meanwhile pushes back on it, as with pgnet's server (section 6.1).
+func (ss *session) waitForSpace() error {
+	ss.srv.stats.QueueFull.Add(1)
+	if ss.space == nil {
+		ss.space = make(chan struct{})
+	}
+	space := ss.space
+	ss.mu.Unlock()
+	defer ss.mu.Lock()
+	timer := time.NewTimer(ss.srv.cfg.Limits.QueueWait)
+	defer timer.Stop()
+	select {
+	case <-space:
+		return nil
+	case <-timer.C:
+		return &link.CloseError{Code: link.ClosePolicy, Reason: "limit of waiting requests"}
+	}
+}
+
+// next takes the next request from the queue, or ends the work. It is called by whoever is busy.
+func (ss *session) next() (r request, ok bool) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.space != nil {
+		close(ss.space)
+		ss.space = nil
+	}
+	if len(ss.queue) == 0 || ss.ended {
+		ss.busy = false
+		ss.queue = nil
+		return request{}, false
+	}
+	r = ss.queue[0]
+	ss.queue[0] = request{}
+	ss.queue = ss.queue[1:]
+	ss.bytes -= len(r.packet.Payload.JSON())
+	return r, true
+}
+
+// work works off a request and those behind it, until one is finished elsewhere.
+func (ss *session) work(r request) {
+	for ok := true; ok; r, ok = ss.proceed() {
+		resp, done := ss.srv.handle(ss, r)
+		if !done {
+			return
+		}
+		ss.reply(resp)
+	}
+}
+
+// proceed is next, and the end of a session that has ended meanwhile.
+func (ss *session) proceed() (request, bool) {
+	r, ok := ss.next()
+	if !ok && ss.hasEnded() {
+		ss.release()
+	}
+	return r, ok
+}
+
+// finish answers the request under way, on another goroutine than the one it came on. The next one gets a
+// goroutine of its own, so that no room works for others.
+func (ss *session) finish(resp parlor.Response) {
+	ss.reply(resp)
+	if r, ok := ss.proceed(); ok {
+		go ss.work(r) // ends with the queue
+	}
+}
+
+// Answer takes a room's answer to the current packet.
+func (ss *session) Answer(resp parlor.Response, err error) {
+	if err != nil { // the room has closed, or the user was taken out, while the packet waited
+		resp = ss.srv.nowhere(ss.current)
+	}
+	ss.finish(resp)
+}
+
+// reply sends a response. The game is always the lobby's to say (section 6.3).
+func (ss *session) reply(resp parlor.Response) {
+	srv := ss.srv
+	if ss.deleted.Load() {
+		resp = userDeleted()
+	}
+	resp.Game = ""
+	if g := ss.game.Load(); g != nil {
+		resp.Game = g.name
+	}
+	srv.stats.Requests.Add(1)
+	if srv.verbose.Load() {
+		srv.logResponse(ss, resp)
+	}
+	err := ss.link.Send(resp)
+	switch {
+	case err == nil || errors.Is(err, net.ErrClosed):
+	case errors.Is(err, link.ErrTooLarge):
+		srv.stats.TooLarge.Add(1)
+		srv.logger.Warn("response too large to send", "user", ss.user, "game", resp.Game, "message", resp.Message)
+		ss.link.Send(parlor.Response{Message: "Response too large.", Status: parlor.StatusUnexpected, Game: resp.Game})
+	default:
+		srv.logger.Error("response cannot be sent", "user", ss.user, "message", resp.Message, "err", err)
+		ss.link.Send(parlor.Response{Message: "The answer could not be sent.", Status: parlor.StatusBad, Game: resp.Game})
+	}
+	if resp.Disconnecting {
+		ss.close(link.CloseNormal, "")
+	}
+}
+
+// close ends the link after what was sent, and takes no more requests.
+func (ss *session) close(code link.Code, reason string) {
+	ss.mu.Lock()
+	ss.ended = true
+	ss.mu.Unlock()
+	ss.link.Close(code, reason)
+}
+
+func (ss *session) hasEnded() bool {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return ss.ended
+}
+
+// Closed tells that the link has ended. A request that is under way is finished first, but the user's seat
+// is given up at once, behind it in the room's mailbox.
+func (ss *session) Closed() {
+	ss.srv.mu.Lock()
+	delete(ss.srv.links, ss)
+	ss.srv.mu.Unlock()
+	ss.mu.Lock()
+	ss.ended = true
+	if ss.space != nil {
+		close(ss.space)
+		ss.space = nil
+	}
+	busy := ss.busy
+	ss.mu.Unlock()
+	if !busy || ss.game.Load() != nil {
+		ss.release()
+	}
+}
+
+// release gives up the user's seat and then the name, in this order (section 6.4). A game that is slow to
+// see its user off holds the name for a bounded time only. It may be called again.
+func (ss *session) release() {
+	g := ss.game.Load()
+	if g == nil {
+		ss.free()
+		return
+	}
+	timer := time.AfterFunc(ss.srv.cfg.Limits.LeaveWait, ss.free)
+	g.room.Leave(ss.user, ss, func() {
+		timer.Stop()
+		ss.free()
+	})
+}
+
+// free gives the name back.
+func (ss *session) free() {
+	ss.freed.Do(func() { ss.srv.freeName(ss) })
+}
