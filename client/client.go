@@ -1,0 +1,290 @@
+// Package client talks to a lobby: Parlor's, or that of pgnet 0.2.1 (section 13 of its protocol).
+//
+// [Dial] connects and logs in. Requests are made by methods that wait for the answer ([Client.Request],
+// [Client.JoinGame], ...) or with a callback ([Client.Send]). News come by the functions in [Config]: status
+// texts, connection and game events, heartbeats. All of them, and callbacks, are called one after another by
+// one goroutine at a time, so that an application needs no locks for them; they may call any method of the
+// client but [Client.Wait].
+//
+// The methods of Client may be called concurrently.
+package client
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"parlor"
+	"parlor/box"
+	"parlor/link"
+	"parlor/link/wslink"
+)
+
+// Config says who connects, and whom to tell. Username is required.
+type Config struct {
+	Username   string
+	Password   string
+	InviteCode string // for registering where registration is off
+
+	// ServerKey is the public key that the server must show; the client disconnects from any other before it
+	// sends anything of the login. Empty: any key.
+	ServerKey string
+	// Key is the client's key pair. Default: a new one for the client, kept over reconnects.
+	Key *box.Key
+	// Dialer opens the connection. Default: WebSocket, with Key.
+	Dialer link.Dialer
+
+	// OnStatus is told each status text, such as "Logging in...".
+	OnStatus func(status string)
+	// OnConnection is told that the client has logged in, and that it is disconnected.
+	OnConnection func(connected bool)
+	// OnGame is told the game that the user has joined, or "" when she is in none any more.
+	OnGame func(game string)
+	// OnHeartbeat is given the answers to heartbeats.
+	OnHeartbeat func(heartbeat parlor.Response)
+	// HeartbeatPayload makes the payload of the next heartbeat: any value that parlor.Encode takes. Default: {}.
+	HeartbeatPayload func() any
+
+	// MaxPending bounds the requests that wait; Send returns ErrQueueFull beyond it. Default 1024.
+	MaxPending int
+	// Timeout is how long sending, and waiting for an answer, may take before the client disconnects. Default 5 s.
+	Timeout time.Duration
+	// Logger gets refused requests and failures of callbacks. Default: slog.Default.
+	Logger *slog.Logger
+}
+
+// Errors of requests and of Connect. A request that was waiting or under way when the connection ended
+// fails with a *DisconnectedError.
+var (
+	ErrConnected    = errors.New("cannot open more than one connection per client")
+	ErrNotConnected = errors.New("not connected")
+	ErrQueueFull    = errors.New("too many requests waiting for the server")
+	ErrFlushed      = errors.New("request flushed from the queue")
+)
+
+// Reasons of a disconnect (section 13.2). Besides these there are the messages of the server's refusals.
+const (
+	ReasonCallFailed   = "Failed to call server."
+	ReasonNoKey        = "Missing public key string from server."
+	ReasonWrongKey     = "Unverified server public key."
+	ReasonClosed       = "Connection closed."
+	ReasonTimeout      = "Connection timed out."
+	ReasonUndecrypted  = "Failed to encrypt message."
+	ReasonByClient     = "Client closed connection."
+	ReasonUnexpected   = "Unexpected message from server." // where pgnet's client is left in limbo (defect 12)
+	ReasonApplication  = "Application failed to handle an event."
+	statusNew          = "New client."
+	statusLoggingIn    = "Logging in..."
+	statusDisconnected = "Disconnected: "
+)
+
+// DisconnectedError is why a connection ended, or was not made.
+type DisconnectedError struct {
+	Reason string // one of the reasons above, or the server's own words
+	Err    error  // the cause, if there is more to say
+}
+
+func (e *DisconnectedError) Error() string {
+	if e.Err == nil {
+		return "disconnected: " + e.Reason
+	}
+	return "disconnected: " + e.Reason + " (" + e.Err.Error() + ")"
+}
+
+// Unwrap returns the cause.
+func (e *DisconnectedError) Unwrap() error { return e.Err }
+
+// Is tells errors.Is that a disconnect is a net.ErrClosed.
+func (e *DisconnectedError) Is(target error) bool { return target == net.ErrClosed }
+
+// Client is a user's client. It may be connected again after a disconnect.
+type Client struct {
+	cfg     Config
+	address string
+	dialer  link.Dialer
+	events  events
+
+	mu        sync.Mutex // guards the fields below
+	status    string
+	connected bool
+	game      string
+	rate      float64 // heartbeats a second
+	run       *run    // the connection in progress; nil when there is none
+	ended     *run    // the one before
+}
+
+// New makes a client for the server at an address: HOST, HOST:PORT, or a ws:// or wss:// URL.
+func New(address string, cfg Config) (*Client, error) {
+	if cfg.MaxPending <= 0 {
+		cfg.MaxPending = 1024
+	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = 5 * time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.Key == nil && cfg.Dialer == nil {
+		key, err := box.NewKey()
+		if err != nil {
+			return nil, err
+		}
+		cfg.Key = key
+	}
+	if cfg.Dialer == nil {
+		cfg.Dialer = wslink.Dialer{Key: cfg.Key}
+	}
+	c := &Client{cfg: cfg, address: address, dialer: cfg.Dialer, status: statusNew, rate: parlor.DefaultHeartbeatRate}
+	c.events.failed = c.callbackFailed
+	return c, nil
+}
+
+// Dial makes a client and connects it. It blocks until the login is answered or ctx ends; ctx does not bound
+// the connection afterwards.
+func Dial(ctx context.Context, address string, cfg Config) (*Client, error) {
+	c, err := New(address, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Connect(ctx); err != nil {
+		c.Wait()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Connect connects and logs in. It blocks until the login is answered or ctx ends. Errors are ErrConnected
+// and *DisconnectedError.
+func (c *Client) Connect(ctx context.Context) error {
+	r := newRun(c)
+	c.mu.Lock()
+	if c.run != nil {
+		c.mu.Unlock()
+		return ErrConnected
+	}
+	c.run = r
+	c.mu.Unlock()
+	stop := context.AfterFunc(ctx, func() { r.end(&DisconnectedError{Reason: ReasonByClient, Err: context.Cause(ctx)}) })
+	go r.loop() // ends with the connection; Wait waits
+	<-r.ready
+	if !stop() && r.cause() == nil { // ctx ended at the last moment, after the login
+		<-r.done
+	}
+	if err := r.cause(); err != nil {
+		<-r.done
+		return err
+	}
+	return nil
+}
+
+// Disconnect ends the connection, also one whose login is not complete yet (defect 8). It does not block:
+// Wait does.
+func (c *Client) Disconnect() {
+	c.mu.Lock()
+	r := c.run
+	c.mu.Unlock()
+	if r != nil {
+		r.end(&DisconnectedError{Reason: ReasonByClient})
+	}
+}
+
+// Close disconnects and waits until the connection is closed, for about a second at most. Events may still
+// be on their way when it returns. It may be called again.
+func (c *Client) Close() error {
+	c.Disconnect()
+	if r := c.lastRun(); r != nil {
+		<-r.done
+	}
+	return nil
+}
+
+// Wait blocks until the client is disconnected and the last event was handled, and returns why it was
+// disconnected, as a *DisconnectedError; nil if it never was connected.
+func (c *Client) Wait() error {
+	r := c.lastRun()
+	if r == nil {
+		return nil
+	}
+	<-r.done
+	c.events.wait()
+	return r.cause()
+}
+
+// Done is closed when the connection in progress, or else the last one, has ended; nil if there was none.
+func (c *Client) Done() <-chan struct{} {
+	if r := c.lastRun(); r != nil {
+		return r.done
+	}
+	return nil
+}
+
+func (c *Client) lastRun() *run {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.run != nil {
+		return c.run
+	}
+	return c.ended
+}
+
+// Connected tells whether the client is logged in.
+func (c *Client) Connected() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.connected
+}
+
+// Status is the last status text.
+func (c *Client) Status() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.status
+}
+
+// Game is the game that the user is in; empty for none.
+func (c *Client) Game() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.game
+}
+
+// Username is the user of the client.
+func (c *Client) Username() string { return c.cfg.Username }
+
+// setStatus stores a status text and tells of it. The lock is held.
+func (c *Client) setStatus(text string) {
+	c.status = text
+	if c.cfg.OnStatus != nil {
+		c.events.put(func() { c.cfg.OnStatus(text) })
+	}
+}
+
+// setConnected likewise.
+func (c *Client) setConnected(connected bool) {
+	c.connected = connected
+	if c.cfg.OnConnection != nil {
+		c.events.put(func() { c.cfg.OnConnection(connected) })
+	}
+}
+
+// setGame likewise.
+func (c *Client) setGame(game string) {
+	c.game = game
+	if c.cfg.OnGame != nil {
+		c.events.put(func() { c.cfg.OnGame(game) })
+	}
+}
+
+// callbackFailed disconnects after a panic in a function of the application (defect 12).
+func (c *Client) callbackFailed(cause any, stack []byte) {
+	c.cfg.Logger.Error("event handler panicked", "panic", cause, "stack", string(stack))
+	c.mu.Lock()
+	r := c.run
+	c.mu.Unlock()
+	if r != nil {
+		r.end(&DisconnectedError{Reason: ReasonApplication})
+	}
+}
