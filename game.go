@@ -9,7 +9,9 @@ import (
 
 // Game is an author's rules and the state of one hosted instance. Its room calls it from one goroutine.
 //
-// A handler that panics is answered with [StatusBad]; its room and every other one live on.
+// An answer must come within 5 s, or pgnet's clients disconnect (section 16); a call that takes longer than
+// a second is logged. A panic is caught and logged, and harms nobody else: a packet is answered with
+// [StatusBad], a join is undone, a removal is finished, a save keeps the one before.
 type Game interface {
 	// HandleGamePacket answers a packet that a user's application sent. Heartbeats never come here.
 	HandleGamePacket(p Packet) Response
@@ -17,7 +19,7 @@ type Game interface {
 
 // NewGame makes a game for a room. Save is what the game's [Saver] gave in an earlier life, or empty for
 // a new game. It runs on the room's goroutine. An error refuses the creation; for a saved game it is logged
-// and the save is kept as it was.
+// and the save is kept as it was; a panic is taken as an error.
 type NewGame func(room Room, save string) (Game, error)
 
 // Room is where a game runs, as the game sees it. Its methods are for the room's goroutine, that is, for
@@ -47,20 +49,22 @@ type (
 	// answered with a text.
 	HeartbeatHandler interface{ HandleHeartbeat(p Packet) Response }
 
-	// HeartbeatRater says how often a second clients shall ask; a positive finite number. It is read when a
-	// user joins. Without it, or with a number that is not positive and finite, the rate is 10.
+	// HeartbeatRater says how often a second clients shall ask (section 8.4). It is read when a user joins.
+	// Without it, or with a number that is not positive and finite, the rate is 10; so it is for Parlor's
+	// clients with a number above 1000.
 	HeartbeatRater interface{ HeartbeatRate() float64 }
 
 	// Persister says whether the game is kept when its last user leaves, and saved. It is read when needed.
 	// Without it a game ends with its last user.
 	Persister interface{ Persistent() bool }
 
-	// Saver gives the state to save. It is called for persistent games only: at intervals, on request and at
-	// shutdown. An empty save is not kept.
+	// Saver gives the state to save, any bytes. It is called for persistent games only: every 300 s by default,
+	// on request and at shutdown. It has 2 s to answer, or the save before is kept. An empty save is not kept.
 	Saver interface{ SaveString() string }
 
-	// LobbyInformer gives the public line for the game directory. It is called after something happened to
-	// the game and the directory is asked for.
+	// LobbyInformer gives the public line for the game directory, of 1024 bytes at most. It is called when
+	// something has happened to the game and the directory is asked for, and has 250 ms to answer, or the line
+	// before is shown.
 	LobbyInformer interface{ LobbyInfo() string }
 
 	// Updater does work in the background, every 0.1 s, also while no user is in the room.

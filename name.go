@@ -13,13 +13,14 @@ const (
 	maxGameNameLen = 50
 )
 
-// UserNameAllowed tells whether a new user may have this name: 3 to 20 letters A-Z a-z and digits, without
+// UserNameAllowed tells whether a new user may have this name (section 9): 3 to 20 letters A-Z a-z and digits, without
 // "admin" in any letter case. Digits may be of any script, but of one only, so that names cannot be made to
 // look alike (defect 16).
 func UserNameAllowed(name string) bool { return nameAllowed(name, maxUserNameLen, false) }
 
-// GameNameAllowed tells whether a new game may have this name: 3 to 50 letters, digits and, between the
-// first and the last, plain spaces. pgnet 0.2.1 also takes tabs, line feeds and other spaces; those stay
+// GameNameAllowed tells whether a new game may have this name (section 9): 3 to 50 letters A-Z a-z, digits of
+// one script and, between the first and the last character, plain spaces, without "admin" in any letter
+// case. pgnet 0.2.1 also takes tabs, line feeds and other spaces; those stay
 // valid in save files only (defect 16).
 func GameNameAllowed(name string) bool { return nameAllowed(name, maxGameNameLen, true) }
 

@@ -14,7 +14,8 @@ type Packet struct {
 	Message string
 	// Payload holds the arguments, as they came.
 	Payload Payload
-	// CreatedOn is when the packet was made, as its sender wrote it. Nobody parses it (section 3.5).
+	// CreatedOn is when the packet was made, as its sender wrote it; a client fills it in when it is empty.
+	// Nobody parses it (section 3.5).
 	CreatedOn string
 	// Username is the user who sent the packet. The server sets it: what a client writes has no effect.
 	Username string
@@ -38,7 +39,8 @@ const (
 
 // DecodePacket reads a packet from JSON text (section 3.2). Missing keys but message take their defaults,
 // and unknown ones are ignored, where pgnet 0.2.1 breaks the connection (defect 25). The payload refers to
-// text, which must not be changed afterwards. Errors are of type *[MalformedError].
+// text, which must not be changed afterwards. Text nested deeper than 128 levels is refused. Errors are of
+// type *[MalformedError].
 func DecodePacket(text []byte) (Packet, error) {
 	var p Packet
 	var has int
@@ -64,6 +66,9 @@ func DecodePacket(text []byte) (Packet, error) {
 }
 
 func (p *Packet) setMessage(raw []byte) error {
+	if p.odd != nil {
+		p.odd.message = nil // of an equal key before
+	}
 	switch pyjson.KindOf(raw) {
 	case pyjson.String:
 		p.Message, _ = pyjson.Unquote(raw)
@@ -78,11 +83,12 @@ func (p *Packet) setMessage(raw []byte) error {
 
 // setCreatedOn passes any value on unread; null and empty values count as missing (section 3.3).
 func (p *Packet) setCreatedOn(raw []byte) {
-	if s, ok := pyjson.Unquote(raw); ok {
-		p.CreatedOn = s
-		return
+	if p.odd != nil {
+		p.odd.createdOn = nil // of an equal key before
 	}
-	if pyjson.KindOf(raw) != pyjson.Null {
+	s, ok := pyjson.Unquote(raw)
+	p.CreatedOn = s
+	if !ok && pyjson.KindOf(raw) != pyjson.Null {
 		p.CreatedOn = string(raw)
 		p.oddOf().createdOn = raw
 	}
@@ -95,14 +101,16 @@ func (p *Packet) oddOf() *oddFields {
 	return p.odd
 }
 
-// AppendJSON appends the packet as pgnet writes it (section 3.1).
+// AppendJSON appends the packet as pgnet writes it (section 3.1). The error is that of its payload; b is
+// returned as it was then.
 func (p Packet) AppendJSON(b []byte) ([]byte, error) {
+	start := b
 	b = append(b, `{"message": `...)
 	b = pyjson.AppendString(b, p.Message)
 	b = append(b, `, "payload": `...)
 	b, err := p.Payload.AppendPyJSON(b)
 	if err != nil {
-		return nil, err
+		return start, err
 	}
 	b = append(b, `, "created_on": `...)
 	b = pyjson.AppendString(b, p.CreatedOn)

@@ -16,8 +16,9 @@ type Map = map[string]any
 // Integers and floats stay apart: 1 and 1.0 are different values on the wire, and Go's float64(1) is
 // written as 1.0 (section 3.6).
 type Payload struct {
-	raw []byte // one valid JSON value; nil is {}
-	err error  // why a value could not be encoded; it shows when the payload is to be sent
+	raw    []byte // one valid JSON value; nil is {}
+	python bool   // raw is as Python would write it already
+	err    error  // why a value could not be encoded; it shows when the payload is to be sent
 }
 
 // maxDepth bounds the nesting of a payload, of our own and of the network's.
@@ -25,19 +26,21 @@ const maxDepth = 128
 
 // Encode makes a payload of a Go value: structs by their json tags, maps, slices, numbers, text, nil, or a
 // Payload. The value is read at once and not kept. If it cannot be written, the payload's Err says why,
-// and a response that carries it is answered with [StatusBad] instead.
+// and a response that carries it is answered with [StatusBad] instead. Values nested deeper than 512
+// levels, functions and channels cannot be written.
 func Encode(v any) Payload {
 	if p, ok := v.(Payload); ok {
 		return p
 	}
-	raw, err := pyjson.Append(nil, v)
+	raw, err := pyjson.Append(make([]byte, 0, 128), v)
 	if err != nil {
 		return Payload{err: fmt.Errorf("encode payload: %w", err)}
 	}
-	return Payload{raw: raw}
+	return Payload{raw: raw, python: true}
 }
 
-// ParsePayload takes JSON text as a payload. It copies nothing: the bytes are the payload's from now on.
+// ParsePayload takes JSON text as a payload: one value, nested 128 levels at most. It copies nothing: the
+// bytes are the payload's from now on.
 func ParsePayload(text []byte) (Payload, error) {
 	if err := pyjson.Check(text, maxDepth); err != nil {
 		return Payload{}, fmt.Errorf("parse payload: %w", err)
@@ -48,7 +51,8 @@ func ParsePayload(text []byte) (Payload, error) {
 // Err is why the value given to [Encode] could not be encoded, or nil.
 func (p Payload) Err() error { return p.err }
 
-// JSON is the payload as JSON text: as it was received, or as it will be sent. It must not be changed.
+// JSON is the payload as JSON text: as it was received, or as it will be sent. It must not be changed. A
+// payload that could not be encoded gives {}.
 func (p Payload) JSON() []byte {
 	if p.raw == nil {
 		return []byte("{}")
@@ -82,7 +86,8 @@ func (p Payload) Bind(into any) error {
 }
 
 // Get is the value under a key of an object, and whether there is one: nil, bool, int64 (or *big.Int),
-// float64, string, []any or map[string]any.
+// float64, string, []any or map[string]any. Of equal keys the last counts. A payload that is no object has
+// no keys.
 func (p Payload) Get(key string) (any, bool) {
 	var found *Payload
 	_ = p.each(func(k string, v Payload) error {
@@ -108,10 +113,13 @@ func (p Payload) each(fn func(key string, value Payload) error) error {
 	})
 }
 
-// AppendPyJSON appends the payload as Python would write it.
+// AppendPyJSON appends the payload as Python would write it. The error is that of Err.
 func (p Payload) AppendPyJSON(b []byte) ([]byte, error) {
 	if p.err != nil {
 		return b, p.err
+	}
+	if p.python {
+		return append(b, p.raw...), nil
 	}
 	return pyjson.AppendRaw(b, p.JSON()), nil
 }
@@ -125,7 +133,7 @@ func (p *Payload) UnmarshalJSON(text []byte) (err error) {
 	return err
 }
 
-// BindPyJSON keeps the text of a value inside a larger payload.
+// BindPyJSON keeps the text of a value inside a larger payload, unchecked and uncopied: it is for Bind.
 func (p *Payload) BindPyJSON(raw []byte) error {
 	*p = Payload{raw: raw}
 	return nil

@@ -22,7 +22,8 @@ const (
 // [HeartbeatHandler].
 const RequestHeartbeat = "__pgnet__.heartbeat_update"
 
-// RequestPrefix begins the text of every reserved request.
+// RequestPrefix begins the text of every reserved request. Names that begin so but are not listed here reach
+// the game, if the user is in one (section 6.2).
 const RequestPrefix = "__pgnet__"
 
 // The messages of the login, and the constants that both sides share.

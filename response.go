@@ -7,7 +7,8 @@ import (
 	"parlor/internal/pyjson"
 )
 
-// Response is the one answer that a packet gets (section 3.4).
+// Response is the one answer that a packet gets (section 3.4). Its JSON text may have 786,392 bytes: that is
+// what pgnet's clients take, and a larger one is answered with a refusal instead (defect 33).
 type Response struct {
 	// Message is text for people.
 	Message string
@@ -44,14 +45,16 @@ func response(s Status, message string, payload []any) Response {
 	return r
 }
 
-// AppendJSON appends the response as pgnet writes it (section 3.1), with now as its time if it has none.
+// AppendJSON appends the response as pgnet writes it (section 3.1), with now as its time if it has none. The
+// error is that of its payload; b is returned as it was then.
 func (r Response) AppendJSON(b []byte, now time.Time) ([]byte, error) {
+	start := b
 	b = append(b, `{"message": `...)
 	b = pyjson.AppendString(b, r.Message)
 	b = append(b, `, "payload": `...)
 	b, err := r.Payload.AppendPyJSON(b)
 	if err != nil {
-		return nil, err
+		return start, err
 	}
 	b = append(b, `, "status": `...)
 	b = strconv.AppendInt(b, int64(r.Status), 10)

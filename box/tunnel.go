@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"slices"
 
 	"golang.org/x/crypto/nacl/secretbox"
 )
@@ -45,7 +46,7 @@ func Nonce() (n [NonceSize]byte) {
 func (t *Tunnel) Append(b, message []byte, nonce *[NonceSize]byte) []byte {
 	n := len(b)
 	size := SealedLen(len(message))
-	b = append(b, make([]byte, size)...) // compiled to a plain growth
+	b = slices.Grow(b, size)[:n+size]
 	// The sealed bytes are put at the end of the frame's own space, and spread out to base64 from its front:
 	// the encoder has written no further than it has read.
 	raw := b[n+size-len(message)-Overhead:]
