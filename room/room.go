@@ -42,9 +42,12 @@ type Config struct {
 	Save string // the game's save from an earlier life; empty for a new game
 
 	Logger *slog.Logger // required; the room's name is attached
+	// Workers are the goroutines to run on, shared by rooms. Default: a new one whenever the room wakes.
+	Workers *Workers
 
-	// Mailbox limits how many packets wait; more are answered with ErrBusy. Default 1024. Joins, leaves and
-	// saves are not counted: there are few of them for each user.
+	// Mailbox limits how many packets wait; more are answered with ErrBusy. Default 1024. When four times as
+	// many messages of all kinds wait, joins are refused as well; leaves and saves are always taken, as there
+	// are few of them for each user.
 	Mailbox int
 	// Budget is how long a hook may take before it is logged as slow. Default 1 s.
 	Budget time.Duration
@@ -62,7 +65,7 @@ type Config struct {
 type Stats struct {
 	Panics atomic.Int64 // hooks that panicked
 	Slow   atomic.Int64 // hooks that took longer than Config.Budget
-	Busy   atomic.Int64 // packets refused because the mailbox was full
+	Busy   atomic.Int64 // packets and joins refused because the mailbox was full
 	Late   atomic.Int64 // updates that came more than an interval late
 }
 
@@ -160,10 +163,18 @@ func (r *Room) Packet(p parlor.Packet, from Member) error {
 	return nil
 }
 
-// Join adds a user and answers with the game's heartbeat rate, or with ErrClosed, ErrFull or ErrJoinFailed.
-// An earlier session of the same user, whose removal has not come yet, is removed first.
+// Join adds a user and answers with the game's heartbeat rate, or with ErrClosed, ErrFull or ErrJoinFailed,
+// or, at once, with ErrBusy. An earlier session of the same user, whose removal has not come yet, is removed
+// first.
 func (r *Room) Join(user string, m Member, done func(heartbeatRate float64, err error)) {
-	r.post(func() { done(r.join(user, m)) })
+	r.mu.Lock()
+	if len(r.mailbox) >= 4*r.cfg.Mailbox {
+		r.mu.Unlock()
+		r.stats.Busy.Add(1)
+		done(0, ErrBusy)
+		return
+	}
+	r.put(message{do: func() { done(r.join(user, m)) }})
 }
 
 // Leave removes a user, if this session of hers is present, and answers when the game has been told.
@@ -220,7 +231,7 @@ func (r *Room) put(m message) {
 	r.awake = true
 	r.mu.Unlock()
 	if wake {
-		go r.run() // ends when the mailbox is empty
+		r.cfg.Workers.run(r)
 	}
 }
 

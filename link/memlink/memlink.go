@@ -31,20 +31,30 @@ func (d Dialer) Dial(context.Context, string) (link.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open local link: %w", err)
 	}
-	p.session = session
+	p.open(session)
 	return (*clientEnd)(p), nil
 }
 
 // pipe is both ends of a link.
 type pipe struct {
-	key     string
-	session link.Session
-	ready   chan struct{} // has an entry when queue may have one
-	done    chan struct{} // closed with the link
+	key   string
+	ready chan struct{} // has an entry when queue may have one
+	done  chan struct{} // closed with the link
 
-	mu     sync.Mutex // guards the fields below
-	queue  []parlor.Response
-	closed bool
+	mu      sync.Mutex   // guards the fields below
+	session link.Session // nil until the lobby has opened it
+	queue   []parlor.Response
+	closed  bool
+}
+
+// open gives the pipe its session. The lobby may have closed the link already.
+func (p *pipe) open(session link.Session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.session = session
+	if p.closed {
+		go session.Closed() // ends at once, as in end
+	}
 }
 
 // end closes the link. The session is told on a goroutine of its own, as the lobby may be the one who calls.
@@ -56,7 +66,9 @@ func (p *pipe) end() {
 	}
 	p.closed = true
 	close(p.done)
-	go p.session.Closed() // ends at once: Closed does not block
+	if p.session != nil {
+		go p.session.Closed() // ends at once: Closed does not block
+	}
 }
 
 type serverEnd pipe

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -25,7 +26,9 @@ type conn struct {
 	srv  *Server
 	peer link.Peer
 	nc   net.Conn // set before serve; nil before the upgrade
-	br   *bufio.Reader
+	// direct writes to the socket without blocking; nil where that cannot be done.
+	direct *directWriter
+	br     *bufio.Reader
 
 	counted bool // guarded by Server.mu: not among the pending any more
 
@@ -36,6 +39,8 @@ type conn struct {
 	accepted atomic.Bool         // the login was
 	// peerClosed is the reader's: a close frame came, after which nothing comes.
 	peerClosed bool
+	skip       int64                  // likewise: bytes of a frame that drain is to pass over
+	head       [ws.MaxHeaderSize]byte // likewise: scratch space
 
 	heard  atomic.Int64 // Server.clock when a frame came
 	packet atomic.Int64 // Server.clock when a packet came
@@ -58,69 +63,78 @@ func newConn(s *Server, p link.Peer) *conn {
 // Peer says who the client is.
 func (c *conn) Peer() link.Peer { return c.peer }
 
-// serve is the reader. It ends with the connection.
+// serve is the reader until the login was handed in. Then another goroutine takes over, which ends with the
+// connection: this one has grown its stack by the agreement on keys, and an idle user shall not hold it.
 func (c *conn) serve(nc net.Conn, early []byte) {
-	defer c.srv.forget(c)
-	if !c.out.open(c, nc) {
+	if !c.open(nc) {
 		nc.Close() // the server was shut down during the upgrade
+		c.srv.forget(c)
 		return
 	}
-	defer c.out.readerDone(c)
-	if len(early) > 0 {
-		c.br = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(early), nc), readBuffer)
-	} else {
-		c.br = bufio.NewReaderSize(nc, readBuffer)
-	}
-	c.setDeadline(c.srv.cfg.LoginTimeout)
-	if !c.tradeKeys() {
-		c.drain()
+	if c.tradeKeys(early) && c.openSession() && c.takePacket(true) {
+		go c.readPackets()
 		return
 	}
-	c.setDeadline(c.srv.cfg.LoginTimeout)
+	c.end()
+}
+
+// readPackets is the reader after the login.
+func (c *conn) readPackets() {
+	for c.takePacket(false) {
+	}
+	c.end()
+}
+
+// end is the end of the reader.
+func (c *conn) end() {
+	c.drain()
+	if c.session != nil {
+		c.session.Closed()
+	}
+	c.readerDone()
+}
+
+// openSession brings the connection to the lobby.
+func (c *conn) openSession() bool {
 	session, err := c.srv.cfg.Lobby.Open(c)
 	if err != nil {
 		c.closeBy(err)
-		c.drain()
-		return
+		return false
 	}
 	c.session = session
-	defer session.Closed()
-	c.readPackets()
-	c.drain()
+	c.setDeadline(c.srv.cfg.LoginTimeout)
+	return true
 }
 
-// readPackets takes packets to the session until the connection is to be closed.
-func (c *conn) readPackets() {
-	for first := true; ; first = false {
-		p, err := c.readPacket(first)
-		if first && err == nil {
-			c.setDeadline(0)
-		}
-		c.packet.Store(c.srv.clock.Load())
-		var malformed *parlor.MalformedError
-		switch {
-		case err == nil:
-			err = c.session.Receive(p)
-		case errors.As(err, &malformed):
-			err = c.session.Malformed(err)
-		}
-		if err != nil {
-			c.closeBy(err)
-			return
-		}
+// takePacket takes the next packet to the session, and tells whether there may be more.
+func (c *conn) takePacket(login bool) bool {
+	p, err := c.readPacket(login)
+	if login && err == nil {
+		c.setDeadline(0)
 	}
+	c.packet.Store(c.srv.clock.Load())
+	var malformed *parlor.MalformedError
+	switch {
+	case err == nil:
+		err = c.session.Receive(p)
+	case errors.As(err, &malformed):
+		err = c.session.Malformed(err)
+	}
+	if err != nil {
+		c.closeBy(err)
+	}
+	return err == nil
 }
 
 // readPacket reads, opens and decodes one packet. A message that was sent before is taken as one that cannot
 // be opened.
 func (c *conn) readPacket(login bool) (parlor.Packet, error) {
-	limit := c.srv.cfg.MessageSize
-	if !c.accepted.Load() {
-		limit = c.srv.cfg.LoginSize
+	if _, err := c.br.Peek(1); err != nil { // an idle connection holds no buffer but this one
+		return parlor.Packet{}, err
 	}
 	buf := getBuffer()
 	defer putBuffer(buf)
-	op, err := c.readMessage(buf, limit)
+	op, err := c.readMessage(buf)
 	if err != nil {
 		return parlor.Packet{}, err
 	}
@@ -141,12 +155,18 @@ func (c *conn) readPacket(login bool) (parlor.Packet, error) {
 	return parlor.DecodePacket(text)
 }
 
-// tradeKeys is steps 1 and 2 of section 5.1. A key that is missing or of no use is refused before ours is
+// tradeKeys is steps 1 and 2 of section 5.1; early is what came with the upgrade. A key that is missing or of no use is refused before ours is
 // sent (defect 38).
-func (c *conn) tradeKeys() bool {
+func (c *conn) tradeKeys(early []byte) bool {
+	if len(early) > 0 {
+		c.br = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(early), c.nc), readBuffer)
+	} else {
+		c.br = bufio.NewReaderSize(c.nc, readBuffer)
+	}
+	c.setDeadline(c.srv.cfg.LoginTimeout)
 	buf := getBuffer()
 	defer putBuffer(buf)
-	op, err := c.readMessage(buf, c.srv.cfg.LoginSize)
+	op, err := c.readMessage(buf)
 	if err != nil {
 		c.closeBy(err)
 		return false
@@ -196,6 +216,7 @@ func (c *conn) closeBy(err error) {
 		c.Close(link.ClosePolicy, err.Error())
 	case errors.As(err, &violation):
 		stats.Violations.Add(1)
+		c.skip = math.MaxInt64 // where the next frame begins is anyone's guess
 		c.Close(link.CloseProtocol, "")
 	case errors.As(err, &timeout) && timeout.Timeout():
 		if !c.out.isClosing() {
@@ -258,24 +279,6 @@ func (c *conn) abort() {
 	c.out.dead = true
 	if c.nc != nil {
 		c.nc.Close()
-	}
-}
-
-// drain reads on after a close, until the other side answers it or the time for that is over. Closing a
-// socket with unread input would reset it, and cost the peer our last message.
-func (c *conn) drain() {
-	buf := getBuffer()
-	defer putBuffer(buf)
-	for !c.peerClosed {
-		buf.b = buf.b[:0]
-		_, err := c.readMessage(buf, c.srv.cfg.MessageSize)
-		if err != nil && !errors.Is(err, link.ErrTooLarge) {
-			return
-		}
-		if err != nil {
-			io.Copy(io.Discard, c.br) // ends by the deadline
-			return
-		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http/httptrace"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/coder/websocket"
@@ -29,6 +30,12 @@ type Dialer struct {
 	Timeout time.Duration
 	// MessageSize bounds a message of the server, in bytes. Default 1 MiB.
 	MessageSize int
+	// PingInterval is how often the server is pinged, and how long its pong may take before the connection is
+	// closed (section 2.4). Default 20 s. A browser does this in its own way.
+	PingInterval time.Duration
+	// DialContext opens the network connection, as in http.Transport; nil is net.Dialer's. It is not used in a
+	// browser.
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Dial opens a WebSocket. The address is HOST, HOST:PORT, or a ws:// or wss:// URL; the default port is
@@ -38,20 +45,25 @@ func (d Dialer) Dial(ctx context.Context, address string) (link.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	key := d.Key
+	if key == nil {
+		if key, err = box.NewKey(); err != nil {
+			return nil, err
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(d.Timeout, 10*time.Second))
 	defer cancel()
-	c := &clientConn{key: d.Key}
-	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { c.remote = info.Conn.RemoteAddr().String() }}
-	c.ws, _, err = websocket.Dial(httptrace.WithClientTrace(ctx, trace), url, dialOptions(d.TLS))
+	c := &clientConn{key: key, stop: make(chan struct{})}
+	c.remote = strings.TrimRight(url[strings.Index(url, "://")+3:], "/") // in a browser, which tells nothing better
+	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+		c.nc, c.remote = info.Conn, info.Conn.RemoteAddr().String()
+	}}
+	c.ws, _, err = websocket.Dial(httptrace.WithClientTrace(ctx, trace), url, d.options())
 	if err != nil {
 		return nil, fmt.Errorf("call server at %s: %w", address, err)
 	}
 	c.ws.SetReadLimit(int64(cmp.Or(d.MessageSize, parlor.MaxMessageSize)))
-	if c.key == nil {
-		if c.key, err = box.NewKey(); err != nil {
-			return nil, errors.Join(err, c.ws.CloseNow())
-		}
-	}
+	c.pinging.Go(func() { c.keepalive(cmp.Or(d.PingInterval, 20*time.Second)) }) // ends with Close
 	return c, nil
 }
 
@@ -80,9 +92,14 @@ func addressURL(address string) (string, error) {
 // clientConn is the client's end.
 type clientConn struct {
 	ws     *websocket.Conn
+	nc     net.Conn // below ws; nil in a browser
 	key    *box.Key
 	tunnel *box.Tunnel
 	remote string
+
+	stop     chan struct{} // closed by Close
+	stopOnce sync.Once
+	pinging  sync.WaitGroup
 }
 
 // Remote is the server's IP:PORT.
@@ -153,9 +170,17 @@ func (c *clientConn) Receive(ctx context.Context) (parlor.Response, error) {
 
 // Close ends the connection with code 1000.
 func (c *clientConn) Close() error {
+	c.stopOnce.Do(func() { close(c.stop) })
+	c.close(websocket.StatusNormalClosure, "")
+	c.pinging.Wait()
+	return nil
+}
+
+// close sends a close frame and gives the other side a second to answer it, as pgnet's client does.
+func (c *clientConn) close(code websocket.StatusCode, reason string) {
 	closed := make(chan struct{})
-	go func() { // ends with Close, below
-		c.ws.Close(websocket.StatusNormalClosure, "")
+	go func() { // ends with the connection
+		c.ws.Close(code, reason)
 		close(closed)
 	}()
 	timer := time.NewTimer(time.Second)
@@ -163,10 +188,11 @@ func (c *clientConn) Close() error {
 	select {
 	case <-closed:
 	case <-timer.C:
-		c.ws.CloseNow()
-		<-closed
+		if c.nc != nil { // CloseNow would wait for the Close under way
+			c.nc.Close()
+			<-closed
+		}
 	}
-	return nil
 }
 
 // ended adds net.ErrClosed to the error of a connection that was closed by either side.

@@ -1,10 +1,13 @@
 package wslink
 
 import (
-	"crypto/tls"
+	"time"
 
 	"github.com/coder/websocket"
 )
 
-// dialOptions are none: in a browser, TLS and its checks are the browser's.
-func dialOptions(*tls.Config) *websocket.DialOptions { return nil }
+// options are none: in a browser, the network, TLS and its checks are the browser's.
+func (d Dialer) options() *websocket.DialOptions { return nil }
+
+// keepalive does nothing: the browser pings by itself, and tells nobody.
+func (c *clientConn) keepalive(time.Duration) {}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 
 	"parlor/box"
@@ -44,22 +45,23 @@ func OpenNonces(path string) (*Nonces, error) {
 	return n, nil
 }
 
-// load reads the file: whole nonces, the newest last. A torn one at the end, of a crash, is overwritten.
+// load reads the end of the file: whole nonces, the newest last. A torn one, of a crash, is overwritten. What
+// stands before the last nonceLimit is old, or twice there after a crash in rewrite.
 func (n *Nonces) load() error {
-	var nonce [box.NonceSize]byte
-	r := io.NewSectionReader(n.file, 0, 1<<62)
-	for {
-		_, err := io.ReadFull(r, nonce[:])
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		n.count++
-		n.remember(nonce)
+	info, err := n.file.Stat()
+	if err != nil {
+		return err
 	}
-	_, err := n.file.Seek(int64(n.count)*box.NonceSize, io.SeekStart)
+	n.count = int(info.Size() / box.NonceSize)
+	last := min(n.count, nonceLimit)
+	b := make([]byte, last*box.NonceSize)
+	if _, err := n.file.ReadAt(b, int64(n.count-last)*box.NonceSize); err != nil && last > 0 {
+		return err
+	}
+	for nonce := range slices.Chunk(b, box.NonceSize) {
+		n.remember([box.NonceSize]byte(nonce))
+	}
+	_, err = n.file.Seek(int64(n.count)*box.NonceSize, io.SeekStart)
 	return err
 }
 
@@ -83,11 +85,15 @@ func (n *Nonces) Add(nonce [box.NonceSize]byte) (added bool, err error) {
 	if n.file == nil {
 		return true, nil
 	}
-	if n.count >= 2*nonceLimit {
-		return true, n.rewrite()
+	if _, err = n.file.Write(nonce[:]); err != nil {
+		// Whatever of it was written, the next one goes to its place.
+		_, seekErr := n.file.Seek(int64(n.count)*box.NonceSize, io.SeekStart)
+		return true, errors.Join(err, seekErr)
 	}
 	n.count++
-	_, err = n.file.Write(nonce[:])
+	if n.count >= 2*nonceLimit {
+		err = n.rewrite()
+	}
 	return true, err
 }
 
@@ -102,8 +108,8 @@ func (n *Nonces) remember(nonce [box.NonceSize]byte) {
 	n.next = (n.next + 1) % nonceLimit
 }
 
-// rewrite shortens the file to what is remembered. A crash in between loses the oldest at most: the newest
-// are written over the front before the rest is cut off.
+// rewrite shortens the file to what is remembered. A crash in between loses nothing: the newest are
+// written over the front before the rest, which has them too, is cut off.
 func (n *Nonces) rewrite() error {
 	b := make([]byte, 0, nonceLimit*box.NonceSize)
 	for i := range n.ring {

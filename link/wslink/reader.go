@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"slices"
 	"unicode/utf16"
 
@@ -23,26 +24,21 @@ const readChunk = 32 << 10
 
 // readMessage reads one data message into buf, however it is fragmented, and answers control frames on the
 // way. Errors are link.ErrTooLarge, ws.ProtocolError, errPeerClosed, or of the socket.
-func (c *conn) readMessage(buf *buffer, limit int) (op ws.OpCode, err error) {
-	var head [ws.MaxHeaderSize]byte
+func (c *conn) readMessage(buf *buffer) (op ws.OpCode, err error) {
 	state := ws.StateServerSide
 	for {
-		h, err := ws.ReadHeaderBuffer(c.br, head[:])
+		h, err := c.readHeader(state)
 		if err != nil {
 			return 0, err
 		}
-		if err := ws.CheckHeader(h, state); err != nil {
-			return 0, err
-		}
-		c.heard.Store(c.srv.clock.Load())
-		c.pinged.Store(false)
 		if h.OpCode.IsControl() {
 			if err := c.readControl(h); err != nil {
 				return 0, err
 			}
 			continue
 		}
-		if h.Length > int64(limit-len(buf.b)) {
+		if h.Length > int64(c.limit()-len(buf.b)) {
+			c.skip = h.Length
 			return 0, link.ErrTooLarge
 		}
 		if err := c.readPayload(buf, h); err != nil {
@@ -56,6 +52,30 @@ func (c *conn) readMessage(buf *buffer, limit int) (op ws.OpCode, err error) {
 		}
 		state = state.Set(ws.StateFragmented)
 	}
+}
+
+// limit is how long a message may be. The login may be accepted while the next message is waited for.
+func (c *conn) limit() int {
+	if c.accepted.Load() {
+		return c.srv.cfg.MessageSize
+	}
+	return c.srv.cfg.LoginSize
+}
+
+// readHeader reads the next frame's header and checks that the frame may come now.
+func (c *conn) readHeader(state ws.State) (ws.Header, error) {
+	h, err := ws.ReadHeaderBuffer(c.br, c.head[:])
+	if errors.Is(err, ws.ErrHeaderLengthMSB) {
+		err = ws.ProtocolError(err.Error())
+	}
+	if err == nil {
+		err = ws.CheckHeader(h, state)
+	}
+	if err == nil {
+		c.heard.Store(c.srv.clock.Load())
+		c.pinged.Store(false)
+	}
+	return h, err
 }
 
 // readPayload appends a frame's payload, unmasked.
@@ -86,18 +106,53 @@ func (c *conn) readControl(h ws.Header) error {
 	case ws.OpPing:
 		c.control(ws.OpPong, payload)
 	case ws.OpClose:
-		code := link.CloseNormal
-		if len(payload) >= 2 {
-			code = link.Code(binary.BigEndian.Uint16(payload))
-			if ws.CheckCloseFrameData(ws.StatusCode(code), string(payload[2:])) != nil {
-				code = link.CloseProtocol
-			}
-		}
 		c.peerClosed = true
-		c.Close(code, "")
+		c.Close(closeCode(payload), "")
 		return errPeerClosed
 	}
 	return nil
+}
+
+// closeCode is the code to answer a close frame with: its own, if it has one and is well-formed.
+func closeCode(payload []byte) link.Code {
+	if len(payload) == 0 {
+		return link.CloseNormal
+	}
+	if len(payload) == 1 {
+		return link.CloseProtocol
+	}
+	code := ws.StatusCode(binary.BigEndian.Uint16(payload))
+	if ws.CheckCloseFrameData(code, string(payload[2:])) != nil {
+		return link.CloseProtocol
+	}
+	return link.Code(code)
+}
+
+// drain reads on after a close, until the other side answers it or the time for that is over. Closing a
+// socket with unread input would reset it, and cost the peer our last message.
+func (c *conn) drain() {
+	for !c.peerClosed {
+		if _, err := io.CopyN(io.Discard, c.br, c.skip); err != nil {
+			return
+		}
+		c.skip = 0
+		h, err := c.readHeader(ws.StateServerSide)
+		var violation ws.ProtocolError
+		switch {
+		case errors.Is(err, ws.ErrProtocolContinuationUnexpected): // of a message that was not read to its end
+			c.skip = h.Length
+		case errors.As(err, &violation): // where the next frame begins is anyone's guess
+			c.skip = math.MaxInt64
+		case err != nil:
+			return
+		case h.OpCode.IsControl():
+			if c.readControl(h) != nil {
+				return
+			}
+		default:
+			c.skip = h.Length
+		}
+	}
 }
 
 // fromUTF16 turns JSON text in UTF-16 into UTF-8, and leaves other text alone. Like Python's reader it goes

@@ -26,9 +26,10 @@ type Server struct {
 	http  *http.Server
 	stats Stats
 
-	clock atomic.Int64 // seconds since the start, of the sweeper
-	stop  chan struct{}
-	wg    sync.WaitGroup // the sweeper, and two goroutines for each connection
+	clock   atomic.Int64 // seconds since the start, of the sweeper
+	opening atomic.Int64 // connections that have not been upgraded yet
+	stop    chan struct{}
+	wg      sync.WaitGroup // the sweeper, and two goroutines for each connection
 
 	mu      sync.Mutex // guards the fields below
 	conns   map[*conn]struct{}
@@ -50,6 +51,7 @@ func New(cfg Config) (*Server, error) {
 		MaxHeaderBytes:    cfg.LoginSize,
 		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
 	}
+	s.http.ConnState = s.connState
 	s.http.Protocols = new(http.Protocols)
 	s.http.Protocols.SetHTTP1(true) // WebSocket's opening handshake is HTTP/1.1
 	s.wg.Go(s.sweep)                // ends with Close
@@ -64,6 +66,19 @@ func (s *Server) Serve(ln net.Listener) error {
 		return nil
 	}
 	return err
+}
+
+// connState counts the connections that have not been upgraded; those over Config.Pending are cut off.
+func (s *Server) connState(nc net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		if s.opening.Add(1) > int64(s.cfg.Pending) {
+			s.stats.Refused.Add(1)
+			nc.Close()
+		}
+	case http.StateHijacked, http.StateClosed:
+		s.opening.Add(-1)
+	}
 }
 
 // Stats are the server's counters.
@@ -87,9 +102,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "Too many connections. Try again later.", http.StatusServiceUnavailable)
 		return
 	}
+	// What else the two may list has been looked at.
+	r.Header.Set("Upgrade", "websocket")
+	r.Header.Set("Connection", "Upgrade")
 	nc, rw, _, err := ws.UpgradeHTTP(r, w) // no subprotocol and no extension
 	if err != nil {
 		s.stats.BadUpgrades.Add(1)
+		if nc != nil {
+			nc.Close()
+		}
 		s.forget(c)
 		return
 	}
@@ -105,6 +126,8 @@ func (s *Server) refuse(r *http.Request) (status int, text string) {
 	switch {
 	case r.Method != http.MethodGet:
 		status, text = http.StatusBadRequest, "Only GET requests are served here."
+	case !r.ProtoAtLeast(1, 1):
+		status, text = http.StatusBadRequest, "WebSocket needs HTTP/1.1."
 	case !upgrade:
 		status, text = http.StatusUpgradeRequired, "This is a game lobby. Connect with a WebSocket client, such as parlor connect."
 	case r.Header.Get("Sec-WebSocket-Version") != "13":

@@ -17,17 +17,19 @@ import (
 	"parlor/link"
 )
 
-// outbox is what a connection has to write. Senders put frames in; the writer goroutine, which runs only
-// while there are some, writes all that wait with one call.
+// outbox is what a connection has to write. A response that finds nothing before it is written by its
+// sender, as far as the socket takes it without blocking, which is nearly always. What is left, and what
+// comes meanwhile, waits for the writer goroutine, which runs only while there is something, and writes all
+// of it with one call.
 type outbox struct {
 	writing atomic.Int64 // Server.clock when the write under way began, plus 1 as 0 is none
 
 	mu       sync.Mutex // guards the fields below
+	rest     []byte     // of a frame that the socket took in part
 	queue    []frame
 	size     int  // bytes in queue
-	running  bool // the writer is
+	running  bool // somebody is writing: the writer, or a sender
 	closing  bool // a close frame is queued or sent: nothing is queued any more
-	sent     bool // the close frame is sent
 	readOver bool // the reader has ended
 	dead     bool // the socket is closed, or about to be
 }
@@ -42,11 +44,13 @@ type frame struct {
 // Send encodes a response and queues it. The first good answer accepts the login: its nonce is remembered
 // before anything is sent.
 func (c *conn) Send(r parlor.Response) error {
-	text, err := r.AppendJSON(make([]byte, 0, 256), time.Now())
-	if err != nil {
+	text := getBuffer()
+	defer putBuffer(text)
+	var err error
+	if text.b, err = r.AppendJSON(text.b, time.Now()); err != nil {
 		return err
 	}
-	if len(text) > maxText {
+	if len(text.b) > maxText {
 		return link.ErrTooLarge
 	}
 	if !c.accepted.Load() && r.Status == parlor.StatusOK && !r.Disconnecting {
@@ -54,7 +58,36 @@ func (c *conn) Send(r parlor.Response) error {
 			return err
 		}
 	}
-	return c.enqueue(frame{op: ws.OpText, sealed: true, text: text})
+	return c.deliver(text.b)
+}
+
+// deliver writes a sealed text at once if nothing is before it, and queues it otherwise.
+func (c *conn) deliver(text []byte) error {
+	o := &c.out
+	o.mu.Lock()
+	if o.closing || o.dead || o.running || c.direct == nil {
+		o.mu.Unlock()
+		return c.enqueue(frame{op: ws.OpText, sealed: true, text: append([]byte(nil), text...)})
+	}
+	o.running = true
+	o.mu.Unlock()
+	buf := getBuffer()
+	defer putBuffer(buf)
+	buf.b = c.appendFrame(buf.b, &frame{op: ws.OpText, sealed: true, text: text})
+	n, err := c.direct.write(buf.b)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.dead = o.dead || err != nil
+	if n < len(buf.b) && !o.dead {
+		o.rest = append([]byte(nil), buf.b[n:]...)
+	}
+	if len(o.rest) > 0 || len(o.queue) > 0 && !o.dead {
+		c.srv.wg.Go(c.write) // ends when the queue is empty
+		return nil
+	}
+	o.running = false
+	c.finish()
+	return nil
 }
 
 func (c *conn) accept() error {
@@ -115,8 +148,10 @@ func (c *conn) enqueue(f frame) error {
 		o.dead = true // closed during the upgrade: serve will not begin
 		return net.ErrClosed
 	}
+	var full error
 	if o.size+len(f.text) > c.srv.cfg.QueueSize && f.op != ws.OpClose {
 		c.srv.stats.QueueFull.Add(1)
+		full = net.ErrClosed
 		f = frame{op: ws.OpClose, text: fmt.Appendf(binary.BigEndian.AppendUint16(nil, uint16(link.ClosePolicy)), "limit of unread responses")}
 	}
 	if f.op == ws.OpClose {
@@ -129,7 +164,7 @@ func (c *conn) enqueue(f frame) error {
 		o.running = true
 		c.srv.wg.Go(c.write) // ends when the queue is empty
 	}
-	return nil
+	return full
 }
 
 // write is the writer.
@@ -139,26 +174,23 @@ func (c *conn) write() {
 	defer putBuffer(buf)
 	for {
 		o.mu.Lock()
-		if len(o.queue) == 0 || o.dead {
+		if len(o.queue) == 0 && len(o.rest) == 0 || o.dead {
 			o.running = false
-			o.finish(c.nc)
+			c.finish()
 			o.mu.Unlock()
 			return
 		}
 		frames := o.queue
-		o.queue, o.size = nil, 0
+		buf.b = append(buf.b[:0], o.rest...)
+		o.queue, o.rest, o.size = nil, nil, 0
 		o.mu.Unlock()
-		buf.b = buf.b[:0]
-		closes := false
 		for i := range frames {
 			buf.b = c.appendFrame(buf.b, &frames[i])
-			closes = closes || frames[i].op == ws.OpClose
 		}
 		o.writing.Store(c.srv.clock.Load() + 1)
 		_, err := c.nc.Write(buf.b)
 		o.writing.Store(0)
 		o.mu.Lock()
-		o.sent = o.sent || closes
 		o.dead = o.dead || err != nil
 		o.mu.Unlock()
 	}
@@ -187,32 +219,38 @@ func appendHeader(b []byte, op ws.OpCode, n int) []byte {
 }
 
 // open gives the connection its socket, unless it was closed before.
-func (o *outbox) open(c *conn, nc net.Conn) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.dead {
+func (c *conn) open(nc net.Conn) bool {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	if c.out.dead {
 		return false
 	}
-	c.nc = nc
+	c.nc, c.direct = nc, newDirectWriter(nc)
 	return true
 }
 
-// finish closes the socket once nobody needs it: it is dead, or the reader has ended and all is written.
-// It is called with the lock held.
-func (o *outbox) finish(nc net.Conn) {
-	if o.dead || o.readOver {
-		o.dead = true
-		nc.Close()
+// finish closes the socket once nobody needs it: it is dead, or the reader has ended and all is written. The
+// server forgets a connection only when neither reader nor writer is left: until then the sweeper looks
+// after it. It is called with the lock held, and forgets once, as nothing is enqueued afterwards.
+func (c *conn) finish() {
+	o := &c.out
+	if !o.dead && !o.readOver {
+		return
+	}
+	o.dead = true
+	c.nc.Close()
+	if o.readOver {
+		c.srv.forget(c)
 	}
 }
 
 // readerDone notes that the reader has ended, and closes the socket unless the writer still needs it.
-func (o *outbox) readerDone(c *conn) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.readOver = true
-	if !o.running {
-		o.finish(c.nc)
+func (c *conn) readerDone() {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	c.out.readOver = true
+	if !c.out.running {
+		c.finish()
 	}
 }
 

@@ -1,0 +1,52 @@
+package wslink
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net"
+	"time"
+
+	"parlor/box"
+	"parlor/link"
+)
+
+// ReadMessages reads messages from the bytes that a client has sent, until an error.
+func ReadMessages(b []byte, limit int) (messages [][]byte, err error) {
+	key, err := box.NewKey()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: Config{Lobby: nobody{}, Key: key, LoginSize: limit}, conns: make(map[*conn]struct{})}
+	if err := s.cfg.fill(); err != nil {
+		return nil, err
+	}
+	c := newConn(s, link.Peer{})
+	s.admit(c)
+	c.open(discard{})
+	c.br = bufio.NewReaderSize(bytes.NewReader(b), readBuffer)
+	for {
+		buf := &buffer{}
+		_, err := c.readMessage(buf)
+		if err != nil {
+			c.closeBy(err)
+			c.drain()
+			c.readerDone()
+			s.wg.Wait()
+			return messages, err
+		}
+		messages = append(messages, buf.b)
+	}
+}
+
+type nobody struct{}
+
+func (nobody) Open(link.Link) (link.Session, error) { return nil, link.ErrTooMany }
+
+// discard is a socket to which everything can be written.
+type discard struct{ net.Conn }
+
+func (discard) Read([]byte) (int, error)        { return 0, io.EOF }
+func (discard) Write(b []byte) (int, error)     { return len(b), nil }
+func (discard) Close() error                    { return nil }
+func (discard) SetReadDeadline(time.Time) error { return nil }

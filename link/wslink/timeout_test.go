@@ -1,0 +1,237 @@
+package wslink_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"parlor/link/wslink"
+)
+
+// TestPingWhileStuck: pings are answered while a room does not answer.
+func TestPingWhileStuck(t *testing.T) {
+	t.Parallel()
+	w := start(t, wslink.Config{})
+	p := w.login(t, "alice")
+	p.send(`{"message": "stuck"}`)
+	for i := range 10 {
+		body := []byte("ping " + strconv.Itoa(i))
+		p.write(frame(ws.OpPing, true, body))
+		if f := p.read(); f.Header.OpCode != ws.OpPong || !bytes.Equal(f.Payload, body) {
+			t.Fatalf("opcode %d, payload %q", f.Header.OpCode, f.Payload)
+		}
+	}
+}
+
+// TestPingFlood: of many pings the last is answered, and nothing piles up.
+func TestPingFlood(t *testing.T) {
+	t.Parallel()
+	w := start(t, wslink.Config{QueueSize: 100_000})
+	p := w.login(t, "alice")
+	const pings = 20_000
+	var flood []byte
+	for i := range pings {
+		body := make([]byte, 125)
+		copy(body, strconv.Itoa(i))
+		flood = append(flood, frame(ws.OpPing, true, body)...)
+	}
+	p.write(flood)
+	last := make([]byte, 125)
+	copy(last, strconv.Itoa(pings-1))
+	for f := p.read(); !bytes.Equal(f.Payload, last); f = p.read() {
+		if f.Header.OpCode != ws.OpPong {
+			t.Fatalf("opcode %d", f.Header.OpCode)
+		}
+	}
+	p.works()
+}
+
+func TestKeepalive(t *testing.T) {
+	t.Parallel()
+	w := start(t, wslink.Config{PingInterval: time.Second, PingTimeout: time.Second})
+	silent, alive := w.login(t, "silent"), w.login(t, "alive")
+	done := make(chan struct{})
+	go func() { // ends with silent's link
+		defer close(done)
+		w.lobby.waitClosed(t, "silent")
+	}()
+	pinged := make(chan int)
+	go func() { // ends with alive's socket
+		n := 0
+		for {
+			f, err := alive.next()
+			if err != nil {
+				pinged <- n
+				return
+			}
+			if f.Header.OpCode == ws.OpPing {
+				n++
+				alive.nc.Write(frame(ws.OpPong, true, f.Payload))
+			}
+		}
+	}()
+	if f := silent.read(); f.Header.OpCode != ws.OpPing {
+		t.Errorf("opcode %d, want ping", f.Header.OpCode)
+	}
+	silent.expectClose(1011, "keepalive ping timeout")
+	<-done
+	if w.Stats().PingTimeout.Load() != 1 {
+		t.Error("not counted")
+	}
+	alive.nc.Close()
+	if n := <-pinged; n == 0 {
+		t.Error("the other one was not pinged")
+	}
+}
+
+// TestIdle: a client that sends no packets is closed, though it answers pings.
+func TestIdle(t *testing.T) {
+	t.Parallel()
+	w := start(t, wslink.Config{IdleTimeout: 2 * time.Second, PingInterval: time.Second})
+	p := w.login(t, "alice")
+	began := time.Now()
+	for {
+		f := p.read()
+		if f.Header.OpCode == ws.OpPing {
+			p.write(frame(ws.OpPong, true, f.Payload))
+			continue
+		}
+		if code, reason := ws.ParseCloseFrameData(f.Payload); f.Header.OpCode != ws.OpClose || code != 1000 || reason != "" {
+			t.Errorf("opcode %d, payload %q", f.Header.OpCode, f.Payload)
+		}
+		break
+	}
+	if took := time.Since(began); took < time.Second {
+		t.Errorf("closed after %v", took)
+	}
+	if w.Stats().IdleTimeout.Load() != 1 {
+		t.Error("not counted")
+	}
+	w.lobby.waitClosed(t, "alice") // though the close is not answered
+}
+
+// TestNotReading: a client that does not read loses the connection, and holds up nobody.
+func TestNotReading(t *testing.T) {
+	t.Parallel()
+	w := start(t, wslink.Config{WriteTimeout: time.Second, CloseTimeout: time.Second, QueueSize: 1 << 20})
+	deaf, other := w.login(t, "deaf"), w.login(t, "other")
+	deaf.send(`{"message": "flood"}`)
+	other.works()
+	w.lobby.waitClosed(t, "deaf")
+	other.works()
+	if w.Stats().QueueFull.Load() != 1 {
+		t.Errorf("%d times the queue was full", w.Stats().QueueFull.Load())
+	}
+	// The reader has ended; the writer is cut off a little later, and only then is all of it gone.
+	deaf.deadline()
+	if _, err := io.Copy(io.Discard, deaf.in); err != nil && !errors.Is(err, net.ErrClosed) {
+		t.Logf("the rest: %v", err) // a reset is fine
+	}
+}
+
+// TestShutdownWhileWriting: a client that does not read does not hold up the end.
+func TestShutdownWhileWriting(t *testing.T) {
+	t.Parallel()
+	w := start(t, wslink.Config{WriteTimeout: time.Hour, CloseTimeout: 10 * time.Millisecond, QueueSize: 1 << 20})
+	deaf := w.login(t, "deaf")
+	deaf.send(`{"message": "flood"}`)
+	w.lobby.waitClosed(t, "deaf") // the queue was full, and the reader has ended; the writer is stuck
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestShutdown(t *testing.T) {
+	t.Parallel()
+	w := start(t, wslink.Config{})
+	alice, bobby, stranger := w.login(t, "alice"), w.login(t, "bobby"), w.upgrade(t)
+	ended := make(chan error, 1)
+	go func() { ended <- w.Shutdown(t.Context()) }()
+	for _, p := range []*peer{alice, bobby, stranger} {
+		p.expectClose(1001, "")
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if _, err := net.Dial("tcp", w.address); err == nil {
+		t.Error("connections are still accepted")
+	}
+	if err := w.Close(); err != nil {
+		t.Errorf("closed again: %v", err)
+	}
+}
+
+// TestCloseAtAnyTime ends servers while clients connect.
+func TestCloseAtAnyTime(t *testing.T) {
+	t.Parallel()
+	for range 30 {
+		w := start(t, wslink.Config{CloseTimeout: 10 * time.Millisecond})
+		clients := make(chan struct{})
+		go func() { // ends with the server
+			defer close(clients)
+			for {
+				nc, err := net.Dial("tcp", w.address)
+				if err != nil {
+					return
+				}
+				io.WriteString(nc, goodUpgrade+"\r\n")
+				nc.SetDeadline(time.Now().Add(patience))
+				nc.Read(make([]byte, 1))
+				nc.Close()
+			}
+		}()
+		for w.Stats().Accepted.Load() < 2 {
+			w.upgrade(t).nc.Close()
+		}
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+		<-clients
+	}
+}
+
+// TestLoginTimeouts: section 5.5. What comes in drops, and pings, do not gain time.
+func TestLoginTimeouts(t *testing.T) {
+	t.Parallel()
+	const timeout = 500 * time.Millisecond
+	w := start(t, wslink.Config{LoginTimeout: timeout})
+	for name, run := range map[string]func(t *testing.T, p *peer){
+		"silence":         func(*testing.T, *peer) {},
+		"pings":           func(_ *testing.T, p *peer) { p.write(frame(ws.OpPing, true, nil)) },
+		"half a frame":    func(_ *testing.T, p *peer) { p.write(frame(ws.OpText, true, make([]byte, 100))[:50]) },
+		"a fragment":      func(_ *testing.T, p *peer) { p.write(frame(ws.OpText, false, make([]byte, 100))) },
+		"half of a login": func(_ *testing.T, p *peer) { p.message(ws.OpText, p.trade()); p.expectClear(w) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			began := time.Now()
+			p := w.upgrade(t)
+			run(t, p)
+			p.expectClose(1000, "")
+			if took := time.Since(began); took < timeout {
+				t.Errorf("closed after %v", took)
+			}
+		})
+	}
+	for name, request := range map[string]string{"no request": "", "half a request": goodUpgrade[:50]} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			nc, err := net.Dial("tcp", w.address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer nc.Close()
+			io.WriteString(nc, request)
+			nc.SetDeadline(time.Now().Add(patience))
+			if _, err := io.ReadAll(nc); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
