@@ -1,0 +1,160 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"parlor"
+)
+
+// ExitError is how a command asks for an exit code without a message.
+type ExitError int
+
+func (e ExitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// Main makes a game a server program with the flags of "parlor serve". It does not return: the exit code is
+// 0 after an orderly end, 1 after an error, which is printed to standard error, and 255 (-1) when the
+// operator wants a restart.
+func Main(newGame parlor.NewGame) {
+	cmd := ServeCommand(map[string]parlor.NewGame{"game": newGame}, "game")
+	cmd.Use = filepath.Base(os.Args[0])
+	os.Exit(Execute(cmd))
+}
+
+// Execute runs a command of a program and returns its exit code. Errors are printed to standard error.
+func Execute(cmd *cobra.Command) (exitCode int) {
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	err := cmd.Execute()
+	var exit ExitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return int(exit)
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", cmd.Root().Name(), err)
+	return 1
+}
+
+// ServeCommand is the command that serves games of these kinds.
+func ServeCommand(games map[string]parlor.NewGame, defaultKind string) *cobra.Command {
+	cfg := Config{Games: games, DefaultKind: defaultKind}
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Host games for any number of users until Ctrl-C",
+		Long: "Host games for any number of users until Ctrl-C.\n\n" +
+			"Every flag may also be given in the environment: --admin-password as PARLOR_ADMIN_PASSWORD, and so on.",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := BindEnv(cmd); err != nil {
+				return err
+			}
+			if cfg.Games[cfg.DefaultKind] == nil {
+				return fmt.Errorf("--game %s: there is no such game; try one of %s", cfg.DefaultKind, kinds(games))
+			}
+			cfg.Out = cmd.OutOrStdout()
+			return serve(cmd.Context(), cfg)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&cfg.Listen, "listen", fmt.Sprintf("localhost:%d", parlor.DefaultPort), "address to listen at; :38929 is all interfaces")
+	f.StringVar(&cfg.AdminPassword, "admin-password", "", "password of the user admin; made up and shown if there is none, on the loopback only")
+	f.BoolVar(&cfg.NoRegistration, "no-registration", false, "let new users in by invite code only")
+	f.BoolVar(&cfg.RequirePassword, "require-password", false, "refuse new users without a password")
+	f.BoolVar(&cfg.NoAutoCreate, "no-auto-create", false, "refuse to join a game that does not exist, instead of creating it")
+	f.BoolVar(&cfg.Takeover, "takeover", false, "let the right password end an older session of the same user")
+	f.StringVar(&cfg.SaveFile, "save", "", "file to keep users, invites and games in (pgnet's format)")
+	f.StringVar(&cfg.KeyFile, "key", "", "file to keep the server's key in (default: SAVE.key, if there is a save file)")
+	f.StringVar(&cfg.TLSCert, "tls-cert", "", "certificate file, for wss://")
+	f.StringVar(&cfg.TLSKey, "tls-key", "", "key file of the certificate")
+	f.DurationVar(&cfg.Autosave, "autosave", 0, "how often games are saved (default 5m0s)")
+	f.StringSliceVar(&cfg.TrustedProxies, "trusted-proxy", nil, "address or network of a reverse proxy whose X-Forwarded-For is believed")
+	f.StringSliceVar(&cfg.Origins, "allow-origin", nil, "web origin whose pages may connect (default: all)")
+	f.IntVar(&cfg.Connections, "max-connections", 0, "connections at once (default 100000)")
+	f.IntVar(&cfg.Limits.Users, "max-users", 0, "registered users (default 1000000)")
+	f.IntVar(&cfg.Limits.Games, "max-games", 0, "games at once (default 10000)")
+	f.Float64Var(&cfg.Limits.RequestsPerSecond, "max-requests", 0, "requests a second of one user (default 50000)")
+	f.BoolVar(&cfg.Verbose, "verbose", false, "log packets and responses, without secrets")
+	if len(games) > 1 {
+		f.StringVar(&cfg.DefaultKind, "game", defaultKind, "the kind of game that is created by default: "+kinds(games))
+	}
+	return cmd
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("unexpected argument %q: settings are given as flags; see %s --help", args[0], cmd.CommandPath())
+	}
+	return nil
+}
+
+func kinds(games map[string]parlor.NewGame) string {
+	return strings.Join(slices.Sorted(maps.Keys(games)), ", ")
+}
+
+// BindEnv takes the flags of a command that were not given from the environment: --admin-password from
+// PARLOR_ADMIN_PASSWORD.
+func BindEnv(cmd *cobra.Command) error {
+	var err error
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		name := "PARLOR_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		text, found := os.LookupEnv(name)
+		if !found || f.Changed || err != nil {
+			return
+		}
+		if bad := cmd.Flags().Set(f.Name, text); bad != nil {
+			err = fmt.Errorf("environment variable %s: %w", name, bad)
+		}
+	})
+	return err
+}
+
+// serve runs a server until a signal. A second signal ends the program at once.
+func serve(ctx context.Context, cfg Config) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	s, err := Start(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	s.announce()
+	code, err := s.Run(ctx)
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		return ExitError(code)
+	}
+	return nil
+}
+
+// announce prints what people need to connect.
+func (s *Server) announce() {
+	scheme := ""
+	if s.cfg.TLSCert != "" {
+		scheme = "wss://"
+	}
+	out := s.cfg.Out
+	for _, addr := range s.Addrs() {
+		fmt.Fprintf(out, "address: %s%s\n", scheme, addr)
+	}
+	fmt.Fprintf(out, "public key: %s\n", s.lobby.PublicKey())
+	if password, generated := s.AdminPassword(); generated {
+		fmt.Fprintf(out, "administrator password, made up for this run and shown once: %s\n", password)
+	}
+	if s.cfg.SaveFile == "" {
+		fmt.Fprintln(out, "nothing is saved: give --save FILE to keep users and games")
+	}
+}

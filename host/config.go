@@ -1,0 +1,100 @@
+// Package host wires a ready server for authors: [Main] makes a game a server program, [Start] runs a server
+// inside a program, and [Local] is a client whose server runs in the process without a socket.
+//
+// It is the place where the lobby (server), the wires (link/...), the key (box) and the save file
+// (store/pgnetfile) meet; none of them knows another.
+package host
+
+import (
+	"cmp"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"time"
+
+	"parlor"
+	"parlor/server"
+)
+
+// Config is what a server program is made of. Games is required; all else has a default.
+type Config struct {
+	// Games are the kinds of game, by kind, and DefaultKind is the one that is created without naming one. It
+	// may stay empty if there is one kind only.
+	Games       map[string]parlor.NewGame
+	DefaultKind string
+
+	// Listen is the address to listen at: HOST:PORT. Default localhost:38929. A host that is not the loopback
+	// makes the server public, which needs an AdminPassword. Port 0 takes a free one.
+	Listen string
+	// AdminPassword is the administrator's. Without one a server on the loopback makes one up.
+	AdminPassword string
+
+	NoRegistration  bool // new users need an invite
+	RequirePassword bool // new users need a password
+	NoAutoCreate    bool // joining a missing game is refused instead of creating it
+	Takeover        bool // the right password ends an older session of the user
+	Verbose         bool // packets and responses are logged
+
+	// SaveFile keeps users, invites and games, in pgnet's format. Empty: they end with the server.
+	SaveFile string
+	// KeyFile keeps the server's key, so that clients can pin it, and beside it, in KeyFile.logins, what is
+	// needed to refuse replayed logins. Default: SaveFile.key; without a SaveFile a new key at each start.
+	KeyFile string
+	// TLSCert and TLSKey are files of a certificate chain and its key, for wss://. Both or none.
+	TLSCert, TLSKey string
+
+	TrustedProxies []string // addresses or networks (CIDR) of reverse proxies
+	Origins        []string // web origins whose pages may connect; empty: all
+	Limits         server.Limits
+	Connections    int // connections at once; default 100,000
+
+	// Autosave is how often games are saved. Default 300 s.
+	Autosave time.Duration
+	// OnConnection, if not nil, is told who has logged in and who is gone. It must not block.
+	OnConnection func(user string, connected bool)
+	// Logger gets what people who run the server should know. Default: text on standard error.
+	Logger *slog.Logger
+	// Out gets the lines that a program prints at its start. Default: standard output.
+	Out io.Writer
+}
+
+// fill sets defaults and checks what can be checked before anything is opened.
+func (c *Config) fill() error {
+	c.Listen = cmp.Or(c.Listen, fmt.Sprintf("localhost:%d", parlor.DefaultPort))
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	if c.Out == nil {
+		c.Out = os.Stdout
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return errors.New("TLS needs both a certificate and its key: give --tls-cert and --tls-key")
+	}
+	if c.KeyFile == "" && c.SaveFile != "" {
+		c.KeyFile = c.SaveFile + ".key"
+	}
+	_, err := parseProxies(c.TrustedProxies)
+	return err
+}
+
+func parseProxies(texts []string) ([]netip.Prefix, error) {
+	var prefixes []netip.Prefix
+	for _, text := range texts {
+		p, err := netip.ParsePrefix(text)
+		if addr, err2 := netip.ParseAddr(text); err2 == nil {
+			p, err = addr.Prefix(addr.BitLen())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("trusted proxy %q is not an address or a network: try 127.0.0.1 or 10.0.0.0/8", text)
+		}
+		prefixes = append(prefixes, p.Masked())
+	}
+	return prefixes, nil
+}
+
+// newPassword makes a password of 128 random bits, of letters and digits.
+func newPassword() string { return rand.Text() }

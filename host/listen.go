@@ -1,0 +1,112 @@
+package host
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"syscall"
+)
+
+// resolve finds the addresses to listen at. "localhost" is every loopback address, IPv4 and IPv6, and an
+// empty host every interface (section 2.1).
+func resolve(ctx context.Context, listen string) ([]netip.AddrPort, error) {
+	host, portText, err := net.SplitHostPort(listen)
+	if err != nil {
+		return nil, fmt.Errorf("address %q: %w: try localhost:38929, or :38929 for all interfaces", listen, err)
+	}
+	port, err := strconv.ParseUint(portText, 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("address %q: the port must be a number from 0 to 65535", listen)
+	}
+	var addrs []netip.Addr
+	switch host {
+	case "localhost":
+		addrs = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
+	case "":
+		addrs = []netip.Addr{netip.IPv6Unspecified()}
+	default:
+		if addrs, err = net.DefaultResolver.LookupNetIP(ctx, "ip", host); err != nil {
+			return nil, fmt.Errorf("address %q: %w: try localhost, or an address of this machine", listen, err)
+		}
+	}
+	var at []netip.AddrPort
+	for _, a := range addrs {
+		at = append(at, netip.AddrPortFrom(a.Unmap(), uint16(port)))
+	}
+	return at, nil
+}
+
+// public tells whether others than this machine can reach one of the addresses.
+func public(at []netip.AddrPort) bool {
+	for _, a := range at {
+		if !a.Addr().IsLoopback() {
+			return true
+		}
+	}
+	return false
+}
+
+// listen opens a listener for each address. A port that is free to choose is the same for all of them; as it
+// may be taken at a later address, there are a few tries.
+func listen(at []netip.AddrPort, cfg *tls.Config) (listeners []net.Listener, err error) {
+	for range 10 {
+		listeners, err = listenAll(at)
+		if err == nil || at[0].Port() != 0 || !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+	}
+	if err == nil && cfg != nil {
+		for i, ln := range listeners {
+			listeners[i] = tls.NewListener(ln, cfg)
+		}
+	}
+	return listeners, err
+}
+
+// listenAll opens all listeners or none. A machine without IPv6, or without IPv4, does with the other.
+func listenAll(at []netip.AddrPort) (listeners []net.Listener, err error) {
+	for i, a := range at {
+		if a.Port() == 0 && len(listeners) > 0 {
+			a = netip.AddrPortFrom(a.Addr(), netip.MustParseAddrPort(listeners[0].Addr().String()).Port())
+		}
+		ln, err := listenAt(a)
+		if err == nil {
+			listeners = append(listeners, ln)
+			continue
+		}
+		if !unavailable(err) || i == len(at)-1 && len(listeners) == 0 {
+			closeAll(listeners)
+			return nil, listenError(a, err)
+		}
+	}
+	return listeners, nil
+}
+
+// listenAt listens at one address; the unspecified IPv6 address takes IPv4 too.
+func listenAt(a netip.AddrPort) (net.Listener, error) {
+	if a.Addr() == netip.IPv6Unspecified() {
+		return net.Listen("tcp", fmt.Sprintf(":%d", a.Port()))
+	}
+	return net.Listen("tcp", a.String())
+}
+
+func unavailable(err error) bool {
+	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)
+}
+
+func listenError(a netip.AddrPort, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("listen at %s: %w: perhaps a server is already running; stop it, or choose another port", a, err)
+	}
+	return fmt.Errorf("listen at %s: %w", a, err)
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, ln := range listeners {
+		ln.Close()
+	}
+}

@@ -1,0 +1,98 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"parlor"
+	"parlor/box"
+	"parlor/client"
+	"parlor/link"
+	"parlor/link/memlink"
+	"parlor/server"
+	"parlor/store"
+)
+
+// Local is a client whose server runs in the process: no socket is opened. It blocks until the client is
+// logged in. The server ends when the client's connection has ended, and the client's end waits for it
+// (defect 7); connecting again starts it again, with the users and persistent games that it had. The client
+// verifies the server's key.
+func Local(ctx context.Context, newGame parlor.NewGame, cfg client.Config) (*client.Client, error) {
+	d, err := NewLocal(server.Config{Games: map[string]parlor.NewGame{"game": newGame}, Logger: cfg.Logger})
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Username == parlor.AdminName && cfg.Password == "" {
+		cfg.Password = d.AdminPassword()
+	}
+	cfg.Dialer, cfg.ServerKey = d, d.key.Public()
+	return client.Dial(ctx, "local", cfg)
+}
+
+// LocalDialer starts a server in the process for each connection that is dialed, and ends it with the
+// connection. It is safe for concurrent use, but for a store of the caller's own, which one server at a time
+// may have.
+type LocalDialer struct {
+	cfg server.Config
+	key *box.Key
+}
+
+// NewLocal makes a dialer for a server of the given configuration. An empty AdminPassword is made up, and a
+// Store that is nil keeps things in memory from one connection to the next. The Store is not closed.
+func NewLocal(cfg server.Config) (*LocalDialer, error) {
+	key, err := box.NewKey()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.AdminPassword == "" {
+		cfg.AdminPassword = newPassword()
+	}
+	if cfg.Store == nil {
+		cfg.Store = &store.Memory{}
+	}
+	cfg.PublicKey = key.Public()
+	return &LocalDialer{cfg: cfg, key: key}, nil
+}
+
+// AdminPassword is the administrator's password of the local servers.
+func (d *LocalDialer) AdminPassword() string { return d.cfg.AdminPassword }
+
+// PublicKey is the key of the local servers.
+func (d *LocalDialer) PublicKey() string { return d.key.Public() }
+
+// Dial starts a server and connects to it. The address is not looked at.
+func (d *LocalDialer) Dial(ctx context.Context, address string) (link.Conn, error) {
+	srv, err := server.New(d.cfg)
+	if err != nil {
+		return nil, fmt.Errorf("start local server: %w", err)
+	}
+	c := &localConn{srv: srv, done: make(chan struct{})}
+	go func() { // ends with Close
+		defer close(c.done)
+		_, c.err = srv.Run(context.Background())
+	}()
+	c.Conn, err = memlink.Dialer{Lobby: srv, ServerKey: d.key.Public()}.Dial(ctx, address)
+	if err != nil {
+		srv.Shutdown(0)
+		<-c.done
+		return nil, err
+	}
+	return c, nil
+}
+
+// localConn is a connection with its own server.
+type localConn struct {
+	link.Conn
+	srv  *server.Server
+	done chan struct{}
+	err  error // of Run; set before done is closed
+}
+
+// Close ends the connection and the server, and waits for both.
+func (c *localConn) Close() error {
+	err := c.Conn.Close()
+	c.srv.Shutdown(0)
+	<-c.done
+	return errors.Join(err, c.err)
+}

@@ -1,0 +1,187 @@
+package host
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"parlor/box"
+	"parlor/link/wslink"
+	"parlor/server"
+	"parlor/store"
+	"parlor/store/pgnetfile"
+)
+
+// Server is a lobby with its wires, its key and its save file.
+type Server struct {
+	cfg       Config
+	lobby     *server.Server
+	ws        *wslink.Server
+	listeners []net.Listener
+	closers   []io.Closer // what was opened, in that order
+	generated bool        // the administrator's password was made up here
+}
+
+// shutdownWait is how long clients get to answer the close of their connection.
+const shutdownWait = 5 * time.Second
+
+// Start opens everything: the save file, the key, the listeners. When it returns, clients can connect; Run
+// keeps the server running. An error says what could not be opened and what to try; nothing is left open
+// then, and nothing that was saved is changed.
+func Start(ctx context.Context, cfg Config) (*Server, error) {
+	if err := cfg.fill(); err != nil {
+		return nil, err
+	}
+	at, err := resolve(ctx, cfg.Listen)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg}
+	if s.cfg.AdminPassword == "" {
+		if public(at) {
+			return nil, fmt.Errorf("%s can be reached from other machines: give an administrator password "+
+				"(--admin-password or PARLOR_ADMIN_PASSWORD), or listen at localhost", cfg.Listen)
+		}
+		s.cfg.AdminPassword, s.generated = newPassword(), true
+	}
+	tlsConfig, err := loadTLS(cfg)
+	if err != nil {
+		return nil, err
+	}
+	// The port first: whoever has it may have the save file too, and a lobby that was opened saves at its end.
+	if s.listeners, err = listen(at, tlsConfig); err != nil {
+		return nil, err
+	}
+	if err := s.open(); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// open opens what is on disk, and makes the lobby and the wire.
+func (s *Server) open() error {
+	key, nonces, err := s.openKey()
+	if err != nil {
+		return err
+	}
+	var st store.Store
+	if s.cfg.SaveFile != "" {
+		f, err := pgnetfile.Open(s.cfg.SaveFile, pgnetfile.Options{Logger: s.cfg.Logger})
+		if err != nil {
+			return err
+		}
+		s.closers = append(s.closers, f)
+		st = f
+	}
+	s.lobby, err = server.New(server.Config{
+		Games: s.cfg.Games, DefaultKind: s.cfg.DefaultKind,
+		AdminPassword:  s.cfg.AdminPassword,
+		NoRegistration: s.cfg.NoRegistration, RequirePassword: s.cfg.RequirePassword,
+		NoAutoCreate: s.cfg.NoAutoCreate, Takeover: s.cfg.Takeover, Verbose: s.cfg.Verbose,
+		OnConnection: s.cfg.OnConnection,
+		Store:        st, Autosave: s.cfg.Autosave,
+		PublicKey: key.Public(), Limits: s.cfg.Limits, Logger: s.cfg.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	proxies, err := parseProxies(s.cfg.TrustedProxies)
+	if err != nil {
+		return err
+	}
+	s.ws, err = wslink.New(wslink.Config{
+		Lobby: s.lobby, Key: key, Nonces: nonces,
+		Origins: s.cfg.Origins, TrustedProxies: proxies, Connections: s.cfg.Connections,
+		Logger: s.cfg.Logger,
+	})
+	return err
+}
+
+// openKey opens the key file, and the file of logins beside it.
+func (s *Server) openKey() (*box.Key, *wslink.Nonces, error) {
+	if s.cfg.KeyFile == "" {
+		key, err := box.NewKey()
+		return key, nil, err
+	}
+	key, err := box.LoadKey(s.cfg.KeyFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	nonces, err := wslink.OpenNonces(s.cfg.KeyFile + ".logins")
+	if err != nil {
+		return nil, nil, err
+	}
+	s.closers = append(s.closers, nonces)
+	return key, nonces, nil
+}
+
+func loadTLS(cfg Config) (*tls.Config, error) {
+	if cfg.TLSCert == "" {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(cfg.TLSCert, cfg.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("TLS certificate: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}}, nil
+}
+
+// Addrs are the addresses that the server listens at.
+func (s *Server) Addrs() []net.Addr {
+	var addrs []net.Addr
+	for _, ln := range s.listeners {
+		addrs = append(addrs, ln.Addr())
+	}
+	return addrs
+}
+
+// Lobby is the lobby, for programs that look at it or change it.
+func (s *Server) Lobby() *server.Server { return s.lobby }
+
+// AdminPassword is the administrator's password, and whether it was made up at the start.
+func (s *Server) AdminPassword() (password string, generated bool) {
+	return s.cfg.AdminPassword, s.generated
+}
+
+// Run serves until Lobby().Shutdown, an administrator's shutdown, or the end of ctx. It blocks, ends in
+// order (save, close connections with 1001, save again), and returns the exit code of section 12.2. The
+// error is that of a listener or of the last save.
+func (s *Server) Run(ctx context.Context) (exitCode int, err error) {
+	serving, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	var wg sync.WaitGroup
+	for _, ln := range s.listeners {
+		wg.Go(func() { // ends with close, below
+			if err := s.ws.Serve(ln); err != nil {
+				fail(fmt.Errorf("accept connections: %w", err))
+			}
+		})
+	}
+	exitCode, err = s.lobby.Run(serving)
+	if ctx.Err() == nil { // the program was not asked to end: by the lobby itself, or by a listener
+		err = errors.Join(err, context.Cause(serving))
+	}
+	err = errors.Join(err, s.close())
+	wg.Wait()
+	return exitCode, err
+}
+
+// close closes the wire, and then what was opened, the last first.
+func (s *Server) close() error {
+	var errs []error
+	if s.ws != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), shutdownWait)
+		defer cancel()
+		errs = append(errs, s.ws.Shutdown(ctx))
+	}
+	closeAll(s.listeners)
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i].Close())
+	}
+	return errors.Join(errs...)
+}

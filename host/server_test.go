@@ -1,0 +1,364 @@
+package host_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"parlor"
+	"parlor/client"
+	"parlor/host"
+	"parlor/link/wslink"
+)
+
+// TestLocalhost: every loopback address that the machine has, at the same port.
+func TestLocalhost(t *testing.T) {
+	t.Parallel()
+	s := start(t, host.Config{})
+	families := 1
+	if ln, err := net.Listen("tcp", "[::1]:0"); err == nil {
+		ln.Close()
+		families = 2
+	}
+	if len(s.Addrs()) != families {
+		t.Errorf("it listens at %v", s.Addrs())
+	}
+	for i, addr := range s.Addrs() {
+		at := addr.(*net.TCPAddr)
+		if at.Port != s.port() || !at.IP.IsLoopback() {
+			t.Errorf("it listens at %v", s.Addrs())
+		}
+		c := dial(t, addr.String(), client.Config{Username: fmt.Sprint("user", i), ServerKey: s.Lobby().PublicKey()})
+		wantAnswer(t, c, parlor.RequestJoinGame, parlor.Map{"name": "room"}, []string{"Created new game: 'room'.", "Joined game: 'room'."}[i], 0)
+	}
+	c := dial(t, fmt.Sprint("localhost:", s.port()), client.Config{Username: "someone"})
+	if code, err := s.stop(); code != 0 || err != nil {
+		t.Errorf("it ended with %d, %v", code, err)
+	}
+	wantReason(t, c.Wait(), client.ReasonClosed)
+}
+
+// TestPublicAddress: without an administrator password there is no listening at addresses that others reach.
+func TestPublicAddress(t *testing.T) {
+	t.Parallel()
+	for _, listen := range []string{":0", "0.0.0.0:0", "[::]:0", "192.0.2.1:0"} {
+		_, err := host.Start(t.Context(), quiet(host.Config{Listen: listen}))
+		wantError(t, err, listen, "can be reached from other machines", "--admin-password", "PARLOR_ADMIN_PASSWORD", "localhost")
+	}
+	s := start(t, host.Config{Listen: ":0", AdminPassword: "secret"})
+	if password, generated := s.AdminPassword(); password != "secret" || generated {
+		t.Errorf("password %q, made up: %t", password, generated)
+	}
+	dial(t, fmt.Sprint("127.0.0.1:", s.port()), client.Config{Username: "admin", Password: "secret"})
+	loopback := start(t, host.Config{Listen: "127.0.0.1:0"})
+	if len(loopback.Addrs()) != 1 {
+		t.Errorf("it listens at %v", loopback.Addrs())
+	}
+}
+
+func TestBadConfigs(t *testing.T) {
+	t.Parallel()
+	for want, cfg := range map[string]host.Config{
+		"try localhost:38929":                       {Listen: "localhost"},
+		"the port must be a number from 0 to 65535": {Listen: "localhost:70000"},
+		"TLS needs both":                            {TLSCert: "cert.pem"},
+		"TLS certificate: open no":                  {TLSCert: "no", TLSKey: "no"},
+		"try 127.0.0.1 or 10.0.0.0/8":               {TrustedProxies: []string{"127.0.0.1", "example.org"}},
+		"the default kind \"chess\"":                {DefaultKind: "chess"},
+		"address of this machine":                   {Listen: "no such host:0"},
+		"listen at 192.0.2.1:0":                     {Listen: "192.0.2.1:0", AdminPassword: "x"},
+		"key file":                                  {KeyFile: t.TempDir()},
+	} {
+		_, err := host.Start(t.Context(), quiet(cfg))
+		wantError(t, err, want)
+	}
+}
+
+func TestGeneratedPassword(t *testing.T) {
+	t.Parallel()
+	first, second := start(t, host.Config{}), start(t, host.Config{})
+	password, generated := first.AdminPassword()
+	other, _ := second.AdminPassword()
+	if !generated || len(password) < 20 || password == other {
+		t.Errorf("passwords %q and %q, made up: %t", password, other, generated)
+	}
+	_, err := client.Dial(t.Context(), first.addr(), client.Config{Username: "admin", Password: "admin"})
+	wantReason(t, err, "Incorrect password.")
+	dial(t, first.addr(), client.Config{Username: "admin", Password: password})
+}
+
+// TestTakenPort: the error says what to try, and the save is left alone.
+func TestTakenPort(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	save := filepath.Join(t.TempDir(), "save.json")
+	text := copyFile(t, "../testdata/pgnet/save.json", save)
+	for _, listen := range []string{ln.Addr().String(), fmt.Sprint("localhost:", ln.Addr().(*net.TCPAddr).Port)} {
+		_, err = host.Start(t.Context(), quiet(host.Config{Listen: listen, SaveFile: save}))
+		wantError(t, err, "listen at "+ln.Addr().String(), "address already in use", "perhaps a server is already running")
+	}
+	wantFiles(t, filepath.Dir(save), map[string]string{"save.json": text})
+}
+
+// TestDamagedSave: the server does not start, and changes nothing.
+func TestDamagedSave(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{`{"users": [`, `[]`, ``, `{"users": [], "games": [], "registration": true}`} {
+		save := filepath.Join(t.TempDir(), "save.json")
+		if err := os.WriteFile(save, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := host.Start(t.Context(), quiet(host.Config{SaveFile: save}))
+		wantError(t, err, save)
+		if s != nil {
+			t.Error("it started")
+		}
+		if got, err := os.ReadFile(save); err != nil || string(got) != text {
+			t.Errorf("the file holds %q, %v", got, err)
+		}
+	}
+}
+
+// wantFiles checks what is in a folder.
+func wantFiles(t *testing.T, dir string, want map[string]string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if expected, found := want[e.Name()]; err != nil || !found || string(text) != expected {
+			t.Errorf("%s holds %q, %v", e.Name(), text, err)
+		}
+	}
+	if len(entries) != len(want) {
+		t.Errorf("%d files, want %d", len(entries), len(want))
+	}
+}
+
+func copyFile(t *testing.T, from, to string) string {
+	t.Helper()
+	text, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestRestart: users, invites, games and the key are there again, and clients that have pinned the key come
+// back.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	save := filepath.Join(t.TempDir(), "deep", "save.json")
+	cfg := host.Config{SaveFile: save, AdminPassword: "secret"}
+	s := start(t, cfg)
+	key := s.Lobby().PublicKey()
+	admin := dial(t, s.addr(), client.Config{Username: "admin", Password: "secret", ServerKey: key})
+	alice := dial(t, s.addr(), client.Config{Username: "alice", Password: "pw", ServerKey: key})
+	if err := alice.CreateGame(t.Context(), "my chat", client.GameOptions{Password: "sesame"}); err != nil {
+		t.Fatal(err)
+	}
+	wantAnswer(t, alice, "hello", nil, "Message added.", 0)
+	r, err := admin.Request(t.Context(), parlor.RequestCreateInvite, parlor.Map{"username": "carol"})
+	code := strings.TrimPrefix(r.Message, "Created invite code: ")
+	if err != nil || code == r.Message {
+		t.Fatalf("%s, %v", r.DebugText(), err)
+	}
+	wantAnswer(t, admin, parlor.RequestSetRegistration, parlor.Map{"set_as": false}, "Registration enabled: False", 0)
+	if code, err := s.stop(); code != 0 || err != nil {
+		t.Fatalf("it ended with %d, %v", code, err)
+	}
+	wantReason(t, alice.Wait(), client.ReasonClosed)
+	info, err := os.Stat(save + ".key")
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("key file %v, %v", info.Mode(), err)
+	}
+
+	s = start(t, cfg)
+	if s.Lobby().PublicKey() != key {
+		t.Error("the key is another one")
+	}
+	_, err = client.Dial(t.Context(), s.addr(), client.Config{Username: "alice", Password: "wrong", ServerKey: key})
+	wantReason(t, err, "Incorrect password.")
+	_, err = client.Dial(t.Context(), s.addr(), client.Config{Username: "dave"})
+	wantReason(t, err, "Registration blocked.")
+	dial(t, s.addr(), client.Config{Username: "carol", InviteCode: code, ServerKey: key})
+	beats := make(chan parlor.Response, 100)
+	alice = dial(t, s.addr(), client.Config{Username: "alice", Password: "pw", ServerKey: key, OnHeartbeat: func(r parlor.Response) {
+		select {
+		case beats <- r:
+		default:
+		}
+	}})
+	games, err := alice.GameDir(t.Context())
+	if want := (client.GameInfo{Name: "my chat", PasswordProtected: true}); err != nil || !slices.Equal(games, []client.GameInfo{want}) {
+		t.Errorf("directory %+v, %v", games, err)
+	}
+	if err := alice.JoinGame(t.Context(), "my chat", client.GameOptions{Password: "sesame"}); err != nil {
+		t.Error(err)
+	}
+	const log = `{'log': ['Game started', 'Joined: alice', "alice says: 'hello'", 'Left: alice', 'Joined: alice']}`
+	if got := (<-beats).Payload.String(); got != log {
+		t.Errorf("the log is %s, want %s", got, log)
+	}
+}
+
+// TestExitCodes: 0 for an administrator's shutdown, -1 for a restart that the program asks for.
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	s := start(t, host.Config{})
+	password, _ := s.AdminPassword()
+	admin := dial(t, s.addr(), client.Config{Username: "admin", Password: password})
+	wantAnswer(t, admin, parlor.RequestShutdown, nil, "Shutting down...", 0)
+	<-s.done
+	if s.code != 0 || s.err != nil {
+		t.Errorf("shutdown: %d, %v", s.code, s.err)
+	}
+	s = start(t, host.Config{})
+	s.Lobby().Shutdown(-1)
+	<-s.done
+	if s.code != -1 || s.err != nil {
+		t.Errorf("restart: %d, %v", s.code, s.err)
+	}
+}
+
+// TestEndOfContext: whatever its cause, it is no error.
+func TestEndOfContext(t *testing.T) {
+	t.Parallel()
+	s, err := host.Start(t.Context(), quiet(host.Config{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("terminated signal received"))
+	if code, err := s.Run(ctx); code != 0 || err != nil {
+		t.Errorf("it ended with %d, %v", code, err)
+	}
+}
+
+func TestOnConnection(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var events []string
+	s := start(t, host.Config{OnConnection: func(user string, connected bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		events = append(events, fmt.Sprint(user, " ", connected))
+	}})
+	c := dial(t, s.addr(), client.Config{Username: "alice"})
+	c.Close()
+	s.stop()
+	mu.Lock()
+	defer mu.Unlock()
+	if !slices.Equal(events, []string{"alice true", "alice false"}) {
+		t.Errorf("events %q", events)
+	}
+}
+
+// TestTLS: wss:// with a certificate that the client trusts, and one that it does not.
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	cert, key, roots := makeCertificate(t)
+	s := start(t, host.Config{TLSCert: cert, TLSKey: key})
+	address := fmt.Sprint("wss://localhost:", s.port())
+	c := dial(t, address, client.Config{Username: "alice", Dialer: wslink.Dialer{TLS: &tls.Config{RootCAs: roots}}})
+	wantAnswer(t, c, parlor.RequestJoinGame, parlor.Map{"name": "room"}, "Created new game: 'room'.", 0)
+	_, err := client.Dial(t.Context(), address, client.Config{Username: "bobby"})
+	var unknown x509.UnknownAuthorityError
+	if d := wantReason(t, err, client.ReasonCallFailed); !errors.As(d, &unknown) {
+		t.Errorf("the error does not tell of the certificate: %v", d)
+	}
+	_, err = client.Dial(t.Context(), fmt.Sprint("ws://localhost:", s.port()), client.Config{Username: "bobby"})
+	wantReason(t, err, client.ReasonCallFailed)
+}
+
+// makeCertificate makes a certificate for localhost that signs itself.
+func makeCertificate(t *testing.T) (certFile, keyFile string, roots *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots = x509.NewCertPool()
+	roots.AddCert(cert)
+	dir := t.TempDir()
+	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for path, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: private}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return certFile, keyFile, roots
+}
+
+// TestTrustedProxy: the address that a reverse proxy tells is believed from those that are named only.
+func TestTrustedProxy(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		trusted []string
+		want    string
+	}{
+		{nil, "remote='127.0.0.1:"},
+		{[]string{"10.0.0.0/8"}, "remote='127.0.0.1:"},
+		{[]string{"127.0.0.1"}, "remote='203.0.113.7'"},
+		{[]string{"10.0.0.0/8", "127.0.0.0/8"}, "remote='203.0.113.7'"},
+	} {
+		s := start(t, host.Config{Listen: "127.0.0.1:0", AdminPassword: "secret", TrustedProxies: test.trusted})
+		target := &url.URL{Scheme: "http", Host: s.addr()}
+		proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.Out.Header.Set("X-Forwarded-For", "198.51.100.1, 203.0.113.7")
+		}})
+		admin := dial(t, strings.Replace(proxy.URL, "http", "ws", 1), client.Config{Username: "admin", Password: "secret"})
+		r := wantAnswer(t, admin, parlor.RequestDebug, nil, "Debug", 0)
+		if users, _ := r.Payload.Get("connected_users"); !strings.Contains(fmt.Sprint(users), test.want) {
+			t.Errorf("with %v trusted the users are %v, want %s", test.trusted, users, test.want)
+		}
+		admin.Close()
+		proxy.Close()
+		s.stop()
+	}
+}
