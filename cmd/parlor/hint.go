@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"strings"
+	"syscall"
+
+	"parlor/client"
+)
+
+// connectError is why a connection was not made or is lost, in words that may be shown, and what to try.
+type connectError struct {
+	what, reason, hint string
+	err                error
+}
+
+func (e *connectError) Error() string { return e.what + ": " + e.reason + "; " + e.hint }
+
+func (e *connectError) Unwrap() error { return e.err }
+
+// refusalHints are what to try after each refusal of a login (section 5.3).
+var refusalHints = map[string]string{
+	"User deleted.":               "the administrator has deleted this user: take another --user",
+	"Username already connected.": "end the other session of this user, or take another --user",
+	"Incorrect password.": "give the user's own password with PARLOR_PASSWORD or --password; " +
+		"that of admin is the one that the server was started with, or has shown at its start",
+	"Incorrect username or invite code.": "check --invite, and that the code was made for this --user",
+	"Registration blocked.":              "ask the administrator for an invite code, and give it with --invite",
+	"User password required.":            "choose a password, and give it with PARLOR_PASSWORD or --password",
+	"Username not allowed.":              "choose a --user of 3 to 20 letters and digits, without the word admin",
+}
+
+// reasonHints are what to try after a client's own reasons (section 13.2).
+var reasonHints = map[string]string{
+	client.ReasonNoKey:       "what answers there is no lobby of this protocol: check the address and port",
+	client.ReasonUnexpected:  "what answers there speaks another protocol or version: check the address and port",
+	client.ReasonUndecrypted: "what answers there speaks another protocol or version: check the address and port",
+	client.ReasonTimeout:     "the server is too busy, or the network too slow: try again later",
+	client.ReasonWrongKey: "the server has another key than --pubkey: check the key that the server printed at its start " +
+		"(with --key FILE it keeps one); if that is not it, somebody else is answering",
+	client.ReasonByClient: "it was given up before the server had answered: try again",
+	client.ReasonClosed:   "check that the address is that of a lobby, and look at the server's log",
+}
+
+// loginError explains why there is no connection.
+func loginError(o connectOptions, err error) error {
+	var d *client.DisconnectedError
+	if !errors.As(err, &d) {
+		return err
+	}
+	e := &connectError{what: "connect to " + o.address, reason: visible(reason(d)), err: err}
+	hint, refused := refusalHints[d.Reason]
+	switch {
+	case d.Reason == client.ReasonCallFailed:
+		e.hint = callHint(d.Err)
+	case refused:
+		e.what, e.hint = "log in as "+visible(o.user)+" at "+o.address, hint
+	case reasonHints[d.Reason] != "":
+		e.hint = reasonHints[d.Reason]
+	default:
+		e.what, e.hint = "log in as "+visible(o.user)+" at "+o.address, "these are the server's words: ask who runs it"
+	}
+	e.what = visible(e.what)
+	return e
+}
+
+// reason is why a connection ended, with the cause if there is one.
+func reason(d *client.DisconnectedError) string {
+	if d.Err == nil {
+		return d.Reason
+	}
+	return strings.TrimSuffix(d.Reason, ".") + ": " + d.Err.Error()
+}
+
+// callHint is what to try when a server could not be called.
+func callHint(err error) string {
+	var dns *net.DNSError
+	var op *net.OpError
+	switch {
+	case errors.As(err, &dns):
+		return "check how the host is spelt, and that this machine is on the network"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return `no server listens there: check the port, start one with "parlor serve", or try --local`
+	case errors.As(err, &op) && op.Op == "dial":
+		return "check the address, and that this machine can reach it"
+	}
+	return "check the address: HOST, HOST:PORT, or wss://HOST for a server with TLS"
+}
+
+// lostError explains why a connection has ended.
+func lostError(err error) error {
+	var d *client.DisconnectedError
+	if !errors.As(err, &d) {
+		return err
+	}
+	return &connectError{
+		what: "connection lost", reason: visible(reason(d)), err: err,
+		hint: "the server may have stopped, or ended this session: look at its log, and connect again",
+	}
+}
+
+// visibleLines escapes all but line feeds.
+func visibleLines(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	for i, l := range lines {
+		lines[i] = visible(l)
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,59 @@
+// Parlor serves games, and connects to servers as a developer.
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"parlor"
+	chat "parlor/examples/chat/game"
+	tictactoe "parlor/examples/tictactoe/game"
+	"parlor/host"
+)
+
+func main() { os.Exit(host.Execute(rootCommand())) }
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "parlor",
+		Short: "A lobby that hosts multiplayer games",
+		Long: "Parlor hosts multiplayer games for any number of users, also for those with the Python client of pgnet.\n\n" +
+			"  parlor serve      hosts games\n" +
+			"  parlor connect    talks to a server, as a developer or administrator",
+	}
+	games := map[string]parlor.NewGame{"chat": chat.New, "tictactoe": tictactoe.New}
+	root.AddCommand(host.ServeCommand(games, "chat"), connectCommand(), versionCommand())
+	return root
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			fmt.Fprintln(cmd.OutOrStdout(), versionText())
+			return nil
+		},
+	}
+}
+
+// versionText is what the build knows of itself.
+func versionText() string {
+	version, revision := "(devel)", ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		if info.Main.Version != "" {
+			version = info.Main.Version
+		}
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				revision = " " + s.Value
+			}
+		}
+	}
+	return fmt.Sprintf("parlor %s%s (%s, %s/%s)", version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
