@@ -33,6 +33,8 @@ func (s *Server) save(ss *session, _ arguments) (parlor.Response, bool) {
 	return parlor.Response{}, false
 }
 
+const textCode = "Created invite code: "
+
 func (s *Server) invite(ss *session, args arguments) (parlor.Response, bool) {
 	s.createInvite(args.text("username"), func(code string, err error) {
 		switch {
@@ -41,7 +43,7 @@ func (s *Server) invite(ss *session, args arguments) (parlor.Response, bool) {
 		case err != nil:
 			ss.finish(parlor.Unexpected(textNotStored))
 		default:
-			ss.finish(parlor.OK("Created invite code: " + code))
+			ss.finish(parlor.OK(textCode + code))
 		}
 	})
 	return parlor.Response{}, false
@@ -91,10 +93,8 @@ func pyBool(b bool) string {
 	return "False"
 }
 
-const (
-	maxSleep     = 5                       // seconds that sleep answers with at most (section 7.3)
-	maxSleepTime = 4500 * time.Millisecond // how long it takes at most: clients give up at 5 s (defect 19)
-)
+// maxSleep is how many seconds sleep answers with at most (section 7.3). It takes Limits.SleepTime at most.
+const maxSleep = 5
 
 // sleep delays this answer, and nothing else (defect 19). It takes any number from 0 up (defect 14).
 func (s *Server) sleep(ss *session, args arguments) (parlor.Response, bool) {
@@ -111,7 +111,7 @@ func (s *Server) sleep(ss *session, args arguments) (parlor.Response, bool) {
 	if seconds >= maxSleep {
 		seconds, text = maxSleep, "5"
 	}
-	wait := min(maxSleepTime, time.Duration(seconds*float64(time.Second)))
+	wait := min(s.cfg.Limits.SleepTime, time.Duration(seconds*float64(time.Second)))
 	time.AfterFunc(wait, func() { ss.finish(parlor.OK("Slept for " + text + " seconds")) })
 	return parlor.Response{}, false
 }

@@ -2,12 +2,16 @@ package server
 
 import (
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 )
 
 // maxLoginDelay bounds how long the answer to a login is held back: pgnet's clients give up after 5 s.
 const maxLoginDelay = 4 * time.Second
+
+// maxKeyLen bounds what is remembered of a name that may be anything.
+const maxKeyLen = 64
 
 // attempts slows down the guessing of passwords and codes (defect 40). Failed logins of one address, and of
 // one name, use up a budget; beyond it logins are delayed, and beyond maxLoginDelay refused unseen. An
@@ -61,8 +65,8 @@ func (a *attempts) begin(addr netip.Addr, user string) (t *attempt, wait time.Du
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	keys := []attemptKey{{addr: network(addr)}}
-	if a.known[user] != addr {
-		keys = append(keys, attemptKey{user: user})
+	if a.known[user] != network(addr) {
+		keys = append(keys, attemptKey{user: strings.Clone(user[:min(len(user), maxKeyLen)])})
 	}
 	for _, key := range keys {
 		b := a.bucket(key, time.Now())
@@ -92,7 +96,7 @@ func (t *attempt) succeeded() {
 			break
 		}
 	}
-	a.known[t.user] = t.addr
+	a.known[t.user] = network(t.addr)
 }
 
 // cancel gives back what was taken for a login that was not refused for a wrong password or code.

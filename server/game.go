@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"parlor"
@@ -19,7 +20,8 @@ import (
 type game struct {
 	name, password, kind string
 	room                 *room.Room
-	number               uint64 // games are listed in the order of creation
+	asked                atomic.Bool // for its line in the directory, and has not answered
+	number               uint64      // games are listed in the order of creation
 
 	// What follows is guarded by Server.mu.
 	members map[*session]struct{}
@@ -43,17 +45,13 @@ func (s *Server) addGameOf(newGame parlor.NewGame, saved store.Game, opened func
 	s.games[g.name] = g
 	cfg := room.Config{
 		Name: g.name, New: newGame, Save: saved.Data,
-		Logger: s.logger,
-		Left:   func(m room.Member) { s.left(g, m.(*session)) },
-		Ended:  func() { s.removeGame(g) },
+		Logger: s.logger, Workers: s.rooms,
+		Left:  func(m room.Member) { s.left(g, m.(*session)) },
+		Ended: func() { s.removeGame(g) },
 	}
 	g.room = room.Open(cfg, func(err error) {
 		s.mu.Lock()
 		g.open = err == nil
-		if err != nil && saved.Data != "" {
-			g.failed = true
-			s.games[g.name] = g // its save is not lost, and its name not given away
-		}
 		s.mu.Unlock()
 		if err != nil {
 			s.logger.Error("game could not be made", "err", err)
@@ -73,10 +71,15 @@ func (s *Server) addUnplayable(saved store.Game) {
 	s.addGameOf(unplayable, saved, nil)
 }
 
-// removeGame takes a game off the directory.
+// removeGame takes a game off the directory. A saved game that could not be made stays: its save is not lost,
+// and its name not given away.
 func (s *Server) removeGame(g *game) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !g.open && g.saved != "" {
+		g.failed = true
+		return
+	}
 	if s.games[g.name] == g {
 		delete(s.games, g.name)
 	}
@@ -90,7 +93,10 @@ func (s *Server) left(g *game, ss *session) {
 	ss.game.CompareAndSwap(g, nil)
 }
 
-var errInGame = parlor.Unexpected("Must leave game first.")
+var (
+	errInGame = parlor.Unexpected("Must leave game first.")
+	errBusy   = parlor.Unexpected("The game has too many requests waiting.")
+)
 
 // createGame answers in the order of section 7.3.
 func (s *Server) createGame(ss *session, args arguments) (parlor.Response, bool) {
@@ -110,14 +116,14 @@ func (s *Server) createGame(ss *session, args arguments) (parlor.Response, bool)
 		return parlor.Unexpected(refused), true
 	}
 	g := s.addGame(store.Game{Name: name, Password: args.text("password"), Kind: kind}, nil)
-	s.mu.Unlock()
-	g.room.Join(ss.user, ss, func(rate float64, err error) {
+	g.room.Join(ss.user, ss, func(rate float64, err error) { // with the lock held, so that nobody joins earlier
 		if err != nil {
-			ss.finish(parlor.Unexpected("Game could not be created."))
+			g.room.Close(func() { ss.finish(parlor.Unexpected("Game could not be created.")) })
 			return
 		}
 		s.entered(g, ss, "Created new game: ", rate)
 	})
+	s.mu.Unlock()
 	return parlor.Response{}, false
 }
 
@@ -181,6 +187,9 @@ func (s *Server) joinGame(ss *session, args arguments) (parlor.Response, bool) {
 			if resp, done := s.joinGame(ss, args); done {
 				ss.finish(resp)
 			}
+		case errors.Is(err, room.ErrBusy):
+			s.stats.RoomBusy.Add(1)
+			ss.finish(errBusy)
 		case errors.Is(err, room.ErrFull):
 			ss.finish(parlor.Unexpected("Failed to join game: Game is full."))
 		default:
@@ -250,16 +259,19 @@ func (s *Server) gameDir(ss *session, _ arguments) (parlor.Response, bool) {
 }
 
 // directory asks the games in which something happened for their lines, waits for Limits.InfoWait at most,
-// and makes the payload. It blocks, and runs on a goroutine of its batch.
+// and makes the payload. A game that has not answered last time is not asked again until it has. It blocks,
+// and runs on a goroutine of its batch.
 func (s *Server) directory() parlor.Payload {
 	games := s.listGames()
 	var stale []*game
 	for _, g := range games {
-		if _, fresh := g.room.Info(); !fresh {
+		if _, fresh := g.room.Info(); !fresh && g.asked.CompareAndSwap(false, true) {
 			stale = append(stale, g)
 		}
 	}
-	askAll(stale, s.cfg.Limits.InfoWait, func(g *game, done func()) { g.room.Refresh(done) })
+	askAll(stale, s.cfg.Limits.InfoWait, func(g *game, done func()) {
+		g.room.Refresh(func() { g.asked.Store(false); done() })
+	})
 	b := []byte(`{"games": {`)
 	for i, g := range games {
 		s.mu.Lock()

@@ -14,7 +14,7 @@ type Limits struct {
 	Invites int // unused invite codes; default 10,000
 
 	Queue      int           // requests of one session that wait; then its link is read no further; default 256
-	QueueBytes int           // the same, in bytes of payload; default 2 MiB
+	QueueBytes int           // the same, in bytes of their texts; default 2 MiB
 	QueueWait  time.Duration // how long a link waits for room in the queue before it is closed; default 5 s
 
 	RequestsPerSecond float64 // of one session, in bursts of as many; default 50,000
@@ -22,11 +22,12 @@ type Limits struct {
 	FailureBurst      int     // failed logins before they are slowed down; default 20
 	Addresses         int     // addresses and names whose failed logins are remembered; default 65,536
 
-	ResponseSize int           // bytes of a response's JSON text; default 786,392, the most that pgnet's clients take
+	ResponseSize int           // bytes of a response's message and payload; default 786,392, the most that pgnet's clients take
 	LeaveWait    time.Duration // how long a name is held for a game that is slow to see its user off; default 1 s
 	DeleteWait   time.Duration // how long a deleted user's next packet is waited for, to tell her; default 1 s
 	InfoWait     time.Duration // how long the directory waits for games to give their lines; default 250 ms
 	SaveWait     time.Duration // how long a save waits for games; default 2 s
+	SleepTime    time.Duration // how long the sleep request takes at most; default 4.5 s, as pgnet's clients give up at 5 s
 	EndWait      time.Duration // how long Run waits for sessions at the end; default 3 s
 }
 
@@ -47,6 +48,7 @@ func (l *Limits) fill() {
 	def(&l.DeleteWait, time.Second)
 	def(&l.InfoWait, 250*time.Millisecond)
 	def(&l.SaveWait, 2*time.Second)
+	def(&l.SleepTime, 4500*time.Millisecond)
 	def(&l.EndWait, 3*time.Second)
 }
 

@@ -24,7 +24,7 @@ type credentials struct {
 func parseCredentials(p parlor.Payload) credentials {
 	var c credentials
 	c.user, c.badUser = textArgument(p, "username")
-	c.password, c.badPassword = textArgument(p, "password")
+	c.password, c.badPassword = passwordArgument(p)
 	c.invite, c.badInvite = textArgument(p, "invite_code")
 	return c
 }
@@ -53,6 +53,14 @@ func textArgument(p parlor.Payload, key string) (text string, bad bool) {
 		return "", len(v) > 0
 	}
 	return "", true
+}
+
+// passwordArgument is the password, empty if it is missing. Nothing but text is taken for one: pgnet 0.2.1
+// makes text of other values, and null or 0 must not pass for the empty password (defect 47).
+func passwordArgument(p parlor.Payload) (text string, bad bool) {
+	v, found := p.Get("password")
+	text, isText := v.(string)
+	return text, found && !isText
 }
 
 // refusal is a login's answer that ends the connection (section 5.3).
@@ -93,7 +101,7 @@ func (s *Server) authenticate(ss *session, c credentials, try *attempt) (parlor.
 	if text != "" {
 		s.mu.Unlock()
 		s.stats.LoginsRefused.Add(1)
-		if text != textPassword && text != textInvite {
+		if !s.guessed(text) {
 			try.cancel()
 		}
 		return refusal(text), true
@@ -121,13 +129,27 @@ func (s *Server) authenticate(ss *session, c credentials, try *attempt) (parlor.
 	return parlor.Response{}, false
 }
 
+// guessed tells whether a refusal says that a password or a code was wrong.
+func (s *Server) guessed(refused string) bool {
+	switch refused {
+	case textPassword, textInvite:
+		return true
+	case textConnected: // with the right password the session would have been taken over
+		return s.cfg.Takeover
+	}
+	return false
+}
+
 // welcome answers an accepted login; then the connection callback is called (section 5.6).
 func (s *Server) welcome(ss *session) (parlor.Response, bool) {
 	s.stats.Logins.Add(1)
 	ss.reply(parlor.OK(parlor.MessageAuthenticated))
 	if s.cfg.OnConnection != nil && !ss.tookOver {
+		s.connections.Lock()
 		s.cfg.OnConnection(ss.user, true)
+		s.connections.Unlock()
 	}
+	ss.welcomed.Store(true)
 	s.logger.Debug("logged in", "user", ss.user, "remote", ss.peer.Remote)
 	if r, ok := ss.proceed(); ok {
 		go ss.work(r) // ends with the queue
@@ -138,6 +160,7 @@ func (s *Server) welcome(ss *session) (parlor.Response, bool) {
 const (
 	textPassword  = "Incorrect password."
 	textInvite    = "Incorrect username or invite code."
+	textConnected = "Username already connected."
 	textNotStored = "The server could not save this. Please try again later."
 )
 
@@ -154,7 +177,7 @@ func (s *Server) admit(ss *session, c credentials) (refused string, undo func())
 	case old != nil && old.deleted.Load():
 		return "User deleted.", nil
 	case old != nil && !s.takeover(old, c):
-		return "Username already connected.", nil
+		return textConnected, nil
 	}
 	if c.user == parlor.AdminName || s.users[c.user] != nil {
 		if !s.passwordFits(c) {
@@ -173,13 +196,15 @@ func (s *Server) passwordFits(c credentials) bool {
 	if c.user == parlor.AdminName {
 		return subtle.ConstantTimeCompare([]byte(c.password), []byte(s.cfg.AdminPassword)) == 1
 	}
-	return s.users[c.user].Check(c.password)
+	u := s.users[c.user] // nil for a user who is being deleted
+	return u != nil && u.Check(c.password)
 }
 
-// takeover ends the session that holds the name, if the server is set to and the password is right. The name
+// takeover ends the session that holds the name, if the server is set to and the password is right. A login
+// that is still under way is not taken over, as its user may not be stored yet. The name
 // is free at once; the seat is given up before the new session can take one, in the room's own order.
 func (s *Server) takeover(old *session, c credentials) bool {
-	if !s.cfg.Takeover || !s.passwordFits(c) {
+	if !s.cfg.Takeover || !old.welcomed.Load() || !s.passwordFits(c) {
 		return false
 	}
 	go func() { // ends at once; the lock is held here
@@ -243,15 +268,17 @@ func (s *Server) freeName(ss *session) {
 	if ss.user == "" {
 		return
 	}
+	s.connections.Lock() // the next session of the name is told of after this one
 	s.mu.Lock()
 	gone := s.sessions[ss.user] == ss // and not taken over by another session
 	if gone {
 		delete(s.sessions, ss.user)
 	}
 	s.mu.Unlock()
-	if gone && s.cfg.OnConnection != nil {
+	if gone && s.cfg.OnConnection != nil && ss.welcomed.Load() {
 		s.cfg.OnConnection(ss.user, false)
 	}
+	s.connections.Unlock()
 	s.sessionWG.Done()
 }
 

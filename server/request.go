@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"time"
 
 	"parlor"
 	"parlor/internal/pyjson"
@@ -90,11 +91,14 @@ func (s *Server) handle(ss *session, r request) (resp parlor.Response, done bool
 	}
 	p := r.packet
 	p.Username = ss.user
+	if p.CreatedOn == "" && r.err == nil {
+		p.CreatedOn = parlor.Timestamp(time.Now()) // the receiver's time, if the sender gave none (section 3.3)
+	}
 	switch {
 	case ss.deleted.Load():
 		return userDeleted(), true
 	case r.err != nil:
-		return parlor.Unexpected("Malformed packet: " + r.err.Error()), true
+		return malformed(r.err), true
 	case ss.limiter != nil && !ss.limiter.Allow():
 		s.stats.RequestsRefused.Add(1)
 		return parlor.Unexpected("Limit of requests per second reached."), true
@@ -112,10 +116,26 @@ func (s *Server) handle(ss *session, r request) (resp parlor.Response, done bool
 	ss.current = p
 	if err := g.room.Packet(p, ss); errors.Is(err, room.ErrBusy) {
 		s.stats.RoomBusy.Add(1)
-		return parlor.Unexpected("The game has too many requests waiting."), true
+		return errBusy, true
 	}
 	return parlor.Response{}, false
 }
+
+// malformed answers a message that was not a packet.
+func malformed(err error) parlor.Response {
+	reason := err.Error()
+	var m *parlor.MalformedError
+	if errors.As(err, &m) {
+		reason = m.Reason
+	}
+	return parlor.Unexpected("Malformed packet: " + reason)
+}
+
+// Beginnings of messages behind which something of the packet is quoted.
+const (
+	textArgumentType = "Expected argument type "
+	textNowhere      = "Please create/join a game."
+)
 
 // nowhere answers a packet that neither the lobby nor a game takes (section 6.2).
 func (s *Server) nowhere(p parlor.Packet) parlor.Response {
@@ -124,7 +144,7 @@ func (s *Server) nowhere(p parlor.Packet) parlor.Response {
 		Packet   string   `json:"packet"`
 	}
 	payload.Commands, payload.Packet = commands, p.DebugText()
-	return parlor.Unexpected("Please create/join a game.", payload)
+	return parlor.Unexpected(textNowhere, payload)
 }
 
 // userDeleted keeps the old status 0 (section 6.2, defect 13).
@@ -161,7 +181,7 @@ func (a *arguments) check(sp *spec) error {
 			return errors.New("Unexpected argument " + pyjson.ReprString(string(key)) + " for request " + pyjson.ReprString(sp.message))
 		}
 		if got := pyjson.KindOf(value).PythonType(); !fits(sp.args[i].typ, got) {
-			return errors.New("Expected argument type <class '" + sp.args[i].typ + "'> for argument " + pyjson.ReprString(string(key)) +
+			return errors.New(textArgumentType + "<class '" + sp.args[i].typ + "'> for argument " + pyjson.ReprString(string(key)) +
 				". Instead got: <class '" + got + "'> " + string(pyjson.AppendRepr(nil, value)))
 		}
 		if a.values == nil {

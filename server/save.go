@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"parlor"
 	"parlor/room"
 	"parlor/store"
 )
@@ -20,7 +21,7 @@ func (s *Server) restore(snap store.Snapshot) {
 	s.registration = snap.Registration
 	s.invites = slices.Clone(snap.Invites)
 	for _, u := range snap.Users {
-		if s.users[u.Name] == nil {
+		if s.users[u.Name] == nil && u.Name != parlor.AdminName {
 			s.addUser(&u)
 		}
 	}

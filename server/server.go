@@ -20,6 +20,7 @@ import (
 
 	"parlor"
 	"parlor/link"
+	"parlor/room"
 	"parlor/store"
 )
 
@@ -65,12 +66,15 @@ type Server struct {
 	logger *slog.Logger
 	logins *attempts
 	stats  Stats
+	rooms  *room.Workers
 
 	verbose  atomic.Bool
 	stopping atomic.Bool
 	stop     chan struct{} // closed by Shutdown
 	stopOnce sync.Once
 	exitCode int // set before stop is closed
+
+	connections sync.Mutex // guards the order of Config.OnConnection's calls; taken before mu
 
 	commits   batch[error]          // writes of the store, joined
 	dirs      batch[parlor.Payload] // makings of the game directory, joined
@@ -98,6 +102,7 @@ func New(cfg Config) (*Server, error) {
 		cfg:          cfg,
 		logger:       cfg.Logger,
 		logins:       newAttempts(cfg.Limits),
+		rooms:        room.NewWorkers(),
 		stop:         make(chan struct{}),
 		registration: !cfg.NoRegistration,
 		users:        make(map[string]*store.User),
@@ -196,6 +201,7 @@ func (s *Server) end() error {
 	err := s.SaveNow()
 	s.closeGames()
 	waitBounded(&s.work, s.cfg.Limits.EndWait)
+	s.rooms.Close()
 	if err == nil && first != nil {
 		s.logger.Info("the save at the end went well after all", "before", first)
 	}

@@ -35,16 +35,22 @@ type session struct {
 	user     string // set by the login, while busy
 	tookOver bool   // likewise: the name was another session's
 
-	game    atomic.Pointer[game] // where the user is
-	current parlor.Packet        // the packet that a room is answering; belongs to whoever is busy
-	deleted atomic.Bool          // the user was deleted; her next packet is told so
-	freed   sync.Once            // the name is given back
+	welcomed atomic.Bool          // the login is over, and the connection callback was called
+	game     atomic.Pointer[game] // where the user is
+	current  parlor.Packet        // the packet that a room is answering; belongs to whoever is busy
+	deleted  atomic.Bool          // the user was deleted; her next packet is told so
+	freed    sync.Once            // the name is given back
 }
 
 // request is one entry of a session's queue: a packet, or why there is none.
 type request struct {
 	packet parlor.Packet
 	err    error
+}
+
+// size is how many bytes a client has made a request hold.
+func (r *request) size() int {
+	return len(r.packet.Message) + len(r.packet.CreatedOn) + len(r.packet.Payload.JSON())
 }
 
 var _ room.Member = (*session)(nil)
@@ -81,7 +87,7 @@ func (ss *session) enqueue(r request) error {
 	}
 	if ss.busy {
 		ss.queue = append(ss.queue, r)
-		ss.bytes += len(r.packet.Payload.JSON())
+		ss.bytes += r.size()
 		ss.mu.Unlock()
 		return nil
 	}
@@ -132,7 +138,7 @@ func (ss *session) next() (r request, ok bool) {
 	r = ss.queue[0]
 	ss.queue[0] = request{}
 	ss.queue = ss.queue[1:]
-	ss.bytes -= len(r.packet.Payload.JSON())
+	ss.bytes -= r.size()
 	return r, true
 }
 
@@ -187,20 +193,28 @@ func (ss *session) reply(resp parlor.Response) {
 	if srv.verbose.Load() {
 		srv.logResponse(ss, resp)
 	}
-	err := ss.link.Send(resp)
+	err := ss.send(resp)
 	switch {
 	case err == nil || errors.Is(err, net.ErrClosed):
 	case errors.Is(err, link.ErrTooLarge):
 		srv.stats.TooLarge.Add(1)
-		srv.logger.Warn("response too large to send", "user", ss.user, "game", resp.Game, "message", resp.Message)
+		srv.logger.Warn("response too large to send", "user", ss.user, "game", resp.Game)
 		ss.link.Send(parlor.Response{Message: "Response too large.", Status: parlor.StatusUnexpected, Game: resp.Game})
 	default:
-		srv.logger.Error("response cannot be sent", "user", ss.user, "message", resp.Message, "err", err)
+		srv.logger.Error("response cannot be sent", "user", ss.user, "game", resp.Game, "err", err)
 		ss.link.Send(parlor.Response{Message: "The answer could not be sent.", Status: parlor.StatusBad, Game: resp.Game})
 	}
 	if resp.Disconnecting {
 		ss.close(link.CloseNormal, "")
 	}
+}
+
+// send sends a response of the size that the lobby allows; the link may allow less.
+func (ss *session) send(r parlor.Response) error {
+	if len(r.Message)+len(r.Payload.JSON()) > ss.srv.cfg.Limits.ResponseSize {
+		return link.ErrTooLarge
+	}
+	return ss.link.Send(r)
 }
 
 // close ends the link after what was sent, and takes no more requests.
@@ -218,7 +232,8 @@ func (ss *session) hasEnded() bool {
 }
 
 // Closed tells that the link has ended. A request that is under way is finished first, but the user's seat
-// is given up at once, behind it in the room's mailbox.
+// is given up at once, behind it in the room's mailbox. A request that is stuck, such as joining a game that
+// is, holds the name for a bounded time only.
 func (ss *session) Closed() {
 	ss.srv.mu.Lock()
 	delete(ss.srv.links, ss)
@@ -231,8 +246,11 @@ func (ss *session) Closed() {
 	}
 	busy := ss.busy
 	ss.mu.Unlock()
-	if !busy || ss.game.Load() != nil {
+	switch {
+	case !busy || ss.game.Load() != nil:
 		ss.release()
+	case ss.welcomed.Load():
+		time.AfterFunc(ss.srv.cfg.Limits.LeaveWait, ss.free)
 	}
 }
 

@@ -1,24 +1,30 @@
 package server
 
 import (
+	"strings"
+
 	"parlor"
 )
 
-// logPacket logs a packet, for the verbose setting. Requests of the lobby are logged without their
-// arguments, as those may be passwords: secrets never reach a log.
+// logPacket logs a packet, for the verbose setting. What a game gets is logged in full; of requests to the
+// lobby, whatever they are, only the message is, as arguments may be passwords: secrets never reach a log.
 func (s *Server) logPacket(ss *session, p parlor.Packet) {
 	text := p.DebugText()
-	if specByMessage[p.Message] != nil {
+	if specByMessage[p.Message] != nil || p.Message == parlor.MessageHandshake || ss.game.Load() == nil {
 		text = p.Message
 	}
 	s.logger.Info("packet", "user", ss.user, "packet", text)
 }
 
-// logResponse logs a response. The answer to create_invite is the one that carries a secret.
+// secretAfter lists how messages begin that quote an argument or a code behind it, or in the payload.
+var secretAfter = []string{textCode, textArgumentType, textNowhere}
+
+// logResponse logs a response, without the secrets that it may quote.
 func (s *Server) logResponse(ss *session, r parlor.Response) {
-	const code = "Created invite code: "
-	if len(r.Message) > len(code) && r.Message[:len(code)] == code {
-		r.Message = code + "(not logged)"
+	for _, text := range secretAfter {
+		if strings.HasPrefix(r.Message, text) {
+			r.Message, r.Payload = text+"(not logged)", parlor.Payload{}
+		}
 	}
 	s.logger.Info("response", "user", ss.user, "response", r.DebugText())
 }

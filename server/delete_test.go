@@ -1,0 +1,120 @@
+package server_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"parlor"
+	"parlor/server"
+)
+
+func TestDeleteUser(t *testing.T) {
+	remove := func(g *guest, name string) parlor.Response {
+		return g.ask(parlor.RequestDeleteUser, parlor.Map{"username": name})
+	}
+
+	t.Run("texts", func(t *testing.T) {
+		inWorld(t, server.Config{}, script{}, func(t *testing.T, w *world) {
+			admin := w.login("admin")
+			w.login("alice").close()
+			admin.wantOK(remove(admin, "alice"), "Requested delete user 'alice'")
+			admin.wantOK(remove(admin, "alice"), "No such username 'alice'")
+			admin.wantOK(remove(admin, "nobody's"), `No such username "nobody's"`)
+			admin.wantOK(remove(admin, "admin"), "Requested delete user 'admin'")
+			admin.wantOK(admin.ask(parlor.RequestHelp, nil), "See payload for requests.")
+		})
+	})
+	t.Run("name is free again", func(t *testing.T) {
+		inWorld(t, server.Config{}, script{}, func(t *testing.T, w *world) {
+			admin := w.login("admin")
+			w.login("alice").close()
+			remove(admin, "alice")
+			g := w.connect()
+			g.wantOK(g.tryLogin("alice", "another password"), "Authenticated.")
+		})
+	})
+	t.Run("next packet", func(t *testing.T) {
+		var left events
+		inWorld(t, server.Config{}, script{left: left.add}, func(t *testing.T, w *world) {
+			admin, alice := w.login("admin"), w.login("alice")
+			alice.create("room")
+			remove(admin, "alice")
+			again := w.connect()
+			again.wantNoLogin(again.tryLogin("alice", passwordOf("alice")), "User deleted.")
+			r := alice.wantOK(alice.ask("move", nil), "User deleted.")
+			if !r.Disconnecting || r.Game != "room" {
+				t.Errorf("answer %s, want it to disconnect and to name the room", r.DebugText())
+			}
+			alice.wantGone(time.Second)
+			synctest.Wait()
+			left.want(t, "alice")
+			w.login("alice")
+		})
+	})
+	t.Run("silent user", func(t *testing.T) {
+		var left events
+		inWorld(t, server.Config{Store: new(disk)}, script{left: left.add}, func(t *testing.T, w *world) {
+			admin, alice := w.login("admin"), w.login("alice")
+			alice.create("room")
+			remove(admin, "alice")
+			pass(2 * time.Second)
+			left.want(t, "alice")
+			alice.wantGone(time.Second)
+			if n := w.srv.Users(); n != 1 {
+				t.Errorf("%d users, want the administrator only", n)
+			}
+			w.login("alice")
+		})
+	})
+	t.Run("stored at once", func(t *testing.T) {
+		d := new(disk)
+		inWorld(t, server.Config{Store: d}, script{}, func(t *testing.T, w *world) {
+			admin := w.login("admin")
+			w.login("alice")
+			if !d.hasUser("alice") {
+				t.Error("the user was not stored")
+			}
+			remove(admin, "alice")
+			if d.hasUser("alice") {
+				t.Error("the deleted user is still stored")
+			}
+		})
+	})
+	t.Run("during a request", func(t *testing.T) {
+		stuck := make(chan struct{})
+		s := script{packet: func(parlor.Packet) parlor.Response { <-stuck; return parlor.OK("late") }}
+		synctest.Test(t, func(t *testing.T) {
+			stuck = make(chan struct{})
+			w := start(t, server.Config{}, s)
+			admin, alice := w.login("admin"), w.login("alice")
+			alice.create("room")
+			alice.send("move", nil)
+			remove(admin, "alice")
+			close(stuck)
+			alice.wantOK(alice.read(), "User deleted.")
+			alice.wantGone(time.Second)
+		})
+	})
+	t.Run("store fails", func(t *testing.T) {
+		d := new(disk)
+		inWorld(t, server.Config{Store: d}, script{}, func(t *testing.T, w *world) {
+			admin, alice := w.login("admin"), w.login("alice")
+			d.fail(errDisk)
+			admin.wantRefused(remove(admin, "alice"), "The server could not save this. Please try again later.")
+			d.fail(nil)
+			alice.wantRefused(alice.ask("x", nil), "Please create/join a game.")
+			alice.close()
+			w.login("alice")
+		})
+	})
+	t.Run("by the program", func(t *testing.T) {
+		inWorld(t, server.Config{}, script{}, func(t *testing.T, w *world) {
+			for _, name := range []string{"nobody", "admin", ""} {
+				if err := w.srv.DeleteUser(name); err != server.ErrNoUser {
+					t.Errorf("DeleteUser(%q): %v, want ErrNoUser", name, err)
+				}
+			}
+		})
+	})
+}
