@@ -140,10 +140,20 @@ func Timestamp(t time.Time) string {
 }
 
 func appendTimestamp(b []byte, t time.Time) []byte {
-	if t.Nanosecond()/1000 == 0 {
-		return t.AppendFormat(b, "2006-01-02T15:04:05-07:00")
+	var space [len("2006-01-02T15:04:05-07:00") + 4]byte
+	text := t.AppendFormat(space[:0], time.RFC3339) // which has a fast path, where other layouts have none
+	const seconds = len("2006-01-02T15:04:05")
+	b = append(b, text[:seconds]...)
+	if micros := t.Nanosecond() / 1000; micros != 0 {
+		b = append(b, '.')
+		for unit := 100_000; unit > 0; unit /= 10 {
+			b = append(b, byte('0'+micros/unit%10))
+		}
 	}
-	return t.AppendFormat(b, "2006-01-02T15:04:05.000000-07:00")
+	if zone := text[seconds:]; string(zone) != "Z" {
+		return append(b, zone...)
+	}
+	return append(b, "+00:00"...)
 }
 
 // appendReprOf renders a text, or the odd JSON value that came in its place.

@@ -84,6 +84,7 @@ type Room struct {
 	info  atomic.Pointer[string] // the game's line for the directory
 
 	// What follows belongs to the room's goroutine.
+	spare   []message // to be the mailbox, in turn with the one that is worked off
 	game    parlor.Game
 	users   []string          // in the order of joining
 	members map[string]Member // by user
@@ -237,24 +238,23 @@ func (r *Room) put(m message) {
 
 // run is the room's goroutine.
 func (r *Room) run() {
-	var batch []message
 	for {
 		r.mu.Lock()
 		if len(r.mailbox) == 0 {
-			r.mailbox = batch[:0] // keep one buffer; of modest size, as below
 			r.awake = false
 			r.mu.Unlock()
 			return
 		}
-		batch, r.mailbox = r.mailbox, batch[:0]
+		batch := r.mailbox
+		r.mailbox, r.spare = r.spare, nil
 		r.packets = 0
 		r.mu.Unlock()
 		for i := range batch {
 			r.handle(&batch[i])
 			batch[i] = message{}
 		}
-		if cap(batch) > 64 {
-			batch = nil
+		if cap(batch) <= 64 {
+			r.spare = batch[:0]
 		}
 	}
 }

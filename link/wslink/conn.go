@@ -80,7 +80,11 @@ func (c *conn) serve(nc net.Conn, early []byte) {
 
 // readPackets is the reader after the login.
 func (c *conn) readPackets() {
-	for c.takePacket(false) {
+	for {
+		c.br.Peek(1) // waits here, where the stack is not deep, so that the collector can shrink it
+		if !c.takePacket(false) {
+			break
+		}
 	}
 	c.end()
 }
@@ -113,11 +117,9 @@ func (c *conn) takePacket(login bool) bool {
 		c.setDeadline(0)
 	}
 	c.packet.Store(c.srv.clock.Load())
-	var malformed *parlor.MalformedError
-	switch {
-	case err == nil:
+	if err == nil {
 		err = c.session.Receive(p)
-	case errors.As(err, &malformed):
+	} else if malformed := (*parlor.MalformedError)(nil); errors.As(err, &malformed) {
 		err = c.session.Malformed(err)
 	}
 	if err != nil {

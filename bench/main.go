@@ -1,0 +1,107 @@
+// Command bench measures the server beside a raw TCP echo of the same sizes: requests per second, latency,
+// allocations and CPU time per request, and memory per user. See README.md for how to read its figures.
+//
+// It runs the server ("bench server") and the echo ("bench echo") as processes of their own, on the loopback,
+// and is itself the load. The children end with it, whatever ends it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// options are what is measured, and how long.
+type options struct {
+	pairs   int           // turns of the echo and of the lobby
+	turn    time.Duration // of one measurement
+	clients int           // at once, beside the measurement of one
+	idle    int           // users whose memory is measured; and 5 times as many, if the open file limit allows
+	seldom  bool          // only as many idle users as idle says
+
+	cpuProfile, memProfile string // files that the server writes; empty: none
+}
+
+// run is the program. It returns the exit code.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	var err error
+	switch {
+	case len(args) > 0 && args[0] == "server":
+		err = serveLobby(args[1:], stdin, stdout)
+	case len(args) > 0 && args[0] == "echo":
+		err = serveEcho(args[1:], stdin, stdout)
+	default:
+		err = measure(args, stdout, stderr)
+	}
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "bench:", err)
+		return 1
+	}
+	return 0
+}
+
+// measure is the parent process.
+func measure(args []string, stdout, stderr io.Writer) error {
+	o, err := parseOptions(args, stderr)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// A measurement never takes this long; what hangs is ended.
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute+time.Duration(o.pairs)*10*o.turn)
+	defer cancel()
+	loads, err := compare(ctx, o)
+	if err != nil {
+		return err
+	}
+	printLoads(stdout, o, loads)
+	memories, err := memory(ctx, o)
+	if err != nil {
+		return err
+	}
+	printMemories(stdout, memories)
+	return nil
+}
+
+func parseOptions(args []string, stderr io.Writer) (options, error) {
+	var o options
+	var quick bool
+	var seconds float64
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.IntVar(&o.pairs, "pairs", 7, "`turns` of echo and lobby")
+	f.Float64Var(&seconds, "seconds", 2, "how long each turn measures")
+	f.IntVar(&o.clients, "clients", 50, "clients at once, each with one request in flight")
+	f.IntVar(&o.idle, "idle", 1000, "users whose memory is measured")
+	f.BoolVar(&quick, "quick", false, "a smoke test: one pair, 0.2 s, few users")
+	f.StringVar(&o.cpuProfile, "cpuprofile", "", "`file` for the server's CPU profile")
+	f.StringVar(&o.memProfile, "memprofile", "", "`file` for the server's profile of allocations")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	if quick {
+		o.pairs, seconds, o.clients, o.idle, o.seldom = 1, 0.2, 10, 20, true
+	}
+	o.turn = time.Duration(seconds * float64(time.Second))
+	switch {
+	case f.NArg() > 0:
+		return o, fmt.Errorf("unexpected argument %q: settings are given as flags; see bench -help", f.Arg(0))
+	case o.pairs < 1 || o.pairs > 1000 || o.clients < 1 || o.clients > 5000 || o.idle < 1 || o.idle > 50_000:
+		return o, errors.New("-pairs must be 1 to 1000, -clients 1 to 5000, -idle 1 to 50000")
+	case seconds < 0.01 || seconds > 60:
+		return o, errors.New("-seconds must be 0.01 to 60")
+	}
+	return o, nil
+}

@@ -1,0 +1,11 @@
+//go:build !unix
+
+package main
+
+import "time"
+
+// cpuTime is not measured here.
+func cpuTime() time.Duration { return 0 }
+
+// openFiles is how many files a process may have open; 0 is unknown.
+func openFiles() int { return 0 }
