@@ -228,7 +228,13 @@ func (s *Server) destroyGame(ss *session, args arguments) (parlor.Response, bool
 			for _, m := range s.membersOf(g) { // of a game that is stuck
 				s.left(g, m)
 			}
-			s.store(func(error) { ss.finish(parlor.OK("Destroyed game: " + pyjson.ReprString(name))) })
+			s.store(func(err error) {
+				if err != nil { // the next save will know of it
+					ss.finish(parlor.Unexpected("Destroyed game: " + pyjson.ReprString(name) + ", but it could not be saved."))
+					return
+				}
+				ss.finish(parlor.OK("Destroyed game: " + pyjson.ReprString(name)))
+			})
 		})
 	}
 	timer := time.AfterFunc(s.cfg.Limits.LeaveWait, answer)

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Limits bounds what clients can make the server hold. A zero field takes its default; a negative number of
-// requests or logins per second takes the limit away.
+// Limits bounds what clients can make the server hold. A zero field takes its default. A negative number of
+// requests or of failures per second takes that limit away; elsewhere a negative value refuses everything.
 type Limits struct {
 	Links   int // links at once, logged in or not; default 100,000
 	Users   int // registered users; default 1,000,000

@@ -26,7 +26,7 @@ import (
 
 // Config is what a server is made of. Games and AdminPassword are required; all else has a default.
 type Config struct {
-	// Games are the kinds of game that users may create, by kind.
+	// Games are the kinds of game that users may create, by kind. The map must not change afterwards.
 	Games map[string]parlor.NewGame
 	// DefaultKind is the kind of a game that is created without naming one. It may stay empty if Games has one
 	// entry only.
@@ -45,10 +45,12 @@ type Config struct {
 	Takeover bool
 	// Verbose logs packets and responses, without passwords and codes. The administrator may change it.
 	Verbose bool
-	// OnConnection, if not nil, is told of each user who has logged in or is gone. It must not block.
+	// OnConnection, if not nil, is told of each user who has logged in or is gone (sections 5.6 and 6.4): for
+	// one user in this order, from any goroutine, for several users at once. It must not block.
 	OnConnection func(user string, connected bool)
 
-	// Store keeps users, invites and saves; nil keeps them for the life of the server only.
+	// Store keeps users, invites and saves; nil keeps them for the life of the server only. The server does not
+	// close it.
 	Store store.Store
 	// Autosave is how often games are saved. Default 300 s.
 	Autosave time.Duration
@@ -93,7 +95,8 @@ type Server struct {
 }
 
 // New makes a server and loads what its store holds. It blocks until the saved games are made, for ten
-// seconds at most. A store that is damaged is an error, and stays as it is.
+// seconds at most. Errors are those of a Config that cannot be served and of the store; a store that is
+// damaged stays as it is. Run must follow, as it also frees what the server holds.
 func New(cfg Config) (*Server, error) {
 	if err := cfg.fill(); err != nil {
 		return nil, fmt.Errorf("server: %w", err)
@@ -152,7 +155,7 @@ func (c *Config) fill() error {
 }
 
 // Run keeps the server's timers until Shutdown is called or ctx ends, then ends every session with close
-// code 1001, saves, and returns the exit code: Shutdown's, or 0. The error is that of the last save. The
+// code 1001, saves, and returns the exit code: Shutdown's, or 0. It is called once. The error is that of the last save. The
 // saves come before the sessions are ended and once more after it, and the wait for sessions is bounded
 // (defect 28).
 func (s *Server) Run(ctx context.Context) (exitCode int, err error) {
@@ -230,7 +233,8 @@ func waitBounded(wg *sync.WaitGroup, d time.Duration) {
 	}
 }
 
-// Open begins a session for a link.
+// Open begins a session for a link. It does not block. Errors are link.ErrTooMany over Limits.Links, and a
+// *link.CloseError while the server stops.
 func (s *Server) Open(l link.Link) (link.Session, error) {
 	ss := newSession(s, l)
 	s.mu.Lock()
@@ -266,22 +270,28 @@ func (s *Server) Registration() bool {
 	return s.registration
 }
 
-// SetRegistration changes it. It blocks until the change is stored; an error leaves it as it was.
+// SetRegistration changes it. It blocks until the change is stored; an error, of the store, leaves it as it
+// was.
 func (s *Server) SetRegistration(on bool) error {
 	return await(func(done func(error)) { s.setRegistration(on, done) })
 }
 
-// SetVerbose turns the logging of packets and responses on or off.
+// Verbose tells whether packets and responses are logged.
+func (s *Server) Verbose() bool { return s.verbose.Load() }
+
+// SetVerbose turns that on or off.
 func (s *Server) SetVerbose(on bool) { s.verbose.Store(on) }
 
-// DeleteUser deletes a user and ends her session (section 10.4). It blocks until the deletion is stored.
-// The administrator and unknown names are refused with ErrNoUser.
+// DeleteUser deletes a user and ends her session (section 10.4). It blocks until the deletion is stored. The
+// administrator and unknown names are refused with ErrNoUser; after an error of the store the user is still
+// there.
 func (s *Server) DeleteUser(name string) error {
 	return await(func(done func(error)) { s.deleteUser(name, done) })
 }
 
-// CreateInvite makes a code that lets a user register, of this name or, if it is empty, of any. It blocks
-// until the code is stored.
+// CreateInvite makes a code, 32 hex digits, that lets a user register: of this name, which is not checked,
+// or, if it is empty, of any. It blocks until the code is stored. Errors are ErrTooManyCodes and the store's;
+// there is no code then.
 func (s *Server) CreateInvite(user string) (code string, err error) {
 	err = await(func(done func(error)) {
 		s.createInvite(user, func(c string, err error) { code = c; done(err) })
