@@ -29,17 +29,22 @@ type Config struct {
 	Password   string
 	InviteCode string // for registering where registration is off
 
-	// ServerKey is the public key that the server must show; the client disconnects from any other before it
-	// sends anything of the login. Empty: any key.
+	// ServerKey is the public key that the server must show, as it prints it: 44 characters of base64. The
+	// client disconnects from any other before it sends anything of the login. Empty: any key.
 	ServerKey string
-	// Key is the client's key pair. Default: a new one for the client, kept over reconnects.
+	// Key is the client's key pair. Default: a new one for the client, kept over reconnects. It is for the
+	// default Dialer; another one has its own.
 	Key *box.Key
-	// Dialer opens the connection. Default: WebSocket, with Key.
+	// Dialer opens the connection. Default: a wslink.Dialer with Key; give one to trust other authorities for a
+	// wss:// address.
 	Dialer link.Dialer
+
+	// The functions below are called in the order of sections 13.1 and 13.4. One that blocks holds up all that
+	// come after it, but not the connection.
 
 	// OnStatus is told each status text, such as "Logging in...".
 	OnStatus func(status string)
-	// OnConnection is told that the client has logged in, and that it is disconnected.
+	// OnConnection is told that the client has logged in, and afterwards that it is disconnected.
 	OnConnection func(connected bool)
 	// OnGame is told the game that the user has joined, or "" when she is in none any more.
 	OnGame func(game string)
@@ -50,7 +55,8 @@ type Config struct {
 
 	// MaxPending bounds the requests that wait; Send returns ErrQueueFull beyond it. Default 1024.
 	MaxPending int
-	// Timeout is how long sending, and waiting for an answer, may take before the client disconnects. Default 5 s.
+	// Timeout is how long sending, waiting for an answer, and each step of the login may take before the client
+	// disconnects. Default 5 s. Opening the socket is the Dialer's business: 10 s by default.
 	Timeout time.Duration
 	// Logger gets refused requests and failures of callbacks. Default: slog.Default.
 	Logger *slog.Logger
@@ -59,23 +65,23 @@ type Config struct {
 // Errors of requests and of Connect. A request that was waiting or under way when the connection ended
 // fails with a *DisconnectedError.
 var (
-	ErrConnected    = errors.New("cannot open more than one connection per client")
-	ErrNotConnected = errors.New("not connected")
-	ErrQueueFull    = errors.New("too many requests waiting for the server")
-	ErrFlushed      = errors.New("request flushed from the queue")
+	ErrConnected    = errors.New("cannot open more than one connection per client") // of Connect
+	ErrNotConnected = errors.New("not connected")                                   // of every request
+	ErrQueueFull    = errors.New("too many requests waiting for the server")        // of every request
+	ErrFlushed      = errors.New("request flushed from the queue")                  // of a request that Flush took
 )
 
 // Reasons of a disconnect (section 13.2). Besides these there are the messages of the server's refusals.
 const (
-	ReasonCallFailed   = "Failed to call server."
+	ReasonCallFailed   = "Failed to call server." // or no handshake answer in time
 	ReasonNoKey        = "Missing public key string from server."
 	ReasonWrongKey     = "Unverified server public key."
 	ReasonClosed       = "Connection closed."
 	ReasonTimeout      = "Connection timed out."
 	ReasonUndecrypted  = "Failed to encrypt message."
 	ReasonByClient     = "Client closed connection."
-	ReasonUnexpected   = "Unexpected message from server." // where pgnet's client is left in limbo (defect 12)
-	ReasonApplication  = "Application failed to handle an event."
+	ReasonUnexpected   = "Unexpected message from server."        // where pgnet's client is left in limbo (defect 12)
+	ReasonApplication  = "Application failed to handle an event." // likewise
 	statusNew          = "New client."
 	statusLoggingIn    = "Logging in..."
 	statusDisconnected = "Disconnected: "
@@ -116,7 +122,8 @@ type Client struct {
 	ended     *run    // the one before
 }
 
-// New makes a client for the server at an address: HOST, HOST:PORT, or a ws:// or wss:// URL.
+// New makes a client for the server at an address: HOST, HOST:PORT, or a ws:// or wss:// URL. It does not
+// connect yet; the error is that of making a key. Who the user is is for the server to judge.
 func New(address string, cfg Config) (*Client, error) {
 	if cfg.MaxPending <= 0 {
 		cfg.MaxPending = 1024
@@ -143,7 +150,8 @@ func New(address string, cfg Config) (*Client, error) {
 }
 
 // Dial makes a client and connects it. It blocks until the login is answered or ctx ends; ctx does not bound
-// the connection afterwards.
+// the connection afterwards. A connection that was not made is a *DisconnectedError, with the server's words
+// as its Reason if it refused the login.
 func Dial(ctx context.Context, address string, cfg Config) (*Client, error) {
 	c, err := New(address, cfg)
 	if err != nil {
@@ -191,8 +199,9 @@ func (c *Client) Disconnect() {
 	}
 }
 
-// Close disconnects and waits until the connection is closed, for about a second at most. Events may still
-// be on their way when it returns. It may be called again.
+// Close disconnects and waits until the connection is closed, for about a second at most, and for a server
+// of its own (host.Local) until that has saved and ended. Events may still be on their way when it returns.
+// It may be called again. The error is always nil.
 func (c *Client) Close() error {
 	c.Disconnect()
 	if r := c.lastRun(); r != nil {
@@ -202,7 +211,8 @@ func (c *Client) Close() error {
 }
 
 // Wait blocks until the client is disconnected and the last event was handled, and returns why it was
-// disconnected, as a *DisconnectedError; nil if it never was connected.
+// disconnected, as a *DisconnectedError; nil if it never was connected. A function of Config or a callback
+// that called it would wait for itself.
 func (c *Client) Wait() error {
 	r := c.lastRun()
 	if r == nil {
@@ -237,7 +247,7 @@ func (c *Client) Connected() bool {
 	return c.connected
 }
 
-// Status is the last status text.
+// Status is the last status text; "New client." before the first.
 func (c *Client) Status() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -29,7 +29,7 @@ type GameOptions struct {
 }
 
 // GameDir asks for the directory, in the order of the games' creation. Like all game calls it goes ahead of
-// other requests.
+// other requests, blocks as Request does, and has the errors of Request besides a *RefusedError.
 func (c *Client) GameDir(ctx context.Context) ([]GameInfo, error) {
 	resp, err := c.gameCall(ctx, parlor.RequestGameDir, nil)
 	if err != nil {
@@ -38,19 +38,20 @@ func (c *Client) GameDir(ctx context.Context) ([]GameInfo, error) {
 	return parseGameDir(resp.Payload)
 }
 
-// CreateGame creates a game and joins it.
+// CreateGame creates a game and joins it. It blocks and fails as GameDir does.
 func (c *Client) CreateGame(ctx context.Context, name string, opts GameOptions) error {
 	_, err := c.gameCall(ctx, parlor.RequestCreateGame, gameArguments(name, opts))
 	return err
 }
 
-// JoinGame joins a game; servers create it if it is missing, unless they are set to refuse.
+// JoinGame joins a game; servers create it if it is missing, unless they are set to refuse. It blocks and
+// fails as GameDir does.
 func (c *Client) JoinGame(ctx context.Context, name string, opts GameOptions) error {
 	_, err := c.gameCall(ctx, parlor.RequestJoinGame, gameArguments(name, opts))
 	return err
 }
 
-// LeaveGame leaves the game.
+// LeaveGame leaves the game. It blocks and fails as GameDir does.
 func (c *Client) LeaveGame(ctx context.Context) error {
 	_, err := c.gameCall(ctx, parlor.RequestLeaveGame, nil)
 	return err

@@ -2,19 +2,22 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"parlor"
+	"parlor/link"
 )
 
 // Send queues a packet. The callback, if not nil, gets the response, or why there is none: a
 // *DisconnectedError, ErrFlushed, or what kept the packet from being sent. It does not block. Errors are
-// ErrNotConnected and ErrQueueFull; the callback is not called then.
+// ErrNotConnected, ErrQueueFull, and the payload's own; the callback is not called then.
 func (c *Client) Send(p parlor.Packet, callback func(parlor.Response, error)) error {
 	return c.enqueue(c.withCallback(p, callback), false)
 }
 
-// SendNext is Send ahead of the packets that wait, but for those sent by SendNext before, and the game calls.
+// SendNext is Send ahead of the packets that wait, but for those sent by SendNext before, and the game calls
+// (section 13.3).
 func (c *Client) SendNext(p parlor.Packet, callback func(parlor.Response, error)) error {
 	return c.enqueue(c.withCallback(p, callback), true)
 }
@@ -28,8 +31,10 @@ func (c *Client) withCallback(p parlor.Packet, callback func(parlor.Response, er
 }
 
 // Request sends a packet and waits for the response, whatever its status. The payload is any value that
-// parlor.Encode takes; nil is the empty object. When ctx ends first, a request that was not sent yet is
-// taken from the queue, and the answer to one that was is dropped.
+// parlor.Encode takes; nil is the empty object. It blocks until the answer is here, the connection has ended,
+// or ctx has. When ctx ends first, a request that was not sent yet is taken from the queue, and the answer to
+// one that was is dropped. Errors are ErrNotConnected, ErrQueueFull, ErrFlushed, a *DisconnectedError, the
+// payload's own, and the cause of ctx.
 func (c *Client) Request(ctx context.Context, message string, payload any) (parlor.Response, error) {
 	return c.ask(ctx, message, payload, false)
 }
@@ -169,9 +174,9 @@ func (r *run) heartbeat() {
 	inGame := c.game != ""
 	c.mu.Unlock()
 	r.mu.Lock()
-	skip := r.beat || !inGame
+	skip := r.beating || !inGame
 	if !skip {
-		r.beat = true
+		r.beating = true
 	}
 	r.mu.Unlock()
 	if skip {
@@ -188,17 +193,43 @@ func (r *run) queueBeat(payload parlor.Payload) {
 	c := r.c
 	req := &request{silent: true, packet: parlor.Packet{Message: parlor.RequestHeartbeat, Payload: payload}}
 	req.done = func(resp parlor.Response, err error) {
-		r.mu.Lock()
-		r.beat = false
-		r.mu.Unlock()
-		if err == nil && c.cfg.OnHeartbeat != nil {
-			c.events.put(func() { c.cfg.OnHeartbeat(resp) })
+		switch {
+		case errors.Is(err, link.ErrTooLarge):
+			r.end(&DisconnectedError{Reason: ReasonApplication, Err: fmt.Errorf("heartbeat: %w", err)})
+		case err == nil && c.cfg.OnHeartbeat != nil:
+			c.events.put(func() { c.cfg.OnHeartbeat(resp); r.beatDone() })
+		default:
+			r.beatDone()
 		}
+	}
+	if err := payload.Err(); err != nil {
+		r.end(&DisconnectedError{Reason: ReasonApplication, Err: fmt.Errorf("heartbeat: %w", err)})
+		return
+	}
+	if c.Game() == "" { // left while the payload was made
+		r.beatDone()
+		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.closed {
 		r.pending = req
 		r.poke()
+	}
+}
+
+// beatDone lets the next heartbeat be made.
+func (r *run) beatDone() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.beating = false
+}
+
+// dropBeat drops the heartbeat that waits, if any: it was for another game.
+func (r *run) dropBeat() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.pending != nil {
+		r.pending, r.beating = nil, false
 	}
 }

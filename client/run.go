@@ -3,9 +3,9 @@ package client
 import (
 	"context"
 	"errors"
-	"math"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -22,18 +22,30 @@ type run struct {
 	ctx    context.Context // ends with the run
 	cancel context.CancelCauseFunc
 
-	ready chan struct{} // closed when the login was answered, or the run has ended
-	done  chan struct{} // closed at the end of loop
+	ready chan struct{}  // closed when the login was answered, or the run has ended
+	done  chan struct{}  // closed at the end of loop
+	wg    sync.WaitGroup // the reader, and who closes the connection
 
-	wake    chan struct{} // has an entry when queue may have one
-	answers chan parlor.Response
+	wake     chan struct{} // has an entry when queue may have one
+	incoming chan incoming // from the reader
+
+	// The next heartbeat, the loop's.
+	beat   *time.Timer
+	beatAt time.Time
 
 	mu      sync.Mutex // guards the fields below
 	urgent  []*request // the game calls, ahead of the rest, in the order of the calls (defect 11)
 	queue   []*request
-	beat    bool     // a heartbeat is queued, being made, or under way: there is never more than one (defect 35)
+	beating bool     // a heartbeat is queued, being made, or under way: there is never more than one (defect 35)
 	pending *request // the heartbeat that waits, if any: behind all requests
 	closed  bool     // nothing is queued any more
+}
+
+// incoming is what the reader has read: an answer, or why there will be no more. Both come in one channel, as
+// the server's last words tell more than the end of the connection after them.
+type incoming struct {
+	answer parlor.Response
+	err    error
 }
 
 // request is one packet on its way, and who waits for the answer.
@@ -45,11 +57,11 @@ type request struct {
 
 func newRun(c *Client) *run {
 	r := &run{
-		c:       c,
-		ready:   make(chan struct{}),
-		done:    make(chan struct{}),
-		wake:    make(chan struct{}, 1),
-		answers: make(chan parlor.Response),
+		c:        c,
+		ready:    make(chan struct{}),
+		done:     make(chan struct{}),
+		wake:     make(chan struct{}, 1),
+		incoming: make(chan incoming),
 	}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	return r
@@ -69,13 +81,10 @@ func (r *run) cause() error {
 // loop is the run, from the first status to the last.
 func (r *run) loop() {
 	defer close(r.done)
-	conn, err := r.login()
-	if err == nil {
+	if conn, err := r.login(); err == nil {
 		r.serve(conn)
 	}
-	if conn != nil {
-		conn.Close()
-	}
+	r.wg.Wait()
 	r.finish()
 }
 
@@ -91,6 +100,7 @@ func (r *run) login() (link.Conn, error) {
 		r.end(&DisconnectedError{Reason: ReasonCallFailed, Err: err})
 		return nil, err
 	}
+	r.wg.Go(func() { <-r.ctx.Done(); conn.Close() }) // ends with the run; Close unblocks whoever waits at conn
 	c.mu.Lock()
 	c.setStatus(statusLoggingIn)
 	c.mu.Unlock()
@@ -113,12 +123,12 @@ func (c *Client) target() string {
 	if _, _, err := net.SplitHostPort(c.address); err == nil || strings.Contains(c.address, "://") || c.address == "" {
 		return c.address
 	}
-	return c.address + ":38929"
+	return net.JoinHostPort(strings.Trim(c.address, "[]"), strconv.Itoa(parlor.DefaultPort))
 }
 
 func (r *run) authenticate(conn link.Conn) error {
 	cfg := &r.c.cfg
-	ctx, cancel := context.WithTimeoutCause(r.ctx, cfg.Timeout, os.ErrDeadlineExceeded)
+	ctx, cancel := r.timeout()
 	defer cancel()
 	key, err := conn.Handshake(ctx)
 	if err != nil {
@@ -132,7 +142,7 @@ func (r *run) authenticate(conn link.Conn) error {
 		Password   string `json:"password"`
 		InviteCode string `json:"invite_code"`
 	}{cfg.Username, cfg.Password, cfg.InviteCode}
-	ctx, cancel = context.WithTimeoutCause(r.ctx, cfg.Timeout, os.ErrDeadlineExceeded)
+	ctx, cancel = r.timeout()
 	defer cancel()
 	err = conn.Send(ctx, parlor.Packet{
 		Message:   parlor.MessageHandshake,
@@ -154,11 +164,10 @@ func (r *run) authenticate(conn link.Conn) error {
 
 // serve works until the run ends.
 func (r *run) serve(conn link.Conn) {
-	var reader sync.WaitGroup
-	reader.Go(func() { r.read(conn) }) // ends with the run, whose context ends its Receive
-	defer reader.Wait()
-	beat := time.NewTimer(r.c.beatInterval())
-	defer beat.Stop()
+	r.wg.Go(func() { r.read(conn) }) // ends when the connection is closed
+	r.beat = time.NewTimer(0)
+	defer r.beat.Stop()
+	r.resetBeat()
 	for r.ctx.Err() == nil {
 		if req := r.next(); req != nil {
 			r.exchange(conn, req)
@@ -166,11 +175,11 @@ func (r *run) serve(conn link.Conn) {
 		}
 		select {
 		case <-r.wake:
-		case <-beat.C:
+		case <-r.beat.C:
 			r.heartbeat()
-			beat.Reset(r.c.beatInterval())
-		case unasked := <-r.answers:
-			r.refuse(unasked)
+			r.resetBeat()
+		case in := <-r.incoming:
+			r.refuse(in)
 		case <-r.ctx.Done():
 		}
 		// A beat that came due during an exchange is taken in the next turn: the select picks it up.
@@ -180,66 +189,74 @@ func (r *run) serve(conn link.Conn) {
 // read hands the server's messages to the loop.
 func (r *run) read(conn link.Conn) {
 	for {
-		answer, err := conn.Receive(r.ctx)
-		if err != nil {
-			r.endBy(err)
+		answer, err := conn.Receive(context.Background())
+		select {
+		case r.incoming <- incoming{answer, err}:
+		case <-r.ctx.Done():
 			return
 		}
-		select {
-		case r.answers <- answer:
-		case <-r.ctx.Done():
+		if err != nil {
 			return
 		}
 	}
 }
 
-// refuse ends the run over a message that nobody asked for: every later answer would be taken for the one
-// before it.
-func (r *run) refuse(unasked parlor.Response) {
-	if unasked.Disconnecting {
-		r.end(&DisconnectedError{Reason: unasked.Message})
-		return
+// refuse ends the run over a message that nobody asked for, as every later answer would be taken for the one
+// before it; or over the end of the connection.
+func (r *run) refuse(in incoming) {
+	switch {
+	case in.err != nil:
+		r.endBy(in.err)
+	case in.answer.Disconnecting:
+		r.end(&DisconnectedError{Reason: in.answer.Message})
+	default:
+		r.end(&DisconnectedError{Reason: ReasonUnexpected, Err: errors.New(in.answer.Message)})
 	}
-	r.end(&DisconnectedError{Reason: ReasonUnexpected, Err: errors.New(unasked.Message)})
 }
 
 // exchange sends a request and takes the answer.
 func (r *run) exchange(conn link.Conn, req *request) {
-	fail := func(err error) {
-		r.endBy(err)
+	select {
+	case in := <-r.incoming: // it came before the question
+		r.refuse(in)
 		req.done(parlor.Response{}, r.cause())
+		return
+	default:
 	}
 	if req.packet.CreatedOn == "" {
 		req.packet.CreatedOn = parlor.Timestamp(time.Now())
 	}
-	select {
-	case unasked := <-r.answers: // it came before the question
-		r.refuse(unasked)
-		fail(r.cause())
+	if err := r.send(conn, req.packet); errors.Is(err, link.ErrTooLarge) {
+		req.done(parlor.Response{}, err) // the connection is none the worse for it
 		return
-	default:
-	}
-	ctx, cancel := context.WithTimeoutCause(r.ctx, r.c.cfg.Timeout, os.ErrDeadlineExceeded)
-	err := conn.Send(ctx, req.packet)
-	cancel()
-	if err != nil {
-		if errors.Is(err, link.ErrTooLarge) || req.packet.Payload.Err() != nil {
-			req.done(parlor.Response{}, err) // the connection is none the worse for it
-			return
-		}
-		fail(timedOut(ctx, err))
+	} else if err != nil {
+		r.endBy(err)
+		req.done(parlor.Response{}, r.cause())
 		return
 	}
 	timer := time.NewTimer(r.c.cfg.Timeout)
 	defer timer.Stop()
 	select {
-	case answer := <-r.answers:
-		r.take(req, answer)
+	case in := <-r.incoming:
+		if in.err == nil {
+			r.take(req, in.answer)
+			return
+		}
+		r.endBy(in.err)
 	case <-timer.C:
-		fail(os.ErrDeadlineExceeded)
+		r.endBy(os.ErrDeadlineExceeded)
 	case <-r.ctx.Done():
-		req.done(parlor.Response{}, r.cause())
 	}
+	req.done(parlor.Response{}, r.cause())
+}
+
+func (r *run) send(conn link.Conn, p parlor.Packet) error {
+	ctx, cancel := r.timeout()
+	defer cancel()
+	if err := conn.Send(ctx, p); err != nil {
+		return timedOut(ctx, err)
+	}
+	return nil
 }
 
 // take handles an answer in the order of section 13.4.
@@ -250,6 +267,7 @@ func (r *run) take(req *request, answer parlor.Response) {
 	}
 	c.mu.Lock()
 	if old := c.game; answer.Game != old {
+		r.dropBeat()
 		c.rate = parlor.DefaultHeartbeatRate
 		if answer.Game == "" {
 			c.setStatus("Left game: " + old)
@@ -260,6 +278,9 @@ func (r *run) take(req *request, answer parlor.Response) {
 		c.setGame(answer.Game)
 	}
 	c.mu.Unlock()
+	if time.Until(r.beatAt) > c.beatInterval() { // a new rate takes effect with the next wait, unless it is faster
+		r.resetBeat()
+	}
 	req.done(answer, nil)
 	if answer.Disconnecting {
 		r.end(&DisconnectedError{Reason: answer.Message})
@@ -273,16 +294,25 @@ func heartbeatRate(p parlor.Payload) float64 {
 	if n, ok := v.(int64); ok {
 		rate = float64(n)
 	}
-	if rate > 0 && rate <= 1000 && !math.IsNaN(rate) {
+	if rate > 0 && rate <= maxRate {
 		return rate
 	}
 	return parlor.DefaultHeartbeatRate
 }
 
+// maxRate bounds the rate that a server may ask for; there is one heartbeat on its way at most in any case.
+const maxRate = 1000
+
 func (c *Client) beatInterval() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return min(time.Hour, time.Duration(float64(time.Second)/c.rate))
+	return time.Duration(min(float64(time.Hour), float64(time.Second)/c.rate))
+}
+
+func (r *run) resetBeat() {
+	interval := r.c.beatInterval()
+	r.beatAt = time.Now().Add(interval)
+	r.beat.Reset(interval)
 }
 
 // endBy ends the run for the reason that an error stands for.
@@ -303,6 +333,12 @@ func (r *run) endBy(err error) {
 	default:
 		r.end(&DisconnectedError{Reason: ReasonClosed, Err: err})
 	}
+}
+
+// timeout bounds one call of the connection. It does not end with the run: that would cut the connection off
+// instead of closing it.
+func (r *run) timeout() (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(context.Background(), r.c.cfg.Timeout, os.ErrDeadlineExceeded)
 }
 
 // timedOut replaces the error of a call whose context has ended by the reason why that has.

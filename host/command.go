@@ -23,9 +23,10 @@ type ExitError int
 
 func (e ExitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
-// Main makes a game a server program with the flags of "parlor serve". It does not return: the exit code is
-// 0 after an orderly end, 1 after an error, which is printed to standard error, and 255 (-1) when the
-// operator wants a restart.
+// Main makes a game a server program with the flags of "parlor serve", which may also be given in the
+// environment (PARLOR_LISTEN, ...). SIGINT and SIGTERM end it in order; a second signal ends it at once. It
+// does not return: the exit code is 0 after an orderly end, 1 after an error, which is printed to standard
+// error, and 255 (-1) when the operator wants a restart.
 func Main(newGame parlor.NewGame) {
 	cmd := ServeCommand(map[string]parlor.NewGame{"game": newGame}, "game")
 	cmd.Use = filepath.Base(os.Args[0])
@@ -47,7 +48,8 @@ func Execute(cmd *cobra.Command) (exitCode int) {
 	return 1
 }
 
-// ServeCommand is the command that serves games of these kinds.
+// ServeCommand is the command that serves games of these kinds, as Main does. The default kind must be one
+// of them.
 func ServeCommand(games map[string]parlor.NewGame, defaultKind string) *cobra.Command {
 	cfg := Config{Games: games, DefaultKind: defaultKind}
 	cmd := &cobra.Command{

@@ -33,7 +33,7 @@ type Config struct {
 	// AdminPassword is the administrator's. Without one a server on the loopback makes one up.
 	AdminPassword string
 
-	NoRegistration  bool // new users need an invite
+	NoRegistration  bool // new users need an invite; what a loaded save says wins (defect 29)
 	RequirePassword bool // new users need a password
 	NoAutoCreate    bool // joining a missing game is refused instead of creating it
 	Takeover        bool // the right password ends an older session of the user
@@ -48,13 +48,13 @@ type Config struct {
 	TLSCert, TLSKey string
 
 	TrustedProxies []string // addresses or networks (CIDR) of reverse proxies
-	Origins        []string // web origins whose pages may connect; empty: all
+	Origins        []string // web origins whose pages may connect, such as https://example.org; empty: all
 	Limits         server.Limits
-	Connections    int // connections at once; default 100,000
+	Connections    int // WebSocket connections at once, whether they get as far as a link or not; default 100,000
 
 	// Autosave is how often games are saved. Default 300 s.
 	Autosave time.Duration
-	// OnConnection, if not nil, is told who has logged in and who is gone. It must not block.
+	// OnConnection, if not nil, is told who has logged in and who is gone, as server.Config.OnConnection says.
 	OnConnection func(user string, connected bool)
 	// Logger gets what people who run the server should know. Default: text on standard error.
 	Logger *slog.Logger

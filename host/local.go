@@ -17,7 +17,8 @@ import (
 // Local is a client whose server runs in the process: no socket is opened. It blocks until the client is
 // logged in. The server ends when the client's connection has ended, and the client's end waits for it
 // (defect 7); connecting again starts it again, with the users and persistent games that it had. The client
-// verifies the server's key.
+// verifies the server's key. Dialer and ServerKey of cfg are set here, and so is the password, if the user is
+// admin and none is given. Errors are those of client.Dial, and of a server that cannot be made.
 func Local(ctx context.Context, newGame parlor.NewGame, cfg client.Config) (*client.Client, error) {
 	d, err := NewLocal(server.Config{Games: map[string]parlor.NewGame{"game": newGame}, Logger: cfg.Logger})
 	if err != nil {
@@ -27,7 +28,7 @@ func Local(ctx context.Context, newGame parlor.NewGame, cfg client.Config) (*cli
 		cfg.Password = d.AdminPassword()
 	}
 	cfg.Dialer, cfg.ServerKey = d, d.key.Public()
-	return client.Dial(ctx, "local", cfg)
+	return client.Dial(ctx, "local://", cfg)
 }
 
 // LocalDialer starts a server in the process for each connection that is dialed, and ends it with the
@@ -61,7 +62,8 @@ func (d *LocalDialer) AdminPassword() string { return d.cfg.AdminPassword }
 // PublicKey is the key of the local servers.
 func (d *LocalDialer) PublicKey() string { return d.key.Public() }
 
-// Dial starts a server and connects to it. The address is not looked at.
+// Dial starts a server and connects to it. The address is not looked at. It blocks while saved games are
+// made again, for ten seconds at most.
 func (d *LocalDialer) Dial(ctx context.Context, address string) (link.Conn, error) {
 	srv, err := server.New(d.cfg)
 	if err != nil {

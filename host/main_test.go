@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +20,14 @@ import (
 	"parlor/host"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if dir, err := programs(); err == nil {
+			os.RemoveAll(dir)
+		}
+		os.Exit(code)
+	}))
+}
 
 var chats = map[string]parlor.NewGame{"chat": chat.New}
 
@@ -66,6 +74,19 @@ func (r *running) stop() (code int, err error) {
 	r.cancel()
 	<-r.done
 	return r.code, r.err
+}
+
+// ends waits for the server to end by itself.
+func (r *running) ends(t *testing.T, code int) {
+	t.Helper()
+	select {
+	case <-r.done:
+		if r.code != code || r.err != nil {
+			t.Errorf("it ended with %d, %v, want %d", r.code, r.err, code)
+		}
+	case <-time.After(15 * time.Second):
+		t.Fatal("the server does not end")
+	}
 }
 
 // addr is an address to dial.

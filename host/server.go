@@ -17,7 +17,8 @@ import (
 	"parlor/store/pgnetfile"
 )
 
-// Server is a lobby with its wires, its key and its save file.
+// Server is a lobby with its wires, its key and its save file. Its methods may be called concurrently; Run
+// is called once.
 type Server struct {
 	cfg       Config
 	lobby     *server.Server
@@ -30,8 +31,9 @@ type Server struct {
 // shutdownWait is how long clients get to answer the close of their connection.
 const shutdownWait = 5 * time.Second
 
-// Start opens everything: the save file, the key, the listeners. When it returns, clients can connect; Run
-// keeps the server running. An error says what could not be opened and what to try; nothing is left open
+// Start opens everything: the save file, the key, the listeners. When it returns, the ports are open; clients
+// are answered once Run is called, which must follow, as it also frees everything. Ctx bounds the look-up of
+// the address only. An error says what could not be opened and what to try; nothing is left open
 // then, and nothing that was saved is changed.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err := cfg.fill(); err != nil {

@@ -236,16 +236,10 @@ func TestExitCodes(t *testing.T) {
 	password, _ := s.AdminPassword()
 	admin := dial(t, s.addr(), client.Config{Username: "admin", Password: password})
 	wantAnswer(t, admin, parlor.RequestShutdown, nil, "Shutting down...", 0)
-	<-s.done
-	if s.code != 0 || s.err != nil {
-		t.Errorf("shutdown: %d, %v", s.code, s.err)
-	}
+	s.ends(t, 0)
 	s = start(t, host.Config{})
 	s.Lobby().Shutdown(-1)
-	<-s.done
-	if s.code != -1 || s.err != nil {
-		t.Errorf("restart: %d, %v", s.code, s.err)
-	}
+	s.ends(t, -1)
 }
 
 // TestEndOfContext: whatever its cause, it is no error.

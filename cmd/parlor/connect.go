@@ -198,7 +198,7 @@ func (o *connectOptions) makeLocal(logger *slog.Logger) error {
 	if o.user == parlor.AdminName {
 		o.password = d.AdminPassword()
 	}
-	o.dialer, o.pubkey, o.address = d, d.PublicKey(), "local"
+	o.dialer, o.pubkey, o.address = d, d.PublicKey(), "local://"
 	return nil
 }
 

@@ -205,7 +205,7 @@ func TestConnectErrors(t *testing.T) {
 	}{
 		"nobody there":  {[]string{free, "--user", "alice"}, []string{free, "connection refused", "parlor serve", "--local"}},
 		"scheme":        {[]string{"http://x", "--user", "alice"}, []string{`"http://x"`, "ws://", "HOST:PORT"}},
-		"no host":       {[]string{":38929", "--user", "alice"}, []string{`connect to :38929`}},
+		"no host":       {[]string{":38929", "--user", "alice"}, []string{`":38929"`, "names no host", "localhost:38929"}},
 		"port":          {[]string{"localhost:many", "--user", "alice"}, []string{"many", "HOST:PORT"}},
 		"no user":       {[]string{}, []string{"--user", "PARLOR_USER"}},
 		"flag":          {[]string{"--bad"}, []string{"unknown flag: --bad", "--help"}},

@@ -77,7 +77,7 @@ func addressURL(address string) (string, error) {
 		return "", fmt.Errorf("address %q: the scheme must be ws:// or wss://", address)
 	}
 	host, path, _ := strings.Cut(rest, "/")
-	if host == "" {
+	if host == "" || host[0] == ':' && net.ParseIP(host) == nil {
 		return "", fmt.Errorf("address %q: it names no host; try localhost or localhost:%d", address, parlor.DefaultPort)
 	}
 	if ip := net.ParseIP(host); ip != nil && strings.Contains(host, ":") {

@@ -50,3 +50,6 @@ func (discard) Read([]byte) (int, error)        { return 0, io.EOF }
 func (discard) Write(b []byte) (int, error)     { return len(b), nil }
 func (discard) Close() error                    { return nil }
 func (discard) SetReadDeadline(time.Time) error { return nil }
+
+// Held is how many connections the server holds, with their keys.
+func (s *Server) Held() int { return len(s.snapshot()) }

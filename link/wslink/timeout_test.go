@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"strconv"
 	"testing"
 	"time"
@@ -233,5 +234,27 @@ func TestLoginTimeouts(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestKeysAreFreed: nothing of a connection, its shared key included, is held after its end (defect 32).
+func TestKeysAreFreed(t *testing.T) {
+	t.Parallel()
+	w := start(t, wslink.Config{})
+	for range 14 {
+		p := w.login(t, "alice")
+		if w.Held() != 1 {
+			t.Fatalf("%d connections are held, want 1", w.Held())
+		}
+		p.message(ws.OpClose, []byte{3, 232})
+		p.expectClose(1000, "")
+		p.expectEnd()
+		w.lobby.waitClosed(t, "alice")
+		for limit := time.Now().Add(patience); w.Held() != 0; {
+			if time.Now().After(limit) {
+				t.Fatal("the connection is still held")
+			}
+			runtime.Gosched() // the reader is about to forget it
+		}
 	}
 }

@@ -40,6 +40,9 @@ func New(room parlor.Room, save string) (parlor.Game, error) {
 	if err := json.Unmarshal([]byte(save), &m.state); err != nil {
 		return nil, fmt.Errorf("read saved match: %w", err)
 	}
+	if m.state.Turn != 0 && m.state.Turn != 1 {
+		return nil, fmt.Errorf("read saved match: the turn is %d, not 0 or 1", m.state.Turn)
+	}
 	return m, nil
 }
 

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"parlor"
+	"parlor/client"
+	"parlor/examples/chat/game"
+	"parlor/host"
+	"parlor/server"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// screen is what the client has printed.
+type screen struct {
+	mu      sync.Mutex // guards text
+	text    string
+	changed chan struct{} // has an entry after a change
+}
+
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	s.text += string(p)
+	s.mu.Unlock()
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+	return len(p), nil
+}
+
+// await waits until a text is on the screen.
+func (s *screen) await(t *testing.T, text string) {
+	t.Helper()
+	late := time.After(15 * time.Second)
+	for {
+		s.mu.Lock()
+		shown := s.text
+		s.mu.Unlock()
+		if strings.Contains(shown, text) {
+			return
+		}
+		select {
+		case <-s.changed:
+		case <-late:
+			t.Fatalf("on the screen is\n%s\nwant\n%s", shown, text)
+		}
+	}
+}
+
+func TestChat(t *testing.T) {
+	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+	local, err := host.NewLocal(server.Config{Games: map[string]parlor.NewGame{"chat": game.New}, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, keyboard := io.Pipe()
+	out := &screen{changed: make(chan struct{}, 1)}
+	done := make(chan error, 1)
+	go func() {
+		done <- run(context.Background(), "local", client.Config{Username: "alice", Dialer: local, Logger: quiet}, in, out)
+	}()
+	out.await(t, ">> CONNECTION: true\n>> STATUS: Logged in as alice @ ")
+	out.await(t, ">> STATUS: Joined game: test\n>> GAME: test\n")
+	io.WriteString(keyboard, "hello\n")
+	out.await(t, "New log:\n-- Game started\n-- Joined: alice\n-- alice says: 'hello'\n")
+	keyboard.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	out.await(t, ">> GAME: \n>> CONNECTION: false\n>> STATUS: Disconnected: Client closed connection.\n")
+}
+
+func TestRefused(t *testing.T) {
+	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+	local, err := host.NewLocal(server.Config{Games: map[string]parlor.NewGame{"chat": game.New}, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := client.Config{Username: "admin", Password: "wrong", Dialer: local, Logger: quiet}
+	err = run(t.Context(), "local", cfg, strings.NewReader(""), io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "Incorrect password.") {
+		t.Errorf("error %v", err)
+	}
+}

@@ -1,0 +1,102 @@
+package game_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"parlor"
+	"parlor/examples/chat/game"
+	"parlor/host"
+	"parlor/internal/pypeer"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// chat makes a game; it never asks its room for anything.
+func chat(t *testing.T, save string) *game.Chat {
+	t.Helper()
+	g, err := game.New(nil, save)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g.(*game.Chat)
+}
+
+// TestTexts are those of pgnet's example game, to the letter.
+func TestTexts(t *testing.T) {
+	c := chat(t, "")
+	c.UserJoined("alice")
+	r := c.HandleGamePacket(parlor.Packet{Username: "alice", Message: "it's \"fine\"\n"})
+	if r.Message != "Message added." || r.Status != 0 || !r.Payload.Empty() {
+		t.Errorf("answer %s", r.DebugText())
+	}
+	c.UserLeft("alice")
+	const log = "Game started\nJoined: alice\nalice says: 'it\\'s \"fine\"\\n'\nLeft: alice"
+	if got := c.SaveString(); got != log || !c.Persistent() {
+		t.Errorf("save %q, want %q", got, log)
+	}
+	beat := c.HandleHeartbeat(parlor.Packet{})
+	if want := `{'log': ['Game started', 'Joined: alice', 'alice says: \'it\\\'s "fine"\\n\'', 'Left: alice']}`; beat.Message != "Latest log entries." || beat.Payload.String() != want {
+		t.Errorf("heartbeat %s, want %s", beat.DebugText(), want)
+	}
+	if got := chat(t, log).SaveString(); got != log {
+		t.Errorf("restored as %q", got)
+	}
+}
+
+// TestLongLog: heartbeats carry the last ten lines, and old ones are dropped in the end.
+func TestLongLog(t *testing.T) {
+	c := chat(t, "")
+	for i := range 20_000 {
+		c.HandleGamePacket(parlor.Packet{Username: "alice", Message: fmt.Sprint(i)})
+	}
+	var news struct {
+		Log []string `json:"log"`
+	}
+	if err := c.HandleHeartbeat(parlor.Packet{}).Payload.Bind(&news); err != nil {
+		t.Fatal(err)
+	}
+	if len(news.Log) != 10 || news.Log[0] != "alice says: '19990'" || news.Log[9] != "alice says: '19999'" {
+		t.Errorf("heartbeat %q", news.Log)
+	}
+	if lines := strings.Count(c.SaveString(), "\n") + 1; lines != 10_000 {
+		t.Errorf("%d lines are kept", lines)
+	}
+}
+
+// TestPythonClients talk to each other.
+func TestPythonClients(t *testing.T) {
+	s, err := host.Start(t.Context(), host.Config{
+		Games: map[string]parlor.NewGame{"chat": game.New}, Listen: "localhost:0",
+		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { s.Run(ctx); close(done) }()
+	defer func() { cancel(); <-done }()
+	port := s.Addrs()[0].(*net.TCPAddr).Port
+	alice, bob := pypeer.StartClient(t), pypeer.StartClient(t)
+	alice.Connect(port, "alice", "")
+	bob.Connect(port, "bobby", "")
+	alice.Call(map[string]any{"op": "create", "name": "test"})
+	bob.Call(map[string]any{"op": "join", "name": "test"})
+	bob.Call(map[string]any{"op": "send", "message": "h\u00f6llo"})
+	const want = "[Game started Joined: alice Joined: bobby bobby says: 'h\u00f6llo']"
+	for got := ""; got != want; {
+		beat := alice.Expect("heartbeat")["response"].(map[string]any)
+		got = fmt.Sprint(beat["payload"].(map[string]any)["log"])
+		if beat["message"] != "Latest log entries." || beat["status"] != 0.0 {
+			t.Fatalf("heartbeat %v", beat)
+		}
+	}
+}

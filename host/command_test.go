@@ -1,0 +1,187 @@
+package host_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"parlor"
+	"parlor/client"
+	chat "parlor/examples/chat/game"
+	"parlor/host"
+)
+
+// output is what a command prints, readable while it runs.
+type output struct {
+	mu  sync.Mutex // guards buf
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// field is the value of a line "NAME: VALUE"; empty if there is none yet.
+func (o *output) field(name string) string {
+	m := regexp.MustCompile("(?m)^" + name + ": (.*)$").FindStringSubmatch(o.String())
+	if m == nil {
+		return ""
+	}
+	return m[1]
+}
+
+var kinds = map[string]parlor.NewGame{"chat": chat.New, "other": chat.New}
+
+// serve runs the command in the test, and returns what it prints and a function that ends it.
+func serve(t *testing.T, args ...string) (out *output, stop func() error) {
+	t.Helper()
+	out = &output{}
+	cmd := host.ServeCommand(kinds, "chat")
+	cmd.SetArgs(append([]string{"--listen", "localhost:0"}, args...))
+	cmd.SetOut(out)
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- cmd.ExecuteContext(ctx) }()
+	stop = sync.OnceValue(func() error { cancel(); return <-done })
+	t.Cleanup(func() { stop() })
+	until(t, func() bool {
+		select {
+		case err := <-done:
+			t.Fatalf("serve ended: %v", err)
+		default:
+		}
+		return strings.HasSuffix(out.String(), "\n") && (out.field("administrator password.*") != "" || out.field("public key") != "")
+	})
+	return out, stop
+}
+
+// TestServeCommand prints what people need, once.
+func TestServeCommand(t *testing.T) {
+	out, stop := serve(t)
+	until(t, func() bool { return strings.Contains(out.String(), "nothing is saved") })
+	const password = "administrator password, made up for this run and shown once"
+	c := dial(t, out.field("address"), client.Config{Username: "admin", Password: out.field(password), ServerKey: out.field("public key")})
+	c.Close()
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if strings.Count(out.String(), out.field(password)) != 1 || !strings.Contains(out.String(), "give --save FILE") {
+		t.Errorf("printed:\n%s", out)
+	}
+
+	save := filepath.Join(t.TempDir(), "save.json")
+	out, stop = serve(t, "--admin-password", "secret", "--save", save, "--no-registration", "--game", "other")
+	if text := out.String(); strings.Contains(text, "secret") || strings.Contains(text, "password") || strings.Contains(text, "saved") {
+		t.Errorf("printed:\n%s", text)
+	}
+	_, err := client.Dial(t.Context(), out.field("address"), client.Config{Username: "alice"})
+	wantReason(t, err, "Registration blocked.")
+	admin := dial(t, out.field("address"), client.Config{Username: "admin", Password: "secret"})
+	wantAnswer(t, admin, parlor.RequestShutdown, nil, "Shutting down...", 0)
+	admin.Wait()
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+
+	cert, key, _ := makeCertificate(t)
+	out, _ = serve(t, "--tls-cert", cert, "--tls-key", key)
+	if !strings.HasPrefix(out.field("address"), "wss://127.0.0.1:") {
+		t.Errorf("printed:\n%s", out)
+	}
+}
+
+func TestServeCommandErrors(t *testing.T) {
+	for want, args := range map[string][]string{
+		`unexpected argument "x"`:          {"x"},
+		"--game chess: there is no such":   {"--game", "chess"},
+		"try one of chat, other":           {"--game", "chess"},
+		"unknown flag: --nothing":          {"--nothing"},
+		"can be reached":                   {"--listen", ":0"},
+		"the port must be a number":        {"--listen", "localhost:http"},
+		`invalid argument "x"`:             {"--autosave", "x"},
+		"trusted proxy \"example.org\" is": {"--trusted-proxy", "example.org"},
+	} {
+		cmd := host.ServeCommand(kinds, "chat")
+		cmd.SetArgs(args)
+		cmd.SetOut(io.Discard)
+		cmd.SilenceErrors, cmd.SilenceUsage = true, true
+		wantError(t, cmd.ExecuteContext(t.Context()), want)
+	}
+	if host.ServeCommand(chats, "chat").Flags().Lookup("game") != nil {
+		t.Error("there is a flag for the kind of game where there is one kind only")
+	}
+}
+
+// TestBindEnv: every flag may be given in the environment; what is on the command line wins.
+func TestBindEnv(t *testing.T) {
+	t.Setenv("PARLOR_ADMIN_PASSWORD", "from env")
+	t.Setenv("PARLOR_LISTEN", "localhost:1")
+	t.Setenv("PARLOR_MAX_GAMES", "12")
+	t.Setenv("PARLOR_TAKEOVER", "true")
+	t.Setenv("PARLOR_TRUSTED_PROXY", "127.0.0.1,10.0.0.0/8")
+	cmd := host.ServeCommand(kinds, "chat")
+	if err := cmd.ParseFlags([]string{"--listen", "localhost:2"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := host.BindEnv(cmd); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"admin-password": "from env", "listen": "localhost:2", "max-games": "12", "takeover": "true",
+		"trusted-proxy": "[127.0.0.1,10.0.0.0/8]", "save": "",
+	} {
+		if got := cmd.Flags().Lookup(name).Value.String(); got != want {
+			t.Errorf("--%s is %q, want %q", name, got, want)
+		}
+	}
+	for name, value := range map[string]string{"MAX_USERS": "many", "AUTOSAVE": "often", "VERBOSE": "perhaps"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("PARLOR_"+name, value)
+			cmd := host.ServeCommand(kinds, "chat")
+			cmd.SetArgs([]string{})
+			cmd.SilenceErrors, cmd.SilenceUsage = true, true
+			wantError(t, cmd.ExecuteContext(t.Context()), "environment variable PARLOR_"+name, `"`+value+`"`)
+		})
+	}
+}
+
+func TestExecute(t *testing.T) {
+	for name, test := range map[string]struct {
+		err    error
+		code   int
+		stderr string
+	}{
+		"success": {nil, 0, ""},
+		"error":   {errors.New("no luck"), 1, "program: no luck\n"},
+		"restart": {host.ExitError(-1), -1, ""},
+	} {
+		cmd := &cobra.Command{Use: "program", RunE: func(*cobra.Command, []string) error { return test.err }}
+		cmd.SetArgs([]string{})
+		var stdout, stderr bytes.Buffer
+		cmd.SetOut(&stdout)
+		cmd.SetErr(&stderr)
+		if code := host.Execute(cmd); code != test.code || stderr.String() != test.stderr || stdout.Len() > 0 {
+			t.Errorf("%s: exit code %d, stdout %q, stderr %q", name, code, stdout.String(), stderr.String())
+		}
+	}
+	if text := host.ExitError(-1).Error(); text != "exit code -1" {
+		t.Error(text)
+	}
+}
