@@ -26,5 +26,6 @@
 //   - user: a name with a password
 //
 // The texts, names and JSON forms are those of pgnet 0.2.1, so that its clients and servers work with
-// Parlor unchanged. Section numbers in comments are those of the pgnet protocol page.
+// Parlor unchanged. Section numbers in comments are those of docs/pgnet.md, the page of its protocol, and
+// numbers of defects those of docs/defects-pgnet.md.
 package parlor

@@ -45,13 +45,14 @@ type (
 	// UserLeaver is told that a user has left, whatever the reason, after the user was removed.
 	UserLeaver interface{ UserLeft(user string) }
 
-	// HeartbeatHandler answers the heartbeats by which pgnet's clients ask for news. Without it they are
-	// answered with a text.
+	// HeartbeatHandler answers heartbeats: packets by which every player's client asks for news, several times
+	// a second (see HeartbeatRater). Whatever players shall see by themselves goes into these answers. Without
+	// it they are answered with a text.
 	HeartbeatHandler interface{ HandleHeartbeat(p Packet) Response }
 
 	// HeartbeatRater says how often a second clients shall ask (section 8.4). It is read when a user joins.
-	// Without it, or with a number that is not positive and finite, the rate is 10; so it is for Parlor's
-	// clients with a number above 1000.
+	// Without it, or with a number that is not positive and finite, the rate is 10. Parlor's clients also take
+	// 10 for a rate above 1000.
 	HeartbeatRater interface{ HeartbeatRate() float64 }
 
 	// Persister says whether the game is kept when its last user leaves, and saved. It is read when needed.
@@ -60,6 +61,8 @@ type (
 
 	// Saver gives the state to save, any bytes. It is called for persistent games only: every 300 s by default,
 	// on request and at shutdown. It has 2 s to answer, or the save before is kept. An empty save is not kept.
+	// NewGame must bring the game back from its save: one that ignores it starts anew, and its next save
+	// replaces the old one.
 	Saver interface{ SaveString() string }
 
 	// LobbyInformer gives the public line for the game directory, of 1024 bytes at most. It is called when

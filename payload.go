@@ -71,7 +71,8 @@ func (p Payload) Empty() bool {
 }
 
 // Bind decodes the payload into a Go value: structs by their json tags or field names, which are
-// case-sensitive. Unknown keys are ignored, missing ones leave the field as it is. The error names the key,
+// case-sensitive. Unknown keys are ignored, missing ones leave the field as it is: a pointer field tells
+// whether a key was there. 2.0 does not go into an integer field. The error names the key,
 // what was wanted and what came, and may be shown to the user who sent the payload.
 func (p Payload) Bind(into any) error {
 	if p.err != nil {

@@ -62,6 +62,12 @@ func newKey(private *ecdh.PrivateKey) *Key {
 // Public is the public key in standard base64, 44 characters: what peers are sent and may pin.
 func (k *Key) Public() string { return k.public }
 
+// CheckPublic is ErrBadKey for text that is not base64 of 32 bytes.
+func CheckPublic(text string) error {
+	_, err := decodeKey(text)
+	return err
+}
+
 // Tunnel joins this key with the other side's public key.
 func (k *Key) Tunnel(public string) (*Tunnel, error) {
 	raw, err := decodeKey(public)

@@ -12,6 +12,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -123,8 +124,11 @@ type Client struct {
 }
 
 // New makes a client for the server at an address: HOST, HOST:PORT, or a ws:// or wss:// URL. It does not
-// connect yet; the error is that of making a key. Who the user is is for the server to judge.
+// connect yet. Errors are those of a ServerKey that is none, and of making a key.
 func New(address string, cfg Config) (*Client, error) {
+	if cfg.ServerKey != "" && box.CheckPublic(cfg.ServerKey) != nil {
+		return nil, fmt.Errorf("server key %q is no public key: it must be the 44 characters that the server prints at its start", cfg.ServerKey)
+	}
 	if cfg.MaxPending <= 0 {
 		cfg.MaxPending = 1024
 	}

@@ -97,7 +97,7 @@ func TestLoginReasons(t *testing.T) {
 	}{
 		"no server": {fail: errors.New("refused"), want: client.ReasonCallFailed},
 		"wrong key": {
-			cfg: client.Config{ServerKey: "expected"}, key: "other", want: client.ReasonWrongKey,
+			cfg: client.Config{ServerKey: "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}, key: "other", want: client.ReasonWrongKey,
 			serve: func(t *testing.T, f *far) {
 				select {
 				case p := <-f.sent:

@@ -263,7 +263,7 @@ func (r *run) send(conn link.Conn, p parlor.Packet) error {
 func (r *run) take(req *request, answer parlor.Response) {
 	c := r.c
 	if answer.Status != parlor.StatusOK && !req.silent {
-		c.cfg.Logger.Info("request refused", "request", req.packet.Message, "status", answer.Status, "message", answer.Message)
+		c.cfg.Logger.Debug("request refused", "request", req.packet.Message, "status", answer.Status, "message", answer.Message)
 	}
 	c.mu.Lock()
 	if old := c.game; answer.Game != old {

@@ -72,15 +72,15 @@ func ServeCommand(games map[string]parlor.NewGame, defaultKind string) *cobra.Co
 	f := cmd.Flags()
 	f.StringVar(&cfg.Listen, "listen", fmt.Sprintf("localhost:%d", parlor.DefaultPort), "address to listen at; :38929 is all interfaces")
 	f.StringVar(&cfg.AdminPassword, "admin-password", "", "password of the user admin; made up and shown if there is none, on the loopback only")
-	f.BoolVar(&cfg.NoRegistration, "no-registration", false, "let new users in by invite code only")
+	f.BoolVar(&cfg.NoRegistration, "no-registration", false, "let new users in by invite code only (without it, a save file that has registration off keeps it off)")
 	f.BoolVar(&cfg.RequirePassword, "require-password", false, "refuse new users without a password")
 	f.BoolVar(&cfg.NoAutoCreate, "no-auto-create", false, "refuse to join a game that does not exist, instead of creating it")
 	f.BoolVar(&cfg.Takeover, "takeover", false, "let the right password end an older session of the same user")
-	f.StringVar(&cfg.SaveFile, "save", "", "file to keep users, invites and games in (pgnet's format)")
+	f.StringVar(&cfg.SaveFile, "save", "", "file to keep users, invites and games in (pgnet's format); its key, lock and previous version stand beside it")
 	f.StringVar(&cfg.KeyFile, "key", "", "file to keep the server's key in (default: SAVE.key, if there is a save file)")
 	f.StringVar(&cfg.TLSCert, "tls-cert", "", "certificate file, for wss://")
 	f.StringVar(&cfg.TLSKey, "tls-key", "", "key file of the certificate")
-	f.DurationVar(&cfg.Autosave, "autosave", 0, "how often games are saved (default 5m0s)")
+	f.DurationVar(&cfg.Autosave, "autosave", 0, "how often games are saved, such as 30s or 5m (default 5m0s)")
 	f.StringSliceVar(&cfg.TrustedProxies, "trusted-proxy", nil, "address or network of a reverse proxy whose X-Forwarded-For is believed")
 	f.StringSliceVar(&cfg.Origins, "allow-origin", nil, "web origin whose pages may connect (default: all)")
 	f.IntVar(&cfg.Connections, "max-connections", 0, "connections at once (default 100000)")
@@ -135,6 +135,11 @@ func serve(ctx context.Context, cfg Config) error {
 	code, err := s.Run(ctx)
 	if err != nil {
 		return err
+	}
+	if s.cfg.SaveFile != "" {
+		fmt.Fprintf(cfg.Out, "saved to %s; ended\n", s.cfg.SaveFile)
+	} else {
+		fmt.Fprintln(cfg.Out, "ended")
 	}
 	if code != 0 {
 		return ExitError(code)

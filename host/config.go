@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"os"
 	"time"
 
@@ -33,7 +34,7 @@ type Config struct {
 	// AdminPassword is the administrator's. Without one a server on the loopback makes one up.
 	AdminPassword string
 
-	NoRegistration  bool // new users need an invite; what a loaded save says wins (defect 29)
+	NoRegistration  bool // new users need an invite; without it a loaded save decides
 	RequirePassword bool // new users need a password
 	NoAutoCreate    bool // joining a missing game is refused instead of creating it
 	Takeover        bool // the right password ends an older session of the user
@@ -73,6 +74,21 @@ func (c *Config) fill() error {
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return errors.New("TLS needs both a certificate and its key: give --tls-cert and --tls-key")
+	}
+	for flag, n := range map[string]int{
+		"--max-users": c.Limits.Users, "--max-games": c.Limits.Games, "--max-connections": c.Connections,
+	} {
+		if n < 0 {
+			return fmt.Errorf("%s %d: the limit must be a positive number, or 0 for the default", flag, n)
+		}
+	}
+	if c.Autosave < 0 {
+		return fmt.Errorf("--autosave %v: it must be positive, such as 5m", c.Autosave)
+	}
+	for _, origin := range c.Origins {
+		if u, err := url.Parse(origin); err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" {
+			return fmt.Errorf("--allow-origin %q is not an origin: try https://example.org", origin)
+		}
 	}
 	if c.KeyFile == "" && c.SaveFile != "" {
 		c.KeyFile = c.SaveFile + ".key"

@@ -99,10 +99,19 @@ func unavailable(err error) bool {
 }
 
 func listenError(a netip.AddrPort, err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("listen at %s: %w: perhaps a server is already running; stop it, or choose another port", a, err)
+	if op := (*net.OpError)(nil); errors.As(err, &op) {
+		err = op.Err // the rest says the address once more
 	}
-	return fmt.Errorf("listen at %s: %w", a, err)
+	hint := "choose another with --listen localhost:38930"
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		hint = "perhaps a server is already running: stop it, or " + hint
+	case errors.Is(err, syscall.EACCES):
+		hint = "ports below 1024 are for the administrator of the machine: " + hint
+	case unavailable(err):
+		hint = "it is no address of this machine: try localhost, or :38929 for all interfaces"
+	}
+	return fmt.Errorf("listen at %s: %w: %s", a, err, hint)
 }
 
 func closeAll(listeners []net.Listener) {

@@ -20,6 +20,9 @@ import (
 // verifies the server's key. Dialer and ServerKey of cfg are set here, and so is the password, if the user is
 // admin and none is given. Errors are those of client.Dial, and of a server that cannot be made.
 func Local(ctx context.Context, newGame parlor.NewGame, cfg client.Config) (*client.Client, error) {
+	if newGame == nil {
+		return nil, errors.New("local game: the function that makes it is nil")
+	}
 	d, err := NewLocal(server.Config{Games: map[string]parlor.NewGame{"game": newGame}, Logger: cfg.Logger})
 	if err != nil {
 		return nil, err

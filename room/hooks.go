@@ -6,6 +6,8 @@ import (
 	"math"
 	"math/bits"
 	"math/rand/v2"
+	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -29,11 +31,30 @@ func (r *Room) guard(hook string, call func()) (ok bool) {
 			return
 		}
 		if n := uint64(r.stats.Panics.Add(1)); n <= 8 || bits.OnesCount64(n) == 1 {
-			r.logger.Error("hook panicked", "hook", hook, "panic", fmt.Sprint(cause), "count", n, "stack", string(debug.Stack()))
+			r.logger.Error("hook panicked", "hook", hook, "panic", fmt.Sprint(cause), "count", n,
+				"at", panickedAt(), "stack", string(debug.Stack()))
 		}
 	}()
 	call()
 	return true
+}
+
+// panickedAt is the line of the game that panicked, for people who look for it in a long stack.
+func panickedAt() string {
+	var pcs [32]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs[:])])
+	panicking := false
+	for {
+		f, more := frames.Next()
+		inRuntime := strings.HasPrefix(f.Function, "runtime.")
+		if panicking && !inRuntime {
+			return fmt.Sprintf("%s:%d %s", filepath.Base(f.File), f.Line, f.Function)
+		}
+		panicking = panicking || f.Function == "runtime.gopanic"
+		if !more {
+			return "unknown"
+		}
+	}
 }
 
 func (r *Room) persistent() (keep bool) {

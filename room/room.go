@@ -54,6 +54,8 @@ type Config struct {
 	// MaxInfo limits the line for the directory, in bytes; the rest is cut off. Default 1024.
 	MaxInfo int
 
+	// Made, if not nil, is given the game when it was made. It runs on the room's goroutine.
+	Made func(g parlor.Game)
 	// Left is told of each member who was removed, however it came about. It runs on the room's goroutine,
 	// after the game's own hook and after Ended, if the room ended with its last user.
 	Left func(m Member)
@@ -141,6 +143,9 @@ func (r *Room) start() error {
 	if err != nil {
 		r.end()
 		return fmt.Errorf("create game %q: %w", r.cfg.Name, err)
+	}
+	if r.cfg.Made != nil {
+		r.cfg.Made(r.game)
 	}
 	if _, updates := r.game.(parlor.Updater); updates {
 		r.nextRun = time.Now().Add(UpdateInterval)

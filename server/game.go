@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"crypto/subtle"
 	"errors"
+	"maps"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,7 +47,7 @@ func (s *Server) addGameOf(newGame parlor.NewGame, saved store.Game, opened func
 	s.games[g.name] = g
 	cfg := room.Config{
 		Name: g.name, New: newGame, Save: saved.Data,
-		Logger: s.logger, Workers: s.rooms,
+		Logger: s.logger, Workers: s.rooms, Made: s.checkAbilities,
 		Left:  func(m room.Member) { s.left(g, m.(*session)) },
 		Ended: func() { s.removeGame(g) },
 	}
@@ -133,7 +135,7 @@ func (s *Server) refuseGame(name, kind string) string {
 	case s.games[name] != nil:
 		return "Game name already exists."
 	case s.cfg.Games[cmp.Or(kind, s.cfg.DefaultKind)] == nil:
-		return "No such kind of game: " + pyjson.ReprString(kind)
+		return "No such kind of game: " + pyjson.ReprString(kind) + ". Try " + strings.Join(slices.Sorted(maps.Keys(s.cfg.Games)), " or ") + "."
 	case len(s.games) >= s.cfg.Limits.Games:
 		s.stats.GamesRefused.Add(1)
 		return "Limit of games reached."

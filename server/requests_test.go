@@ -276,7 +276,7 @@ func TestKinds(t *testing.T) {
 			alice.wantOK(alice.ask("which", nil), want)
 			alice.leave("room")
 		}
-		alice.wantRefused(alice.ask(parlor.RequestCreateGame, parlor.Map{"name": "room", "kind": "ludo"}), "No such kind of game: 'ludo'")
+		alice.wantRefused(alice.ask(parlor.RequestCreateGame, parlor.Map{"name": "room", "kind": "ludo"}), "No such kind of game: 'ludo'. Try chess or go.")
 		if help := string(alice.ask(parlor.RequestHelp, nil).Payload.JSON()); strings.Contains(help, "kind") {
 			t.Errorf("help tells pgnet's clients of kinds: %s", help)
 		}

@@ -15,10 +15,13 @@ import (
 // restore takes over what the store holds, and makes the saved games again.
 func (s *Server) restore(snap store.Snapshot) {
 	s.mu.Lock()
-	if snap.Registration != s.registration {
-		s.logger.Warn("the save's registration setting wins over the option; set_registration changes it", "registration", snap.Registration)
+	switch {
+	case s.cfg.NoRegistration && snap.Registration:
+		s.logger.Info("registration is off by the option, which wins over the save")
+	case !s.cfg.NoRegistration && !snap.Registration:
+		s.logger.Info("registration is off, as it was saved; set_registration changes it")
+		s.registration = false
 	}
-	s.registration = snap.Registration
 	s.invites = slices.Clone(snap.Invites)
 	for _, u := range snap.Users {
 		if s.users[u.Name] == nil && u.Name != parlor.AdminName {
@@ -31,7 +34,7 @@ func (s *Server) restore(snap store.Snapshot) {
 			continue
 		}
 		if s.cfg.Games[cmp.Or(g.Kind, s.cfg.DefaultKind)] == nil {
-			s.logger.Error("a saved game is of a kind that this server does not have; its save is kept", "game", g.Name, "kind", g.Kind)
+			s.logger.Error("a saved game is of a kind that this server does not have; its save is kept; destroy_game gives it up", "game", g.Name, "kind", g.Kind)
 			s.addUnplayable(g)
 			continue
 		}

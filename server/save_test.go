@@ -143,19 +143,18 @@ func TestSaveWithoutStore(t *testing.T) {
 func TestRegistrationOfSave(t *testing.T) {
 	for _, saved := range []bool{true, false} {
 		t.Run(fmt.Sprint(saved), func(t *testing.T) {
-			d := new(disk)
-			d.Save(store.Snapshot{Registration: saved})
-			inWorld(t, server.Config{Store: d, NoRegistration: saved}, script{}, func(t *testing.T, w *world) {
-				if w.srv.Registration() != saved {
-					t.Errorf("registration %v, want the save's", !saved)
-				}
-				w.log.has(t, "the save's registration setting wins over the option")
-			})
-			inWorld(t, server.Config{Store: d, NoRegistration: !saved}, script{}, func(t *testing.T, w *world) {
-				if strings.Contains(w.log.String(), "wins") {
-					t.Error("logged although they agree")
-				}
-			})
+			for _, off := range []bool{true, false} {
+				d := new(disk)
+				d.Save(store.Snapshot{Registration: saved})
+				inWorld(t, server.Config{Store: d, NoRegistration: off}, script{}, func(t *testing.T, w *world) {
+					if got, want := w.srv.Registration(), saved && !off; got != want {
+						t.Errorf("registration %v, want %v", got, want)
+					}
+					if logged := strings.Contains(w.log.String(), "registration is off"); logged != (saved == off) {
+						t.Errorf("log: %s", w.log.String())
+					}
+				})
+			}
 		})
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,8 +35,8 @@ type Config struct {
 
 	// AdminPassword is the password of the user admin. There is no default password.
 	AdminPassword string
-	// NoRegistration refuses new users without an invite. What a loaded save says wins over it, and the log
-	// says so (defect 29).
+	// NoRegistration refuses new users without an invite, whatever a loaded save says; that it was off is kept
+	// in the next save. Without it the save decides, and the log says so if registration is off (defect 29).
 	NoRegistration bool
 	// RequirePassword refuses new users whose password is empty.
 	RequirePassword bool
@@ -91,7 +92,8 @@ type Server struct {
 	sessions     map[string]*session // by user; a name is reserved here before it is answered (defect 2)
 	links        map[*session]struct{}
 	games        map[string]*game
-	created      uint64 // games so far, to order them
+	checked      map[reflect.Type]bool // types of game whose methods were looked at
+	created      uint64                // games so far, to order them
 }
 
 // New makes a server and loads what its store holds. It blocks until the saved games are made, for ten
@@ -112,6 +114,7 @@ func New(cfg Config) (*Server, error) {
 		sessions:     make(map[string]*session),
 		links:        make(map[*session]struct{}),
 		games:        make(map[string]*game),
+		checked:      make(map[reflect.Type]bool),
 	}
 	s.verbose.Store(cfg.Verbose)
 	s.commits.run = s.commit

@@ -28,6 +28,7 @@ ADDRESS is HOST, HOST:PORT, or a ws:// or wss:// URL; the default is localhost:3
 Each line is a request:  MESSAGE;KEY=VALUE;KEY=VALUE...
   .help                           a dot stands for __pgnet__. and TAB completes what follows
   .create_game;name=chess         values are True, False, numbers, or else text
+  .create_game;name=x;kind=tictactoe   on a server with several kinds of game
   .join_game;name="123"           in double quotes everything is text; \" and \\ stand for " and \
   hello                           anything else goes to the game you are in
   quit                            ends, as does the end of the input
@@ -44,6 +45,8 @@ type connectOptions struct {
 	pubkey  string
 	invite  string
 	local   bool
+
+	heartbeats bool
 
 	password      string
 	passwordGiven bool // also an empty one
@@ -84,6 +87,7 @@ func connectCommand() *cobra.Command {
 	f.StringVar(&o.password, "password", "", "password; asked for if input is a terminal")
 	f.StringVar(&o.invite, "invite", "", "invite code, to register where registration is off")
 	f.StringVar(&o.pubkey, "pubkey", "", "public key that the server must have, as it prints at its start")
+	f.BoolVar(&o.heartbeats, "heartbeats", false, "print the answers to heartbeats, by which games tell their news, whenever they change")
 	f.BoolVar(&o.local, "local", false, "talk to a server with the game chat in this process, as admin; nothing is saved")
 	return cmd
 }
@@ -100,12 +104,23 @@ func connect(ctx context.Context, c *console, o connectOptions) error {
 	if err != nil {
 		return err
 	}
+	var onHeartbeat func(parlor.Response)
+	if o.heartbeats {
+		last := ""
+		onHeartbeat = func(beat parlor.Response) {
+			if text := beat.Message + " " + beat.Payload.String(); text != last {
+				last = text
+				c.tell("HEARTBEAT", text)
+			}
+		}
+	}
 	cl, err := client.Dial(ctx, o.address, client.Config{
 		Username: o.user, Password: o.password, InviteCode: o.invite, ServerKey: o.pubkey,
 		Dialer:       o.dialer,
 		OnStatus:     func(status string) { c.tell("STATUS", status) },
 		OnConnection: func(connected bool) { c.tell("CONNECTION", pythonBool(connected)) },
 		OnGame:       func(game string) { c.tell("GAME", orNone(game)) },
+		OnHeartbeat:  onHeartbeat,
 		Logger:       logger,
 	})
 	if err != nil {

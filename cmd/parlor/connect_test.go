@@ -169,7 +169,7 @@ func TestConnectRefusedLogin(t *testing.T) {
 		"blocked":        {connectOptions{user: "alice"}, []string{"Registration blocked.", "--invite"}},
 		"invite":         {connectOptions{user: "alice", invite: "beef"}, []string{"Incorrect username or invite code.", "--invite"}},
 		"name":           {connectOptions{user: "a\x1b]", invite: "beef"}, []string{`log in as a\x1b]`}},
-		"key":            {connectOptions{user: "admin", password: "right", pubkey: "other"}, []string{"Unverified server public key.", "--pubkey"}},
+		"key":            {connectOptions{user: "admin", password: "right", pubkey: "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}, []string{"Unverified server public key.", "--pubkey"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.o.dialer = dialer
@@ -490,7 +490,7 @@ func TestConnectServer(t *testing.T) {
 		"STATUS: Joined game: arena\nGAME: arena\n")
 	_, _, err = runConnect(t, strings.NewReader(""), address, "--user", "alice", "--password", "other")
 	checkError(t, err, "Incorrect password.")
-	_, _, err = runConnect(t, strings.NewReader(""), "ws://"+address, "--user", "alice", "--pubkey", "AAAA")
+	_, _, err = runConnect(t, strings.NewReader(""), "ws://"+address, "--user", "alice", "--pubkey", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
 	checkError(t, err, client.ReasonWrongKey)
 	_, news, err = runConnect(t, strings.NewReader(".shutdown\n"), address, "--user", "admin", "--password", "right")
 	if err != nil {

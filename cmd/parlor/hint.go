@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"errors"
 	"net"
 	"strings"
@@ -15,7 +16,9 @@ type connectError struct {
 	err                error
 }
 
-func (e *connectError) Error() string { return e.what + ": " + e.reason + "; " + e.hint }
+func (e *connectError) Error() string {
+	return e.what + ": " + e.reason + " (" + e.hint + ")"
+}
 
 func (e *connectError) Unwrap() error { return e.err }
 
@@ -38,7 +41,7 @@ var reasonHints = map[string]string{
 	client.ReasonUndecrypted: "what answers there speaks another protocol or version: check the address and port",
 	client.ReasonTimeout:     "the server is too busy, or the network too slow: try again later",
 	client.ReasonWrongKey: "the server has another key than --pubkey: check the key that the server printed at its start " +
-		"(with --key FILE it keeps one); if that is not it, somebody else is answering",
+		"(with --save or --key it keeps one); if that is not it, somebody else is answering",
 	client.ReasonByClient: "it was given up before the server had answered: try again",
 	client.ReasonClosed:   "check that the address is that of a lobby, and look at the server's log",
 }
@@ -77,11 +80,22 @@ func reason(d *client.DisconnectedError) string {
 func callHint(err error) string {
 	var dns *net.DNSError
 	var op *net.OpError
+	var authority x509.UnknownAuthorityError
+	var hostname x509.HostnameError
 	switch {
 	case errors.As(err, &dns):
 		return "check how the host is spelt, and that this machine is on the network"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return `no server listens there: check the port, start one with "parlor serve", or try --local`
+	case errors.As(err, &authority):
+		return "its certificate is self-signed, or of an authority unknown here: name the file of the certificate or " +
+			"authority in SSL_CERT_FILE. Without TLS sessions are sealed too, and --pubkey proves the server"
+	case errors.As(err, &hostname):
+		return "use a name that the certificate is for"
+	case strings.Contains(err.Error(), "HTTP response to HTTPS client"):
+		return "the server has no TLS: try the address without wss://"
+	case strings.Contains(err.Error(), "got 400"):
+		return "perhaps the server wants TLS: try wss:// before the address"
 	case errors.As(err, &op) && op.Op == "dial":
 		return "check the address, and that this machine can reach it"
 	}
