@@ -1,6 +1,7 @@
 package parlor
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 
@@ -20,7 +21,13 @@ type Packet struct {
 	// Username is the user who sent the packet. The server sets it: what a client writes has no effect.
 	Username string
 
-	odd *oddFields
+	odd  *oddFields
+	held int // bytes of the text that the packet was read from, all of which it holds on to
+}
+
+// Size is how many bytes of memory the packet holds, about.
+func (p Packet) Size() int {
+	return max(p.held, len(p.Message)+len(p.CreatedOn)+len(p.Payload.raw))
 }
 
 // oddFields are fields of a packet that were not text, as they came: they show in debug texts.
@@ -62,6 +69,7 @@ func DecodePacket(text []byte) (Packet, error) {
 	if has&hasMessage == 0 {
 		return Packet{}, &MalformedError{Reason: "message is missing"}
 	}
+	p.held = len(text)
 	return p, nil
 }
 
@@ -119,7 +127,11 @@ func (p Packet) AppendJSON(b []byte) ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-// DebugText is the packet as pgnet's debug texts show it (section 7.4).
+// maxDebugPayload bounds the payload that a debug text renders, in bytes: what a client sends at no cost
+// shall not cost the server much more. Of a larger one the size is told.
+const maxDebugPayload = 16 << 10
+
+// DebugText is the packet as pgnet's debug texts show it (section 7.4), but for payloads over 16 KiB.
 func (p Packet) DebugText() string {
 	var message, createdOn []byte
 	if p.odd != nil {
@@ -130,6 +142,9 @@ func (p Packet) DebugText() string {
 	b = append(b, ", created_on="...)
 	b = appendReprOf(b, p.CreatedOn, createdOn)
 	b = append(b, ")+"...)
+	if n := len(p.Payload.raw); n > maxDebugPayload {
+		return string(fmt.Appendf(b, "(%d bytes)", n))
+	}
 	return string(append(b, p.Payload.String()...))
 }
 

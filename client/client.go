@@ -116,6 +116,7 @@ type Client struct {
 
 	mu        sync.Mutex // guards the fields below
 	status    string
+	serverKey string
 	connected bool
 	game      string
 	rate      float64 // heartbeats a second
@@ -256,6 +257,14 @@ func (c *Client) Status() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.status
+}
+
+// ServerKey is the public key that the server has shown last, empty before it has: an application that keeps
+// it, and gives it as Config.ServerKey from then on, trusts on first use.
+func (c *Client) ServerKey() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.serverKey
 }
 
 // Game is the game that the user is in; empty for none.

@@ -134,6 +134,9 @@ func (r *run) authenticate(conn link.Conn) error {
 	if err != nil {
 		return timedOut(ctx, err)
 	}
+	r.c.mu.Lock()
+	r.c.serverKey = key
+	r.c.mu.Unlock()
 	if cfg.ServerKey != "" && cfg.ServerKey != key {
 		return &DisconnectedError{Reason: ReasonWrongKey}
 	}
@@ -263,7 +266,7 @@ func (r *run) send(conn link.Conn, p parlor.Packet) error {
 func (r *run) take(req *request, answer parlor.Response) {
 	c := r.c
 	if answer.Status != parlor.StatusOK && !req.silent {
-		c.cfg.Logger.Debug("request refused", "request", req.packet.Message, "status", answer.Status, "message", answer.Message)
+		c.cfg.Logger.Info("request refused", "request", req.packet.Message, "status", answer.Status, "message", answer.Message)
 	}
 	c.mu.Lock()
 	if old := c.game; answer.Game != old {

@@ -83,9 +83,11 @@ func ServeCommand(games map[string]parlor.NewGame, defaultKind string) *cobra.Co
 	f.DurationVar(&cfg.Autosave, "autosave", 0, "how often games are saved, such as 30s or 5m (default 5m0s)")
 	f.StringSliceVar(&cfg.TrustedProxies, "trusted-proxy", nil, "address or network of a reverse proxy whose X-Forwarded-For is believed")
 	f.StringSliceVar(&cfg.Origins, "allow-origin", nil, "web origin whose pages may connect (default: all)")
-	f.IntVar(&cfg.Connections, "max-connections", 0, "connections at once (default 100000)")
+	f.IntVar(&cfg.Wire.Connections, "max-connections", 0, "connections at once (default 100000, or what open files allow)")
 	f.IntVar(&cfg.Limits.Users, "max-users", 0, "registered users (default 1000000)")
 	f.IntVar(&cfg.Limits.Games, "max-games", 0, "games at once (default 10000)")
+	f.IntVar(&cfg.Limits.GamesPerUser, "max-user-games", 0, "games created by one user (default 100)")
+	f.DurationVar(&cfg.Limits.InviteLife, "invite-life", 0, "how long an invite code is good; negative is for ever (default 720h)")
 	f.Float64Var(&cfg.Limits.RequestsPerSecond, "max-requests", 0, "requests a second of one user (default 50000)")
 	f.BoolVar(&cfg.Verbose, "verbose", false, "log packets and responses, without secrets")
 	if len(games) > 1 {
@@ -124,7 +126,7 @@ func BindEnv(cmd *cobra.Command) error {
 
 // serve runs a server until a signal. A second signal ends the program at once.
 func serve(ctx context.Context, cfg Config) error {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	context.AfterFunc(ctx, stop)
 	s, err := Start(ctx, cfg)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"parlor"
+	"parlor/link/wslink"
 	"parlor/server"
 )
 
@@ -51,7 +52,9 @@ type Config struct {
 	TrustedProxies []string // addresses or networks (CIDR) of reverse proxies
 	Origins        []string // web origins whose pages may connect, such as https://example.org; empty: all
 	Limits         server.Limits
-	Connections    int // WebSocket connections at once, whether they get as far as a link or not; default 100,000
+	// Wire is for the limits and timeouts of WebSocket connections; the rest of it is set by the server. Its
+	// Connections are 100,000 by default, or what the limit of open files allows.
+	Wire wslink.Config
 
 	// Autosave is how often games are saved. Default 300 s.
 	Autosave time.Duration
@@ -76,7 +79,7 @@ func (c *Config) fill() error {
 		return errors.New("TLS needs both a certificate and its key: give --tls-cert and --tls-key")
 	}
 	for flag, n := range map[string]int{
-		"--max-users": c.Limits.Users, "--max-games": c.Limits.Games, "--max-connections": c.Connections,
+		"--max-users": c.Limits.Users, "--max-games": c.Limits.Games, "--max-connections": c.Wire.Connections, "--max-user-games": c.Limits.GamesPerUser,
 	} {
 		if n < 0 {
 			return fmt.Errorf("%s %d: the limit must be a positive number, or 0 for the default", flag, n)
@@ -92,6 +95,9 @@ func (c *Config) fill() error {
 	}
 	if c.KeyFile == "" && c.SaveFile != "" {
 		c.KeyFile = c.SaveFile + ".key"
+	}
+	if most := openFiles() - 100; most > 0 { // the rest is for the save file and what else a program opens
+		c.Wire.Connections = min(cmp.Or(c.Wire.Connections, 100_000), most)
 	}
 	_, err := parseProxies(c.TrustedProxies)
 	return err

@@ -67,11 +67,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 
 // open opens what is on disk, and makes the lobby and the wire.
 func (s *Server) open() error {
-	key, nonces, err := s.openKey()
-	if err != nil {
-		return err
-	}
-	var st store.Store
+	var st store.Store // first: a name that is none shall not leave a key beside it
 	if s.cfg.SaveFile != "" {
 		f, err := pgnetfile.Open(s.cfg.SaveFile, pgnetfile.Options{Logger: s.cfg.Logger})
 		if err != nil {
@@ -79,6 +75,10 @@ func (s *Server) open() error {
 		}
 		s.closers = append(s.closers, f)
 		st = f
+	}
+	key, nonces, err := s.openKey()
+	if err != nil {
+		return err
 	}
 	s.lobby, err = server.New(server.Config{
 		Games: s.cfg.Games, DefaultKind: s.cfg.DefaultKind,
@@ -96,11 +96,10 @@ func (s *Server) open() error {
 	if err != nil {
 		return err
 	}
-	s.ws, err = wslink.New(wslink.Config{
-		Lobby: s.lobby, Key: key, Nonces: nonces,
-		Origins: s.cfg.Origins, TrustedProxies: proxies, Connections: s.cfg.Connections,
-		Logger: s.cfg.Logger,
-	})
+	wire := s.cfg.Wire
+	wire.Lobby, wire.Key, wire.Nonces = s.lobby, key, nonces
+	wire.Origins, wire.TrustedProxies, wire.Logger = s.cfg.Origins, proxies, s.cfg.Logger
+	s.ws, err = wslink.New(wire)
 	return err
 }
 
@@ -144,6 +143,9 @@ func (s *Server) Addrs() []net.Addr {
 
 // Lobby is the lobby, for programs that look at it or change it.
 func (s *Server) Lobby() *server.Server { return s.lobby }
+
+// Wire is the server of the WebSocket connections, for its counters.
+func (s *Server) Wire() *wslink.Server { return s.ws }
 
 // AdminPassword is the administrator's password, and whether it was made up at the start.
 func (s *Server) AdminPassword() (password string, generated bool) {

@@ -119,11 +119,11 @@ func (r *Room) refresh() {
 	r.stale.Store(false)
 }
 
-// host is the room as its game sees it.
-type host struct{ r *Room }
+// view is the room as its game sees it.
+type view struct{ r *Room }
 
-func (h host) Name() string         { return h.r.cfg.Name }
-func (h host) Users() []string      { return slices.Clone(h.r.users) }
-func (h host) Logger() *slog.Logger { return h.r.logger }
-func (h host) Now() time.Time       { return time.Now() }
-func (h host) Rand() *rand.Rand     { return h.r.rng }
+func (v view) Name() string         { return v.r.cfg.Name }
+func (v view) Users() []string      { return slices.Clone(v.r.users) }
+func (v view) Logger() *slog.Logger { return v.r.logger }
+func (v view) Now() time.Time       { return v.r.cfg.Now() }
+func (v view) Rand() *rand.Rand     { return v.r.rng }

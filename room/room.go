@@ -51,6 +51,12 @@ type Config struct {
 	Mailbox int
 	// Budget is how long a hook may take before it is logged as slow. Default 1 s.
 	Budget time.Duration
+	// Stats is where to count; several rooms may share it. Default: the room's own.
+	Stats *Stats
+	// Now is the clock of the game, and Seed the seed of its random source. Default: time.Now, and a random seed.
+	Now  func() time.Time
+	Seed [2]uint64
+
 	// MaxInfo limits the line for the directory, in bytes; the rest is cut off. Default 1024.
 	MaxInfo int
 
@@ -75,7 +81,7 @@ type Stats struct {
 type Room struct {
 	cfg    Config
 	logger *slog.Logger
-	stats  Stats
+	stats  *Stats
 
 	mu      sync.Mutex // guards the mailbox
 	mailbox []message
@@ -122,19 +128,28 @@ func Open(cfg Config, opened func(err error)) *Room {
 	if cfg.MaxInfo <= 0 {
 		cfg.MaxInfo = 1024
 	}
-	r := &Room{cfg: cfg, logger: cfg.Logger.With("game", cfg.Name), members: make(map[string]Member)}
+	if cfg.Stats == nil {
+		cfg.Stats = new(Stats)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Seed == [2]uint64{} {
+		cfg.Seed = [2]uint64{rand.Uint64(), rand.Uint64()}
+	}
+	r := &Room{cfg: cfg, stats: cfg.Stats, logger: cfg.Logger.With("game", cfg.Name), members: make(map[string]Member)}
 	r.info.Store(new(string))
 	r.post(func() { opened(r.start()) })
 	return r
 }
 
 // Stats are the room's counters.
-func (r *Room) Stats() *Stats { return &r.stats }
+func (r *Room) Stats() *Stats { return r.stats }
 
 func (r *Room) start() error {
-	r.rng = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	r.rng = rand.New(rand.NewPCG(r.cfg.Seed[0], r.cfg.Seed[1]))
 	var err error
-	ok := r.guard("create", func() { r.game, err = r.cfg.New(host{r}, r.cfg.Save) })
+	ok := r.guard("create", func() { r.game, err = r.cfg.New(view{r}, r.cfg.Save) })
 	if !ok {
 		err = errors.New("the game's constructor panicked")
 	} else if err == nil && r.game == nil {

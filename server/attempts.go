@@ -14,8 +14,9 @@ const maxLoginDelay = 4 * time.Second
 const maxKeyLen = 64
 
 // attempts slows down the guessing of passwords and codes (defect 40). Failed logins of one address, and of
-// one name, use up a budget; beyond it logins are delayed, and beyond maxLoginDelay refused unseen. An
-// address that the user has logged in from before is not held up by what others do to her name.
+// one name, use up a budget; beyond it logins are delayed. An address whose delay would be over maxLoginDelay
+// is refused unseen; a name never is, or its user could be locked out from many addresses. An address that
+// the user has logged in from before is not held up at all by what others do to her name.
 type attempts struct {
 	rate  float64 // failures a second that are not slowed down; negative for no limit
 	burst float64
@@ -68,17 +69,21 @@ func (a *attempts) begin(addr netip.Addr, user string) (t *attempt, wait time.Du
 	if a.known[user] != network(addr) {
 		keys = append(keys, attemptKey{user: strings.Clone(user[:min(len(user), maxKeyLen)])})
 	}
+	var byAddr time.Duration
 	for _, key := range keys {
 		b := a.bucket(key, time.Now())
-		b.left--
+		b.left = max(b.left-1, -maxLoginDelay.Seconds()*a.rate-1)
 		t.taken = append(t.taken, b)
 		wait = max(wait, time.Duration(-b.left/a.rate*float64(time.Second)))
+		if key.addr.IsValid() {
+			byAddr = wait
+		}
 	}
-	if wait > maxLoginDelay {
+	if byAddr > maxLoginDelay {
 		t.giveBack() // a refusal unseen tells nothing, and costs the guesser nothing but the connection
 		return t, 0, false
 	}
-	return t, wait, true
+	return t, min(wait, maxLoginDelay), true
 }
 
 // succeeded gives back what was taken and remembers the address.

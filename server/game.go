@@ -21,6 +21,7 @@ import (
 // game is one entry of the directory: a room, and what the lobby knows about it.
 type game struct {
 	name, password, kind string
+	creator              string // empty for a game of an earlier start
 	room                 *room.Room
 	asked                atomic.Bool // for its line in the directory, and has not answered
 	number               uint64      // games are listed in the order of creation
@@ -34,7 +35,8 @@ type game struct {
 
 // addGame enters a game in the directory and opens its room. The lock is held. Opened may be nil.
 func (s *Server) addGame(saved store.Game, opened func(err error)) *game {
-	return s.addGameOf(s.cfg.Games[cmp.Or(saved.Kind, s.cfg.DefaultKind)], saved, opened)
+	saved.Kind = cmp.Or(saved.Kind, s.cfg.DefaultKind)
+	return s.addGameOf(s.cfg.Games[saved.Kind], saved, opened)
 }
 
 func (s *Server) addGameOf(newGame parlor.NewGame, saved store.Game, opened func(err error)) *game {
@@ -45,9 +47,12 @@ func (s *Server) addGameOf(newGame parlor.NewGame, saved store.Game, opened func
 		members: make(map[*session]struct{}),
 	}
 	s.games[g.name] = g
+	s.savedBytes += len(g.saved)
 	cfg := room.Config{
 		Name: g.name, New: newGame, Save: saved.Data,
 		Logger: s.logger, Workers: s.rooms, Made: s.checkAbilities,
+		Mailbox: s.cfg.Limits.Mailbox, Budget: s.cfg.Limits.HookBudget, MaxInfo: s.cfg.Limits.InfoSize,
+		Stats: &s.stats.Rooms,
 		Left:  func(m room.Member) { s.left(g, m.(*session)) },
 		Ended: func() { s.removeGame(g) },
 	}
@@ -83,7 +88,17 @@ func (s *Server) removeGame(g *game) {
 		return
 	}
 	if s.games[g.name] == g {
-		delete(s.games, g.name)
+		s.forgetGame(g)
+	}
+}
+
+// forgetGame likewise, with the lock held.
+func (s *Server) forgetGame(g *game) {
+	delete(s.games, g.name)
+	s.savedBytes -= len(g.saved)
+	g.saved = ""
+	if s.gamesOf[g.creator]--; s.gamesOf[g.creator] <= 0 {
+		delete(s.gamesOf, g.creator)
 	}
 }
 
@@ -97,7 +112,7 @@ func (s *Server) left(g *game, ss *session) {
 
 var (
 	errInGame = parlor.Unexpected("Must leave game first.")
-	errBusy   = parlor.Unexpected("The game has too many requests waiting.")
+	errBusy   = parlor.Unexpected("Limit of requests waiting for the game reached.")
 )
 
 // createGame answers in the order of section 7.3.
@@ -109,15 +124,18 @@ func (s *Server) createGame(ss *session, args arguments) (parlor.Response, bool)
 	if !parlor.GameNameAllowed(name) {
 		return parlor.Unexpected("Game name not allowed."), true
 	}
-	if kind == s.cfg.DefaultKind {
-		kind = ""
+	if len(args.text("password")) > s.cfg.Limits.TextSize {
+		s.stats.TextsRefused.Add(1)
+		return parlor.Unexpected("Limit of password length reached."), true
 	}
 	s.mu.Lock()
-	if refused := s.refuseGame(name, kind); refused != "" {
+	if refused := s.refuseGame(ss.user, name, kind); refused != "" {
 		s.mu.Unlock()
 		return parlor.Unexpected(refused), true
 	}
 	g := s.addGame(store.Game{Name: name, Password: args.text("password"), Kind: kind}, nil)
+	g.creator = ss.user
+	s.gamesOf[ss.user]++
 	g.room.Join(ss.user, ss, func(rate float64, err error) { // with the lock held, so that nobody joins earlier
 		if err != nil {
 			g.room.Close(func() { ss.finish(parlor.Unexpected("Game could not be created.")) })
@@ -130,7 +148,7 @@ func (s *Server) createGame(ss *session, args arguments) (parlor.Response, bool)
 }
 
 // refuseGame is why a new game cannot be had, or empty. The lock is held.
-func (s *Server) refuseGame(name, kind string) string {
+func (s *Server) refuseGame(user, name, kind string) string {
 	switch {
 	case s.games[name] != nil:
 		return "Game name already exists."
@@ -139,6 +157,9 @@ func (s *Server) refuseGame(name, kind string) string {
 	case len(s.games) >= s.cfg.Limits.Games:
 		s.stats.GamesRefused.Add(1)
 		return "Limit of games reached."
+	case s.gamesOf[user] >= s.cfg.Limits.GamesPerUser && user != parlor.AdminName:
+		s.stats.GamesRefused.Add(1)
+		return "Limit of games of one user reached."
 	}
 	return ""
 }
@@ -190,7 +211,6 @@ func (s *Server) joinGame(ss *session, args arguments) (parlor.Response, bool) {
 				ss.finish(resp)
 			}
 		case errors.Is(err, room.ErrBusy):
-			s.stats.RoomBusy.Add(1)
 			ss.finish(errBusy)
 		case errors.Is(err, room.ErrFull):
 			ss.finish(parlor.Unexpected("Failed to join game: Game is full."))
@@ -222,7 +242,7 @@ func (s *Server) destroyGame(ss *session, args arguments) (parlor.Response, bool
 		s.mu.Unlock()
 		return parlor.Unexpected("No such game: " + pyjson.ReprString(name)), true
 	}
-	delete(s.games, name)
+	s.forgetGame(g)
 	s.mu.Unlock()
 	var once sync.Once
 	answer := func() {
@@ -280,22 +300,44 @@ func (s *Server) directory() parlor.Payload {
 	askAll(stale, s.cfg.Limits.InfoWait, func(g *game, done func()) {
 		g.room.Refresh(func() { g.asked.Store(false); done() })
 	})
+	limit := s.cfg.Limits.ResponseSize - 1024 // for the rest of the response
+	dir, whole := s.appendDirectory(games, false, limit)
+	if !whole {
+		dir, _ = s.appendDirectory(games, true, limit)
+		if n := s.stats.TooLarge.Add(1); n&(n-1) == 0 {
+			s.logger.Warn("the game directory is too large to send; empty games are left out", "games", len(games), "count", n)
+		}
+	}
+	return parlor.Encode(dir)
+}
+
+// pythonText is JSON text in Python's form already.
+type pythonText []byte
+
+func (t pythonText) AppendPyJSON(b []byte) ([]byte, error) { return append(b, t...), nil }
+
+// appendDirectory makes the payload of the games, or of those with users, as far as they fit the limit.
+func (s *Server) appendDirectory(games []*game, occupied bool, limit int) (dir pythonText, whole bool) {
 	b := []byte(`{"games": {`)
-	for i, g := range games {
+	first := true
+	for _, g := range games {
 		s.mu.Lock()
 		users := len(g.members)
 		s.mu.Unlock()
+		if occupied && users == 0 {
+			continue
+		}
 		info, _ := g.room.Info()
-		if i > 0 {
+		end := len(b)
+		if !first {
 			b = append(b, ", "...)
 		}
-		b = appendGame(b, g, users, info)
+		first = false
+		if b = appendGame(b, g, users, info); len(b) > limit {
+			return append(b[:end], "}}"...), false
+		}
 	}
-	dir, err := parlor.ParsePayload(append(b, "}}"...))
-	if err != nil {
-		s.logger.Error("game directory", "err", err)
-	}
-	return dir
+	return append(b, "}}"...), true
 }
 
 func appendGame(b []byte, g *game, users int, info string) []byte {

@@ -3,15 +3,29 @@ package server
 import (
 	"sync/atomic"
 	"time"
+
+	"parlor/room"
 )
 
 // Limits bounds what clients can make the server hold. A zero field takes its default. A negative number of
 // requests or of failures per second takes that limit away; elsewhere a negative value refuses everything.
 type Limits struct {
-	Links   int // links at once, logged in or not; default 100,000
-	Users   int // registered users; default 1,000,000
-	Games   int // games at once; default 10,000
-	Invites int // unused invite codes; default 10,000
+	Links int // links at once, logged in or not; default 100,000
+	Users int // registered users; default 1,000,000
+	Games int // games at once; default 10,000
+	// GamesPerUser bounds the games that one user has created, since the start, and that are still there;
+	// default 100. The administrator is not bound.
+	GamesPerUser int
+	SaveSize     int // bytes of one game's save; default 8 MiB
+	SavesSize    int // bytes of all games' saves; default 128 MiB
+	TextSize     int // bytes of a game's password and of a name in an invite; default 256
+	Invites      int // unused invite codes; default 10,000
+	// InviteLife is how long an invite code is good; default 30 days, negative for ever.
+	InviteLife time.Duration
+
+	Mailbox    int           // packets that wait for one game; default 1024
+	HookBudget time.Duration // how long a call into a game may take before it is logged; default 1 s
+	InfoSize   int           // bytes of a game's line in the directory; default 1024
 
 	Queue      int           // requests of one session that wait; then its link is read no further; default 256
 	QueueBytes int           // the same, in bytes of their texts; default 2 MiB
@@ -26,16 +40,26 @@ type Limits struct {
 	LeaveWait    time.Duration // how long a name is held for a game that is slow to see its user off; default 1 s
 	DeleteWait   time.Duration // how long a deleted user's next packet is waited for, to tell her; default 1 s
 	InfoWait     time.Duration // how long the directory waits for games to give their lines; default 250 ms
-	SaveWait     time.Duration // how long a save waits for games; default 2 s
+	SaveWait     time.Duration // how long a save waits for games; default 1 s
+	RestoreWait  time.Duration // how long New waits for saved games to be made; default 10 s
 	SleepTime    time.Duration // how long the sleep request takes at most; default 4.5 s, as pgnet's clients give up at 5 s
-	EndWait      time.Duration // how long Run waits for sessions at the end; default 3 s
+	EndWait      time.Duration // how long Run waits for sessions at the end; default 2 s
 }
 
 func (l *Limits) fill() {
 	def(&l.Links, 100_000)
 	def(&l.Users, 1_000_000)
 	def(&l.Games, 10_000)
+	def(&l.GamesPerUser, 100)
+	def(&l.SaveSize, 8<<20)
+	def(&l.SavesSize, 128<<20)
+	def(&l.TextSize, 256)
 	def(&l.Invites, 10_000)
+	def(&l.InviteLife, 30*24*time.Hour)
+	def(&l.Mailbox, 1024)
+	def(&l.HookBudget, time.Second)
+	def(&l.InfoSize, 1024)
+	def(&l.RestoreWait, 10*time.Second)
 	def(&l.Queue, 256)
 	def(&l.QueueBytes, 2<<20)
 	def(&l.QueueWait, 5*time.Second)
@@ -47,9 +71,9 @@ func (l *Limits) fill() {
 	def(&l.LeaveWait, time.Second)
 	def(&l.DeleteWait, time.Second)
 	def(&l.InfoWait, 250*time.Millisecond)
-	def(&l.SaveWait, 2*time.Second)
+	def(&l.SaveWait, time.Second)
 	def(&l.SleepTime, 4500*time.Millisecond)
-	def(&l.EndWait, 3*time.Second)
+	def(&l.EndWait, 2*time.Second)
 }
 
 // def sets *v to its default if it is zero.
@@ -69,11 +93,14 @@ type Stats struct {
 	LinksRefused    atomic.Int64 // links over Limits.Links
 	UsersRefused    atomic.Int64 // registrations over Limits.Users
 	GamesRefused    atomic.Int64 // games over Limits.Games
+	SavesRefused    atomic.Int64 // saves over Limits.SaveSize or Limits.SavesSize
 	InvitesRefused  atomic.Int64 // codes over Limits.Invites
 	QueueFull       atomic.Int64 // times that a link had to wait for room in its session's queue
 	RequestsRefused atomic.Int64 // requests over Limits.RequestsPerSecond
-	TooLarge        atomic.Int64 // responses over Limits.ResponseSize
-	RoomBusy        atomic.Int64 // packets refused because a room's mailbox was full
+	TooLarge        atomic.Int64 // responses over Limits.ResponseSize, and directories that were cut to it
+	TextsRefused    atomic.Int64 // texts over Limits.TextSize
 	Malformed       atomic.Int64 // messages that were not packets
 	SaveErrors      atomic.Int64 // writes of the store that failed
+
+	Rooms room.Stats // what went wrong in games
 }

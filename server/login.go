@@ -219,7 +219,7 @@ func (s *Server) register(c credentials) (refused string, undo func()) {
 	invite := -1
 	if c.invite != "" || c.badInvite {
 		invite = slices.IndexFunc(s.invites, func(i store.Invite) bool {
-			return i.Code == c.invite && (i.User == "" || i.User == c.user)
+			return i.Code == c.invite && (i.User == "" || i.User == c.user) && (i.Expires == 0 || i.Expires > time.Now().Unix())
 		})
 		if invite < 0 {
 			return textInvite, nil
@@ -311,19 +311,25 @@ func (s *Server) deleteUser(name string, done func(error)) {
 	})
 }
 
-// createInvite makes a code of 128 random bits (defect 41).
+// createInvite makes a code of 128 random bits that expires (defect 41). Expired ones make room for it.
 func (s *Server) createInvite(user string, done func(code string, err error)) {
 	var raw [16]byte
 	rand.Read(raw[:])
 	code := hex.EncodeToString(raw[:])
 	s.mu.Lock()
-	if len(s.invites) >= s.cfg.Limits.Invites {
+	now := time.Now().Unix()
+	s.invites = slices.DeleteFunc(s.invites, func(i store.Invite) bool { return i.Expires != 0 && i.Expires <= now })
+	if len(s.invites) >= s.cfg.Limits.Invites || len(user) > s.cfg.Limits.TextSize {
 		s.mu.Unlock()
 		s.stats.InvitesRefused.Add(1)
 		done("", ErrTooManyCodes)
 		return
 	}
-	s.invites = append(s.invites, store.Invite{Code: code, User: user})
+	invite := store.Invite{Code: code, User: user}
+	if life := s.cfg.Limits.InviteLife; life > 0 {
+		invite.Expires = now + int64(life/time.Second)
+	}
+	s.invites = append(s.invites, invite)
 	s.mu.Unlock()
 	s.store(func(err error) {
 		if err != nil {

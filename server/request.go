@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"parlor"
@@ -115,7 +116,6 @@ func (s *Server) handle(ss *session, r request) (resp parlor.Response, done bool
 	}
 	ss.current = p
 	if err := g.room.Packet(p, ss); errors.Is(err, room.ErrBusy) {
-		s.stats.RoomBusy.Add(1)
 		return errBusy, true
 	}
 	return parlor.Response{}, false
@@ -182,7 +182,7 @@ func (a *arguments) check(sp *spec) error {
 		}
 		if got := pyjson.KindOf(value).PythonType(); !fits(sp.args[i].typ, got) {
 			return errors.New(textArgumentType + "<class '" + sp.args[i].typ + "'> for argument " + pyjson.ReprString(string(key)) +
-				". Instead got: <class '" + got + "'> " + string(pyjson.AppendRepr(nil, value)))
+				". Instead got: <class '" + got + "'> " + valueText(value))
 		}
 		if a.values == nil {
 			a.values = make(map[string][]byte)
@@ -194,6 +194,16 @@ func (a *arguments) check(sp *spec) error {
 		return errors.New("Malformed packet: the payload of " + pyjson.ReprString(sp.message) + " must be an object")
 	}
 	return err
+}
+
+// maxValueText bounds the argument that an answer renders, in bytes; of a larger one the size is told.
+const maxValueText = 16 << 10
+
+func valueText(raw []byte) string {
+	if len(raw) > maxValueText {
+		return fmt.Sprintf("(%d bytes)", len(raw))
+	}
+	return string(pyjson.AppendRepr(nil, raw))
 }
 
 // fits tells whether a value of a type is one of the type wanted. An integer is good where a float is wanted

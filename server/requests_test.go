@@ -376,7 +376,7 @@ func TestTooLarge(t *testing.T) {
 		t.Helper()
 		g.wantOK(g.tryLogin("alice", "pw"), "Authenticated.")
 		g.create("room")
-		if r := g.wantRefused(g.ask("move", nil), "Response too large."); r.Game != "room" || r.Disconnecting {
+		if r := g.wantRefused(g.ask("move", nil), "Limit of response size reached."); r.Game != "room" || r.Disconnecting {
 			t.Errorf("answer %s, want the session to live on", r.DebugText())
 		}
 		g.wantOK(g.ask(parlor.RequestLeaveGame, nil), "Left game: 'room'.")
@@ -493,8 +493,8 @@ func TestLimits(t *testing.T) {
 				g.send("move", nil)
 			}
 			g := guests[1024]
-			g.wantRefused(g.ask("move", nil), "The game has too many requests waiting.")
-			counted(t, &w.srv.Stats().RoomBusy, 1)
+			g.wantRefused(g.ask("move", nil), "Limit of requests waiting for the game reached.")
+			counted(t, &w.srv.Stats().Rooms.Busy, 1)
 		})
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"sync"
-	"time"
 
 	"parlor"
 	"parlor/room"
@@ -42,7 +41,7 @@ func (s *Server) restore(snap store.Snapshot) {
 		s.addGame(g, func(error) { opening.Done() })
 	}
 	s.mu.Unlock()
-	waitBounded(&opening, 10*time.Second)
+	waitBounded(&opening, s.cfg.Limits.RestoreWait)
 }
 
 // store has everything written and calls done when it is on disk. Callers who come together share a write.
@@ -81,7 +80,11 @@ func (s *Server) snapshot() store.Snapshot {
 	}
 	slices.SortFunc(games, func(a, b *game) int { return cmp.Compare(a.number, b.number) })
 	for _, g := range games {
-		snap.Games = append(snap.Games, store.Game{Name: g.name, Password: g.password, Kind: g.kind, Data: g.saved})
+		saved := store.Game{Name: g.name, Password: g.password, Data: g.saved}
+		if len(s.cfg.Games) > 1 || g.kind != s.cfg.DefaultKind { // by name, as another start may have another default
+			saved.Kind = g.kind
+		}
+		snap.Games = append(snap.Games, saved)
 	}
 	return snap
 }
@@ -93,16 +96,20 @@ func (s *Server) saveGames(done func(error)) {
 		done(nil)
 		return
 	}
-	go func() { // ends after Limits.SaveWait at the latest
-		games := s.listGames()
-		askAll(games, s.cfg.Limits.SaveWait, func(g *game, answered func()) {
-			g.room.Save(func(save string, ok bool, err error) {
-				s.noteSave(g, save, ok, err)
-				answered()
-			})
-		})
+	s.saving.Go(func() { // ends after Limits.SaveWait at the latest
+		s.askSaves()
 		s.store(done)
-	}()
+	})
+}
+
+// askSaves asks all games for their saves, and waits for Limits.SaveWait at most.
+func (s *Server) askSaves() {
+	askAll(s.listGames(), s.cfg.Limits.SaveWait, func(g *game, answered func()) {
+		g.room.Save(func(save string, ok bool, err error) {
+			s.noteSave(g, save, ok, err)
+			answered()
+		})
+	})
 }
 
 func (s *Server) noteSave(g *game, save string, ok bool, err error) {
@@ -113,10 +120,17 @@ func (s *Server) noteSave(g *game, save string, ok bool, err error) {
 		s.logger.Warn("a game did not save; what it saved before is kept", "game", g.name, "err", err)
 		return
 	}
+	if !ok {
+		save = ""
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	g.saved = ""
-	if ok {
-		g.saved = save
+	total := s.savedBytes + len(save) - len(g.saved)
+	if len(save) > s.cfg.Limits.SaveSize || len(save) > len(g.saved) && total > s.cfg.Limits.SavesSize {
+		s.stats.SavesRefused.Add(1)
+		s.logger.Error("limit of save size reached; what the game saved before is kept", "game", g.name,
+			"bytes", len(save), "limit", s.cfg.Limits.SaveSize, "all games", total, "limit of all", s.cfg.Limits.SavesSize)
+		return
 	}
+	g.saved, s.savedBytes = save, total
 }

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -81,7 +82,7 @@ type Server struct {
 
 	commits   batch[error]          // writes of the store, joined
 	dirs      batch[parlor.Payload] // makings of the game directory, joined
-	work      sync.WaitGroup        // goroutines and timers that Run waits for at the end
+	saving    sync.WaitGroup        // goroutines that ask games for their saves
 	sessionWG sync.WaitGroup        // sessions that hold a name
 
 	mu           sync.Mutex // guards what follows
@@ -92,6 +93,8 @@ type Server struct {
 	sessions     map[string]*session // by user; a name is reserved here before it is answered (defect 2)
 	links        map[*session]struct{}
 	games        map[string]*game
+	gamesOf      map[string]int        // games by the user who created them, of those created since the start
+	savedBytes   int                   // of all games' saves
 	checked      map[reflect.Type]bool // types of game whose methods were looked at
 	created      uint64                // games so far, to order them
 }
@@ -114,6 +117,7 @@ func New(cfg Config) (*Server, error) {
 		sessions:     make(map[string]*session),
 		links:        make(map[*session]struct{}),
 		games:        make(map[string]*game),
+		gamesOf:      make(map[string]int),
 		checked:      make(map[reflect.Type]bool),
 	}
 	s.verbose.Store(cfg.Verbose)
@@ -168,7 +172,7 @@ func (s *Server) Run(ctx context.Context) (exitCode int, err error) {
 		select {
 		case <-ticker.C:
 			s.saveGames(func(err error) {
-				if err != nil {
+				if err != nil && !errors.Is(err, net.ErrClosed) {
 					s.logger.Error("autosave failed; trying again at the next interval", "err", err)
 				}
 			})
@@ -204,9 +208,8 @@ func (s *Server) end() error {
 	}
 	s.mu.Unlock()
 	waitBounded(&s.sessionWG, s.cfg.Limits.EndWait)
-	err := s.SaveNow()
+	err := s.lastSave()
 	s.closeGames()
-	waitBounded(&s.work, s.cfg.Limits.EndWait)
 	s.rooms.Close()
 	if err == nil && first != nil {
 		s.logger.Info("the save at the end went well after all", "before", first)
@@ -214,14 +217,27 @@ func (s *Server) end() error {
 	return err
 }
 
-// closeGames ends all rooms, so that their timers stop.
-func (s *Server) closeGames() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, g := range s.games {
-		s.work.Add(1)
-		g.room.Close(s.work.Done)
+// lastSave saves, with nobody else at the store and nobody after: it may be closed then.
+func (s *Server) lastSave() error {
+	if s.cfg.Store == nil {
+		return nil
 	}
+	s.askSaves()
+	s.commits.close(net.ErrClosed)
+	s.saving.Wait()
+	return s.commit()
+}
+
+// closeGames ends all rooms, so that their timers stop, and waits for them within bounds.
+func (s *Server) closeGames() {
+	var closing sync.WaitGroup
+	s.mu.Lock()
+	for _, g := range s.games {
+		closing.Add(1)
+		g.room.Close(closing.Done)
+	}
+	s.mu.Unlock()
+	waitBounded(&closing, s.cfg.Limits.EndWait)
 }
 
 // waitBounded waits for the group, but no longer than d.

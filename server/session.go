@@ -49,9 +49,7 @@ type request struct {
 }
 
 // size is how many bytes a client has made a request hold.
-func (r *request) size() int {
-	return len(r.packet.Message) + len(r.packet.CreatedOn) + len(r.packet.Payload.JSON())
-}
+func (r *request) size() int { return r.packet.Size() }
 
 var _ room.Member = (*session)(nil)
 
@@ -99,6 +97,9 @@ func (ss *session) enqueue(r request) error {
 
 func (ss *session) full() bool {
 	l := &ss.srv.cfg.Limits
+	if !ss.welcomed.Load() && len(ss.queue) > 0 {
+		return true // a stranger's login is under way: one more request may wait for it
+	}
 	return len(ss.queue) >= l.Queue || ss.bytes >= l.QueueBytes
 }
 
@@ -199,7 +200,7 @@ func (ss *session) reply(resp parlor.Response) {
 	case errors.Is(err, link.ErrTooLarge):
 		srv.stats.TooLarge.Add(1)
 		srv.logger.Warn("response too large to send", "user", ss.user, "game", resp.Game)
-		ss.link.Send(parlor.Response{Message: "Response too large.", Status: parlor.StatusUnexpected, Game: resp.Game})
+		ss.link.Send(parlor.Response{Message: "Limit of response size reached.", Status: parlor.StatusUnexpected, Game: resp.Game})
 	default:
 		srv.logger.Error("response cannot be sent", "user", ss.user, "game", resp.Game, "err", err)
 		ss.link.Send(parlor.Response{Message: "The answer could not be sent.", Status: parlor.StatusBad, Game: resp.Game})
@@ -244,6 +245,7 @@ func (ss *session) Closed() {
 		close(ss.space)
 		ss.space = nil
 	}
+	ss.queue, ss.bytes = nil, 0
 	busy := ss.busy
 	ss.mu.Unlock()
 	switch {

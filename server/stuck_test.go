@@ -216,7 +216,7 @@ func TestStuckGame(t *testing.T) {
 				pass(1100 * time.Millisecond)
 			}
 			bob := w.login("bob")
-			bob.wantRefused(bob.ask(parlor.RequestJoinGame, parlor.Map{"name": "stuck"}), "The game has too many requests waiting.")
+			bob.wantRefused(bob.ask(parlor.RequestJoinGame, parlor.Map{"name": "stuck"}), "Limit of requests waiting for the game reached.")
 		})
 	})
 }

@@ -10,7 +10,8 @@ import (
 // lobby, whatever they are, only the message is, as arguments may be passwords: secrets never reach a log.
 func (s *Server) logPacket(ss *session, p parlor.Packet) {
 	text := p.DebugText()
-	if specByMessage[p.Message] != nil || p.Message == parlor.MessageHandshake || ss.game.Load() == nil {
+	reserved := strings.HasPrefix(p.Message, parlor.RequestPrefix) && p.Message != parlor.RequestHeartbeat
+	if reserved || p.Message == parlor.MessageHandshake || ss.game.Load() == nil {
 		text = p.Message
 	}
 	s.logger.Info("packet", "user", ss.user, "packet", text)

@@ -60,6 +60,8 @@ type Game struct {
 type Invite struct {
 	Code string
 	User string // the name that it is for; empty for any
+	// Expires is when the code is good no more, in seconds since 1970; 0 is never.
+	Expires int64
 }
 
 // Store keeps a snapshot. Its methods are called by one goroutine at a time.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"strconv"
 
 	"parlor"
 	"parlor/internal/pyjson"
@@ -18,7 +19,7 @@ var (
 	topKeys    = []string{"users", "games", "registration", "invite_codes", "parlor"}
 	userKeys   = []string{"name", "salt", "password"}
 	gameKeys   = []string{"name", "password", "data"}
-	parlorKeys = []string{"kinds", "data"}
+	parlorKeys = []string{"kinds", "data", "expires"}
 )
 
 // A decoder reads one save file. The text is walked by Python's rules, so that what pgnet reads is read and
@@ -115,7 +116,7 @@ func (d *decoder) invites(raw []byte) *DamagedError {
 // parlor reads what pgnet has no place for. What it says of games that are not there is ignored: pgnet may
 // have written the file meanwhile, or somebody with an editor.
 func (d *decoder) parlor(raw []byte) *DamagedError {
-	var sub [2][]byte
+	var sub [3][]byte
 	if err := d.members("parlor", raw, parlorKeys, sub[:]); err != nil {
 		return err
 	}
@@ -126,6 +127,11 @@ func (d *decoder) parlor(raw []byte) *DamagedError {
 			}
 		})
 		if err != nil {
+			return err
+		}
+	}
+	if sub[2] != nil {
+		if err := d.expires(sub[2]); err != nil {
 			return err
 		}
 	}
@@ -140,6 +146,22 @@ func (d *decoder) parlor(raw []byte) *DamagedError {
 		d.exactData(game, data)
 	}
 	return nil
+}
+
+// expires reads when invites end. What is not a number is taken as the past, which is the safe side.
+func (d *decoder) expires(raw []byte) *DamagedError {
+	at := make(map[string]int64)
+	err := d.table("parlor.expires", raw, func(code, text string) {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n < 1 {
+			n = 1
+		}
+		at[code] = n
+	})
+	for i := range d.snap.Invites {
+		d.snap.Invites[i].Expires = at[d.snap.Invites[i].Code]
+	}
+	return err
 }
 
 // exactData sets the data of a game to bytes that are not text, if its text is still what they were written

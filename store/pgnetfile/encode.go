@@ -42,7 +42,7 @@ func appendSnapshot(b []byte, s store.Snapshot) []byte {
 	b = appendTable(b, "\n    ", len(s.Invites), func(i int) (string, string) {
 		return s.Invites[i].Code, s.Invites[i].User
 	})
-	b = appendParlor(b, s.Games)
+	b = appendParlor(b, s)
 	return append(b, "\n}"...)
 }
 
@@ -107,14 +107,20 @@ func appendTable(b []byte, end string, n int, at func(i int) (key, value string)
 }
 
 // appendParlor appends what pgnet has no place for, if there is any.
-func appendParlor(b []byte, games []store.Game) []byte {
+func appendParlor(b []byte, s store.Snapshot) []byte {
 	var kinds, exact []store.Game
-	for _, g := range games {
+	var expire []store.Invite
+	for _, g := range s.Games {
 		if g.Kind != "" {
 			kinds = append(kinds, g)
 		}
 		if !isText(g.Data) {
 			exact = append(exact, g)
+		}
+	}
+	for _, invite := range s.Invites {
+		if invite.Expires != 0 {
+			expire = append(expire, invite)
 		}
 	}
 	const indent = "\n        "
@@ -129,8 +135,15 @@ func appendParlor(b []byte, games []store.Game) []byte {
 		b = appendTable(b, indent, len(exact), func(i int) (string, string) {
 			return exact[i].Name, base64.StdEncoding.EncodeToString([]byte(exact[i].Data))
 		})
+		sep = ","
 	}
-	if len(kinds)+len(exact) > 0 {
+	if len(expire) > 0 {
+		b = append(b, sep+indent+`"expires": `...)
+		b = appendTable(b, indent, len(expire), func(i int) (string, string) {
+			return expire[i].Code, strconv.FormatInt(expire[i].Expires, 10)
+		})
+	}
+	if len(kinds)+len(exact)+len(expire) > 0 {
 		b = append(b, "\n    }"...)
 	}
 	return b

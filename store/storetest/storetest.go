@@ -53,7 +53,7 @@ func Sample() store.Snapshot {
 		Users:        []store.User{store.NewUser("zoe", "pass"), {Name: "bob", Salt: "any text", Hash: "00ff"}},
 		Games:        []store.Game{{Name: "chess 7", Password: "sesame", Kind: "chess", Data: "e4 e5"}, {Name: "plain", Data: "x"}},
 		Registration: true,
-		Invites:      []store.Invite{{Code: "1a2b", User: "carol"}, {Code: "0000"}},
+		Invites:      []store.Invite{{Code: "1a2b", User: "carol"}, {Code: "0000"}, {Code: "ffff", Expires: 2_000_000_000}},
 	}
 }
 

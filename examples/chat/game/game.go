@@ -8,8 +8,11 @@ import (
 	"parlor"
 )
 
-// maxLines bounds the log; the oldest lines are dropped.
-const maxLines = 10_000
+// The log is bounded: the oldest lines are dropped, and long ones cut.
+const (
+	maxLines = 10_000
+	maxLine  = 1000 // bytes
+)
 
 // Chat is the game.
 type Chat struct{ log []string }
@@ -23,6 +26,9 @@ func New(_ parlor.Room, save string) (parlor.Game, error) {
 }
 
 func (c *Chat) add(line string) {
+	if len(line) > maxLine {
+		line = strings.ToValidUTF8(line[:maxLine], "") + "..."
+	}
 	c.log = append(c.log, line)
 	c.log = c.log[max(0, len(c.log)-maxLines):]
 }

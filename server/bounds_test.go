@@ -1,0 +1,169 @@
+package server_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"parlor"
+	"parlor/server"
+)
+
+// keeper is a persistent game whose save is what it was told last, and whose directory line is long.
+type keeper struct{ save string }
+
+func newKeeper(_ parlor.Room, save string) (parlor.Game, error) { return &keeper{save}, nil }
+
+func (k *keeper) Persistent() bool   { return true }
+func (k *keeper) SaveString() string { return k.save }
+func (k *keeper) LobbyInfo() string  { return strings.Repeat("x", 1000) }
+func (k *keeper) HandleGamePacket(p parlor.Packet) parlor.Response {
+	v, _ := p.Payload.Get("save")
+	k.save, _ = v.(string)
+	return parlor.OK("kept")
+}
+
+func keepers(kinds ...string) map[string]parlor.NewGame {
+	games := make(map[string]parlor.NewGame)
+	for _, kind := range kinds {
+		games[kind] = newKeeper
+	}
+	return games
+}
+
+// good fails unless the answer is one of success, in whatever words.
+func good(t *testing.T, r parlor.Response) {
+	t.Helper()
+	if r.Status != parlor.StatusOK {
+		t.Errorf("answer %d %q", r.Status, r.Message)
+	}
+}
+
+func TestSaveSize(t *testing.T) {
+	d := new(disk)
+	cfg := server.Config{Games: keepers("a"), Store: d, Limits: server.Limits{SaveSize: 10, SavesSize: 15}}
+	inWorld(t, cfg, script{}, func(t *testing.T, w *world) {
+		alice := w.login("alice")
+		keep := func(game, save string) {
+			good(t, alice.ask(parlor.RequestJoinGame, parlor.Map{"name": game}))
+			alice.wantOK(alice.ask("keep", parlor.Map{"save": save}), "kept")
+			alice.ask(parlor.RequestLeaveGame, nil)
+			if err := w.srv.SaveNow(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		keep("one", "12345678")
+		keep("one", "12345678901") // over the limit of one game
+		keep("two", "12345678")    // over that of all
+		keep("two", "1234567")
+		snap, _, _ := d.Load()
+		if got := fmt.Sprint(snap.Games); got != "[{one   12345678} {two   1234567}]" {
+			t.Errorf("stored %s", got)
+		}
+		if n := w.srv.Stats().SavesRefused.Load(); n < 2 {
+			t.Errorf("%d counted", n)
+		}
+		w.log.has(t, "limit of save size reached")
+	})
+}
+
+// TestDefaultKindChanges: a saved game stays of its kind, whatever the default is at the next start.
+func TestDefaultKindChanges(t *testing.T) {
+	d := new(disk)
+	for _, kind := range []string{"a", "b", "a"} {
+		inWorld(t, server.Config{Games: keepers("a", "b"), DefaultKind: kind, Store: d}, script{}, func(t *testing.T, w *world) {
+			alice := w.login("alice")
+			good(t, alice.ask(parlor.RequestJoinGame, parlor.Map{"name": "mine"}))
+			alice.wantOK(alice.ask("keep", parlor.Map{"save": "x"}), "kept")
+			alice.ask(parlor.RequestLeaveGame, nil)
+			if err := w.srv.SaveNow(); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if snap, _, _ := d.Load(); len(snap.Games) != 1 || snap.Games[0].Kind != "a" {
+			t.Fatalf("with default %q: stored %v", kind, snap.Games)
+		}
+	}
+}
+
+func TestGamesPerUser(t *testing.T) {
+	cfg := server.Config{Games: keepers("a"), Limits: server.Limits{GamesPerUser: 2}}
+	inWorld(t, cfg, script{}, func(t *testing.T, w *world) {
+		alice, bob, admin := w.login("alice"), w.login("bobby"), w.login("admin")
+		create := func(g *guest, name string) parlor.Response {
+			defer g.ask(parlor.RequestLeaveGame, nil)
+			return g.ask(parlor.RequestCreateGame, parlor.Map{"name": name})
+		}
+		good(t, create(alice, "one"))
+		good(t, create(alice, "two"))
+		alice.wantRefused(create(alice, "three"), "Limit of games of one user reached.")
+		good(t, create(bob, "three"))
+		good(t, admin.ask(parlor.RequestDestroyGame, parlor.Map{"name": "one"}))
+		good(t, create(alice, "four"))
+		if n := w.srv.Stats().GamesRefused.Load(); n != 1 {
+			t.Errorf("%d counted", n)
+		}
+		alice.wantRefused(alice.ask(parlor.RequestCreateGame, parlor.Map{"name": "five", "password": strings.Repeat("x", 257)}),
+			"Limit of password length reached.")
+	})
+}
+
+// TestDirectoryIsCut: a directory that is too large to send leaves out empty games, and then what is over.
+func TestDirectoryIsCut(t *testing.T) {
+	cfg := server.Config{Games: keepers("a"), Limits: server.Limits{ResponseSize: 5000}}
+	inWorld(t, cfg, script{}, func(t *testing.T, w *world) {
+		admin, bob := w.login("admin"), w.login("bobby")
+		for i := range 5 {
+			good(t, admin.ask(parlor.RequestCreateGame, parlor.Map{"name": fmt.Sprint("empty ", i)}))
+			admin.ask(parlor.RequestLeaveGame, nil)
+		}
+		good(t, bob.ask(parlor.RequestCreateGame, parlor.Map{"name": "played"}))
+		dir := bob.ask(parlor.RequestGameDir, nil)
+		bob.wantOK(dir, "See payload for games directory.")
+		if text := string(dir.Payload.JSON()); !strings.Contains(text, "played") || strings.Contains(text, "empty") {
+			t.Errorf("directory %.100s", text)
+		}
+	})
+}
+
+// TestInvitesExpire: a code is good for Limits.InviteLife (defect 41).
+func TestInvitesExpire(t *testing.T) {
+	d := new(disk)
+	cfg := server.Config{Games: keepers("a"), Store: d, NoRegistration: true, Limits: server.Limits{InviteLife: time.Hour}}
+	inWorld(t, cfg, script{}, func(t *testing.T, w *world) {
+		var codes [2]string
+		for i := range codes {
+			var err error
+			if codes[i], err = w.srv.CreateInvite(""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		register := func(g *guest, user, code string) parlor.Response {
+			g.send("handshake", parlor.Map{"username": user, "password": "x", "invite_code": code})
+			return g.read()
+		}
+		in := w.connect()
+		in.wantOK(register(in, "alice", codes[0]), "Authenticated.")
+		pass(time.Hour)
+		late := w.connect()
+		late.wantNoLogin(register(late, "carol", codes[1]), "Incorrect username or invite code.")
+		if snap, _, _ := d.Load(); len(snap.Invites) != 1 || snap.Invites[0].Expires == 0 {
+			t.Errorf("stored %v", snap.Invites)
+		}
+	})
+}
+
+// TestClosedStore: nothing is written after Run has returned, as the store may be closed then.
+func TestClosedStore(t *testing.T) {
+	d := new(disk)
+	var srv *server.Server
+	inWorld(t, server.Config{Store: d}, script{}, func(t *testing.T, w *world) { srv = w.srv })
+	before, _, _ := d.Load()
+	if _, err := srv.CreateInvite("carol"); err == nil {
+		t.Error("an invite was made after the end")
+	}
+	if after, _, _ := d.Load(); len(after.Invites) != len(before.Invites) {
+		t.Error("it was stored")
+	}
+}
