@@ -107,3 +107,14 @@ type Conn interface {
 	// again, and while Send or Receive wait, which then return.
 	Close() error
 }
+
+// Network is what limits count an address as: an IPv6 host has a /64 to choose from.
+func Network(addr netip.Addr) netip.Addr {
+	addr = addr.Unmap()
+	if addr.Is6() {
+		if p, err := addr.WithZone("").Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return addr
+}

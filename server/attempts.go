@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"parlor/link"
 )
 
 // maxLoginDelay bounds how long the answer to a login is held back: pgnet's clients give up after 5 s.
@@ -65,8 +67,8 @@ func (a *attempts) begin(addr netip.Addr, user string) (t *attempt, wait time.Du
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	keys := []attemptKey{{addr: network(addr)}}
-	if a.known[user] != network(addr) {
+	keys := []attemptKey{{addr: link.Network(addr)}}
+	if a.known[user] != link.Network(addr) {
 		keys = append(keys, attemptKey{user: strings.Clone(user[:min(len(user), maxKeyLen)])})
 	}
 	var byAddr time.Duration
@@ -101,7 +103,7 @@ func (t *attempt) succeeded() {
 			break
 		}
 	}
-	a.known[t.user] = network(t.addr)
+	a.known[t.user] = link.Network(t.addr)
 }
 
 // cancel gives back what was taken for a login that was not refused for a wrong password or code.
@@ -154,15 +156,4 @@ func (a *attempts) shrink(now time.Time) {
 		}
 		delete(a.buckets, key)
 	}
-}
-
-// network is what limits count an address as: an IPv6 host has a /64 to choose from.
-func network(addr netip.Addr) netip.Addr {
-	addr = addr.Unmap()
-	if addr.Is6() {
-		if p, err := addr.WithZone("").Prefix(64); err == nil {
-			return p.Addr()
-		}
-	}
-	return addr
 }

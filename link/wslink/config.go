@@ -37,6 +37,7 @@ type Config struct {
 	QueueSize   int // bytes of responses that wait to be written; default 4 MiB
 
 	LoginTimeout time.Duration // for the key trade, and again for the login; default 5 s
+	MessageTime  time.Duration // from the first to the last byte of a message; default 30 s
 	IdleTimeout  time.Duration // until the next packet; default 3600 s
 	PingInterval time.Duration // silence before a ping is sent; default 10 s
 	PingTimeout  time.Duration // further silence before the connection is closed; default 10 s
@@ -63,6 +64,7 @@ func (c *Config) fill() error {
 	c.MessageSize = cmp.Or(c.MessageSize, parlor.MaxMessageSize)
 	c.QueueSize = cmp.Or(c.QueueSize, 4<<20)
 	c.LoginTimeout = cmp.Or(c.LoginTimeout, 5*time.Second)
+	c.MessageTime = cmp.Or(c.MessageTime, 30*time.Second)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 3600*time.Second)
 	c.PingInterval = cmp.Or(c.PingInterval, 10*time.Second)
 	c.PingTimeout = cmp.Or(c.PingTimeout, 10*time.Second)
@@ -79,6 +81,7 @@ type Stats struct {
 	Refused      atomic.Int64 // connections over Config.Connections or Config.Pending
 	Forbidden    atomic.Int64 // connections of an Origin that is not let in
 	LoginTimeout atomic.Int64 // connections silent before the login
+	MessageTime  atomic.Int64 // messages that took longer than Config.MessageTime to come
 	IdleTimeout  atomic.Int64 // sessions without a packet for Config.IdleTimeout
 	PingTimeout  atomic.Int64 // peers that did not answer a ping
 	WriteTimeout atomic.Int64 // peers that did not read

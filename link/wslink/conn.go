@@ -31,18 +31,19 @@ type conn struct {
 	br     *bufio.Reader
 
 	counted bool // guarded by Server.mu: not among the pending any more
+	number  int  // likewise: connections are numbered as they come
 
 	tunnel   *box.Tunnel // set by the key trade, before the lobby knows the connection
 	session  link.Session
-	login    [box.NonceSize]byte // the login frame's nonce
-	seen     window              // the reader's
-	accepted atomic.Bool         // the login was
+	seen     window      // the reader's
+	accepted atomic.Bool // the login was
 	// peerClosed is the reader's: a close frame came, after which nothing comes.
 	peerClosed bool
 	skip       int64                  // likewise: bytes of a frame that drain is to pass over
 	head       [ws.MaxHeaderSize]byte // likewise: scratch space
 
 	heard  atomic.Int64 // Server.clock when a frame came
+	begun  atomic.Int64 // Server.clock when the message under way began, plus 1 as 0 is none
 	packet atomic.Int64 // Server.clock when a packet came
 	pinged atomic.Bool  // a ping was sent since a frame came
 
@@ -147,14 +148,21 @@ func (c *conn) readPacket(login bool) (parlor.Packet, error) {
 	if err != nil {
 		return parlor.Packet{}, link.ErrUndecryptable
 	}
-	if !c.seen.add(nonce) || login && c.srv.cfg.Nonces.Has(nonce) {
+	if !c.seen.add(nonce) || login && !c.firstUse(nonce) {
 		c.srv.stats.Replayed.Add(1)
 		return parlor.Packet{}, link.ErrUndecryptable
 	}
-	if login {
-		c.login = nonce
-	}
 	return parlor.DecodePacket(text)
+}
+
+// firstUse remembers the nonce of a login before it is looked at: also one that is refused, because the name
+// was still held, say, could be sent again later.
+func (c *conn) firstUse(nonce [box.NonceSize]byte) bool {
+	added, err := c.srv.cfg.Nonces.Add(nonce)
+	if err != nil {
+		c.srv.cfg.Logger.Error("the login cannot be remembered; a recording of it could be replayed after a restart", "err", err)
+	}
+	return added
 }
 
 // tradeKeys is steps 1 and 2 of section 5.1; early is what came with the upgrade. A key that is missing or of no use is refused before ours is
@@ -258,6 +266,11 @@ func (c *conn) check() {
 	}
 	if !c.accepted.Load() || c.out.isClosing() {
 		return // read deadlines are set
+	}
+	if since := c.begun.Load(); since != 0 && seconds(now-since) > cfg.MessageTime {
+		stats.MessageTime.Add(1)
+		c.Close(link.ClosePolicy, "limit of time for a message")
+		return
 	}
 	quiet := seconds(now - c.heard.Load())
 	switch {

@@ -12,23 +12,33 @@ import (
 	"parlor/box"
 )
 
-// nonceLimit is how many logins are remembered; the oldest are dropped first. At 24 bytes in the file and
-// about 100 in memory each, they take 1.5 MB and 6.5 MB.
-const nonceLimit = 1 << 16
+// nonceLimit is how many logins are remembered; the oldest are dropped first. They take 2 MB in the file, and
+// some 10 in memory.
+const nonceLimit = 1 << 18
 
-// Nonces remembers the nonces of accepted login frames, for as long as the server's key is in use: a
+// mark stands for a nonce: a frame that is sent twice has the same one to the last bit, so that eight bytes
+// of a fold tell as much as all.
+type mark uint64
+
+const markSize = 8
+
+func markOf(nonce [box.NonceSize]byte) mark {
+	return mark(binary.LittleEndian.Uint64(nonce[:]) ^ binary.LittleEndian.Uint64(nonce[8:]) ^ binary.LittleEndian.Uint64(nonce[16:]))
+}
+
+// Nonces remembers the nonces of login frames, accepted or not, for as long as the server's key is in use: a
 // recorded session cannot be sent again, as it would have to begin with its login (defect 42). Its methods
 // may be called concurrently.
 type Nonces struct {
 	mu    sync.Mutex // guards the fields below
-	seen  map[[box.NonceSize]byte]struct{}
-	ring  [][box.NonceSize]byte // in the order of coming; next is the oldest once it is full
+	seen  map[mark]struct{}
+	ring  []mark // in the order of coming; next is the oldest once it is full
 	next  int
 	file  *os.File // nil in memory only
 	count int      // entries in the file
 }
 
-func newNonces() *Nonces { return &Nonces{seen: make(map[[box.NonceSize]byte]struct{})} }
+func newNonces() *Nonces { return &Nonces{seen: make(map[mark]struct{})} }
 
 // OpenNonces remembers in a file, which belongs beside the key's; it is made if missing, mode 0600. The
 // caller closes it.
@@ -52,24 +62,24 @@ func (n *Nonces) load() error {
 	if err != nil {
 		return err
 	}
-	n.count = int(info.Size() / box.NonceSize)
+	n.count = int(info.Size() / markSize)
 	last := min(n.count, nonceLimit)
-	b := make([]byte, last*box.NonceSize)
-	if _, err := n.file.ReadAt(b, int64(n.count-last)*box.NonceSize); err != nil && last > 0 {
+	b := make([]byte, last*markSize)
+	if _, err := n.file.ReadAt(b, int64(n.count-last)*markSize); err != nil && last > 0 {
 		return err
 	}
-	for nonce := range slices.Chunk(b, box.NonceSize) {
-		n.remember([box.NonceSize]byte(nonce))
+	for text := range slices.Chunk(b, markSize) {
+		n.remember(mark(binary.LittleEndian.Uint64(text)))
 	}
-	_, err = n.file.Seek(int64(n.count)*box.NonceSize, io.SeekStart)
+	_, err = n.file.Seek(int64(n.count)*markSize, io.SeekStart)
 	return err
 }
 
-// Has tells whether the nonce is that of a login accepted before.
+// Has tells whether the nonce is that of a login before.
 func (n *Nonces) Has(nonce [box.NonceSize]byte) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	_, found := n.seen[nonce]
+	_, found := n.seen[markOf(nonce)]
 	return found
 }
 
@@ -78,16 +88,17 @@ func (n *Nonces) Has(nonce [box.NonceSize]byte) bool {
 func (n *Nonces) Add(nonce [box.NonceSize]byte) (added bool, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if _, found := n.seen[nonce]; found {
+	m := markOf(nonce)
+	if _, found := n.seen[m]; found {
 		return false, nil
 	}
-	n.remember(nonce)
+	n.remember(m)
 	if n.file == nil {
 		return true, nil
 	}
-	if _, err = n.file.Write(nonce[:]); err != nil {
+	if _, err = n.file.Write(binary.LittleEndian.AppendUint64(nil, uint64(m))); err != nil {
 		// Whatever of it was written, the next one goes to its place.
-		_, seekErr := n.file.Seek(int64(n.count)*box.NonceSize, io.SeekStart)
+		_, seekErr := n.file.Seek(int64(n.count)*markSize, io.SeekStart)
 		return true, errors.Join(err, seekErr)
 	}
 	n.count++
@@ -97,24 +108,23 @@ func (n *Nonces) Add(nonce [box.NonceSize]byte) (added bool, err error) {
 	return true, err
 }
 
-func (n *Nonces) remember(nonce [box.NonceSize]byte) {
-	n.seen[nonce] = struct{}{}
+func (n *Nonces) remember(m mark) {
+	n.seen[m] = struct{}{}
 	if len(n.ring) < nonceLimit {
-		n.ring = append(n.ring, nonce)
+		n.ring = append(n.ring, m)
 		return
 	}
 	delete(n.seen, n.ring[n.next])
-	n.ring[n.next] = nonce
+	n.ring[n.next] = m
 	n.next = (n.next + 1) % nonceLimit
 }
 
 // rewrite shortens the file to what is remembered. A crash in between loses nothing: the newest are
 // written over the front before the rest, which has them too, is cut off.
 func (n *Nonces) rewrite() error {
-	b := make([]byte, 0, nonceLimit*box.NonceSize)
+	b := make([]byte, 0, nonceLimit*markSize)
 	for i := range n.ring {
-		nonce := n.ring[(n.next+i)%len(n.ring)]
-		b = append(b, nonce[:]...)
+		b = binary.LittleEndian.AppendUint64(b, uint64(n.ring[(n.next+i)%len(n.ring)]))
 	}
 	if _, err := n.file.WriteAt(b, 0); err != nil {
 		return err
@@ -137,28 +147,25 @@ func (n *Nonces) Close() error {
 	return err
 }
 
-// window remembers the last nonces within one connection, in a few bytes each: a frame that is sent twice
-// has the same nonce to the last bit, so that eight bytes of a fold tell as much as all.
+// window remembers the last nonces within one connection.
 type window struct {
-	last []uint64
+	last []mark
 	next int
 }
 
-const windowSize = 64
+const windowSize = 256
 
-// add remembers a nonce; false means that it was among the last 64.
+// add remembers a nonce; false means that it was among the last 256.
 func (w *window) add(nonce [box.NonceSize]byte) bool {
-	fold := binary.LittleEndian.Uint64(nonce[:]) ^ binary.LittleEndian.Uint64(nonce[8:]) ^ binary.LittleEndian.Uint64(nonce[16:])
-	for _, n := range w.last {
-		if n == fold {
-			return false
-		}
+	m := markOf(nonce)
+	if slices.Contains(w.last, m) {
+		return false
 	}
 	if len(w.last) < windowSize {
-		w.last = append(w.last, fold)
+		w.last = append(w.last, m)
 		return true
 	}
-	w.last[w.next] = fold
+	w.last[w.next] = m
 	w.next = (w.next + 1) % windowSize
 	return true
 }

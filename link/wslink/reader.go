@@ -37,6 +37,7 @@ func (c *conn) readMessage(buf *buffer) (op ws.OpCode, err error) {
 			}
 			continue
 		}
+		c.begun.CompareAndSwap(0, c.srv.clock.Load()+1)
 		if h.Length > int64(c.limit()-len(buf.b)) {
 			c.skip = h.Length
 			return 0, link.ErrTooLarge
@@ -48,6 +49,7 @@ func (c *conn) readMessage(buf *buffer) (op ws.OpCode, err error) {
 			op = h.OpCode
 		}
 		if h.Fin {
+			c.begun.Store(0)
 			return op, nil
 		}
 		state = state.Set(ws.StateFragmented)

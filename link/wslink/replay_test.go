@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/gobwas/ws"
@@ -47,6 +48,24 @@ func TestReplay(t *testing.T) {
 	second := open()
 	replay(second)
 	second.login(t, "alice").works()
+}
+
+// TestReplayOfRefusedLogin: a login that was refused, as its name was still held, is no good later either.
+func TestReplayOfRefusedLogin(t *testing.T) {
+	t.Parallel()
+	w := start(t, wslink.Config{})
+	refused := w.connect(t)
+	refused.send(loginText(""))
+	refused.answer()
+	refused.expectClose(1000, "")
+	thief := w.upgrade(t)
+	thief.message(ws.OpText, refused.sent[0])
+	thief.expectClear(w)
+	thief.message(ws.OpText, refused.sent[1])
+	thief.expectClose(1000, "")
+	if n := w.Stats().Replayed.Load(); n != 1 {
+		t.Errorf("%d counted", n)
+	}
 }
 
 // TestReplayAtOnce: of a login that is sent on many connections at the same moment, one is accepted.
@@ -100,6 +119,17 @@ func add(t *testing.T, n *wslink.Nonces, from, to int) {
 	}
 }
 
+// markSize is what a nonce takes in the file: the fold of its three words.
+const markSize = 8
+
+func markText(nonce [box.NonceSize]byte) []byte {
+	var fold uint64
+	for word := range slices.Chunk(nonce[:], markSize) {
+		fold ^= binary.LittleEndian.Uint64(word)
+	}
+	return binary.LittleEndian.AppendUint64(nil, fold)
+}
+
 func TestNonces(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "nonces")
@@ -115,11 +145,11 @@ func TestNonces(t *testing.T) {
 		t.Errorf("closed again: %v", err)
 	}
 	info, err := os.Stat(path)
-	if err != nil || info.Mode().Perm() != 0o600 || info.Size() != 10*box.NonceSize {
+	if err != nil || info.Mode().Perm() != 0o600 || info.Size() != 10*markSize {
 		t.Errorf("file %v, error %v", info, err)
 	}
 	// A crash has torn the last one.
-	if err := os.Truncate(path, 10*box.NonceSize-1); err != nil {
+	if err := os.Truncate(path, 10*markSize-1); err != nil {
 		t.Fatal(err)
 	}
 	n = openNonces(t, path)
@@ -138,17 +168,17 @@ func TestNonces(t *testing.T) {
 	}
 }
 
-// TestNoncesBound: the last 65,536 are remembered, and the file is rewritten at twice as many.
+// TestNoncesBound: the last 262,144 are remembered, and the file is rewritten at twice as many.
 func TestNoncesBound(t *testing.T) {
 	t.Parallel()
-	const limit = 1 << 16
+	const limit = 1 << 18
 	path := filepath.Join(t.TempDir(), "nonces")
 	size := func() int64 {
 		info, err := os.Stat(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return info.Size() / box.NonceSize
+		return info.Size() / markSize
 	}
 	check := func(n *wslink.Nonces, to int) {
 		t.Helper()
@@ -175,14 +205,12 @@ func TestNoncesBound(t *testing.T) {
 	check(openNonces(t, path), 2*limit+5)
 
 	// A crash in the middle of the rewriting: the new front over the old file, not cut off yet.
-	last := nonce(2*limit - 1)
 	var front []byte
 	for i := limit; i < 2*limit; i++ {
-		b := nonce(i)
-		front = append(front, b[:]...)
+		front = append(front, markText(nonce(i))...)
 	}
-	full = append(full, last[:]...)
-	for _, written := range []int{0, 24 * 1000, len(front)} {
+	full = append(full, markText(nonce(2*limit-1))...)
+	for _, written := range []int{0, markSize * 1000, len(front)} {
 		torn := filepath.Join(t.TempDir(), "torn")
 		if err := os.WriteFile(torn, append(bytes.Clone(front[:written]), full[written:]...), 0o600); err != nil {
 			t.Fatal(err)

@@ -3,6 +3,7 @@
 package wslink
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"log/slog"
@@ -26,14 +27,16 @@ type Server struct {
 	http  *http.Server
 	stats Stats
 
-	clock   atomic.Int64 // seconds since the start, of the sweeper
-	opening atomic.Int64 // connections that have not been upgraded yet
-	stop    chan struct{}
-	wg      sync.WaitGroup // the sweeper, and two goroutines for each connection
+	clock atomic.Int64 // seconds since the start, of the sweeper
+	stop  chan struct{}
+	wg    sync.WaitGroup // the sweeper, and two goroutines for each connection
 
 	mu      sync.Mutex // guards the fields below
 	conns   map[*conn]struct{}
-	pending int // connections that have not logged in
+	pending int                        // connections that have not logged in
+	number  int                        // connections so far, to tell the oldest
+	opening list.List                  // of net.Conn that have not been upgraded yet, the oldest first
+	entries map[net.Conn]*list.Element // of opening
 	closing bool
 }
 
@@ -42,10 +45,11 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.fill(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, stop: make(chan struct{}), conns: make(map[*conn]struct{})}
+	s := &Server{cfg: cfg, stop: make(chan struct{}), conns: make(map[*conn]struct{}), entries: make(map[net.Conn]*list.Element)}
 	s.http = &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: cfg.LoginTimeout, // for the TLS handshake too
+		ReadTimeout:       cfg.LoginTimeout, // or a body that never comes would hold the connection
 		WriteTimeout:      cfg.WriteTimeout,
 		IdleTimeout:       cfg.LoginTimeout,
 		MaxHeaderBytes:    cfg.LoginSize,
@@ -68,16 +72,29 @@ func (s *Server) Serve(ln net.Listener) error {
 	return err
 }
 
-// connState counts the connections that have not been upgraded; those over Config.Pending are cut off.
+// connState looks after the connections that have not been upgraded. Of more than Config.Pending the oldest
+// is cut off: who means it has sent his request by then.
 func (s *Server) connState(nc net.Conn, state http.ConnState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch state {
 	case http.StateNew:
-		if s.opening.Add(1) > int64(s.cfg.Pending) {
+		s.entries[nc] = s.opening.PushBack(nc)
+		if s.opening.Len() > s.cfg.Pending {
 			s.stats.Refused.Add(1)
-			nc.Close()
+			oldest := s.opening.Front()
+			s.leaveOpening(oldest.Value.(net.Conn))
+			oldest.Value.(net.Conn).Close()
 		}
 	case http.StateHijacked, http.StateClosed:
-		s.opening.Add(-1)
+		s.leaveOpening(nc)
+	}
+}
+
+func (s *Server) leaveOpening(nc net.Conn) {
+	if e := s.entries[nc]; e != nil {
+		s.opening.Remove(e)
+		delete(s.entries, nc)
 	}
 }
 
@@ -126,6 +143,8 @@ func (s *Server) refuse(r *http.Request) (status int, text string) {
 	switch {
 	case r.Method != http.MethodGet:
 		status, text = http.StatusBadRequest, "Only GET requests are served here."
+	case r.ContentLength != 0:
+		status, text = http.StatusBadRequest, "Requests have no body here."
 	case !r.ProtoAtLeast(1, 1):
 		status, text = http.StatusBadRequest, "WebSocket needs HTTP/1.1."
 	case !upgrade:
@@ -173,6 +192,9 @@ func (s *Server) peer(r *http.Request) link.Peer {
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for _, hop := range slices.Backward(hops) {
 		addr, err := netip.ParseAddr(strings.TrimSpace(hop))
+		if at, withPort := netip.ParseAddrPort(strings.TrimSpace(hop)); withPort == nil { // as some proxies write it
+			addr, err = at.Addr(), nil
+		}
 		if err != nil {
 			break
 		}
@@ -188,17 +210,49 @@ func (s *Server) trusted(addr netip.Addr) bool {
 	return slices.ContainsFunc(s.cfg.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// admit enters a connection in the table, unless there are too many.
+// admit enters a connection in the table, unless there are too many. When too many have not logged in, an
+// older one makes room: the oldest of the network that has most of them, so that a crowd of strangers pushes
+// out its own.
 func (s *Server) admit(c *conn) bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing || len(s.conns) >= s.cfg.Connections || s.pending >= s.cfg.Pending {
+	if s.closing || len(s.conns) >= s.cfg.Connections {
+		s.mu.Unlock()
 		return false
 	}
+	var victim *conn
+	if s.pending >= s.cfg.Pending {
+		s.stats.Refused.Add(1)
+		victim = s.oldestStranger()
+		s.unpend(victim)
+	}
+	s.number++
+	c.number = s.number
 	s.conns[c] = struct{}{}
 	s.pending++
 	s.wg.Add(1) // before Shutdown waits, as closing is not set
+	s.mu.Unlock()
+	if victim != nil {
+		victim.abort() // without the lock, which comes after the connection's own
+	}
 	return true
+}
+
+func (s *Server) oldestStranger() *conn {
+	most, crowds := 0, make(map[netip.Addr]int)
+	for c := range s.conns {
+		if !c.counted {
+			n := link.Network(c.peer.Addr)
+			crowds[n]++
+			most = max(most, crowds[n])
+		}
+	}
+	var oldest *conn
+	for c := range s.conns {
+		if !c.counted && crowds[link.Network(c.peer.Addr)] == most && (oldest == nil || c.number < oldest.number) {
+			oldest = c
+		}
+	}
+	return oldest
 }
 
 // loggedIn takes a connection off the count of pending ones.

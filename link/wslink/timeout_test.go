@@ -7,6 +7,7 @@ import (
 	"net"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -256,5 +257,36 @@ func TestKeysAreFreed(t *testing.T) {
 			}
 			runtime.Gosched() // the reader is about to forget it
 		}
+	}
+}
+
+// TestMessageTime: a message that has begun must end, however lively the connection is otherwise.
+func TestMessageTime(t *testing.T) {
+	t.Parallel()
+	w := start(t, wslink.Config{MessageTime: time.Second})
+	p := w.login(t, "alice")
+	p.write(frame(ws.OpText, false, []byte("half a message")))
+	p.expectClose(1008, "limit of time for a message")
+	if n := w.Stats().MessageTime.Load(); n != 1 {
+		t.Errorf("%d counted", n)
+	}
+}
+
+// TestBody: a request with a body that never comes is answered and closed.
+func TestBody(t *testing.T) {
+	t.Parallel()
+	w := start(t, wslink.Config{LoginTimeout: time.Second})
+	nc, err := net.Dial("tcp", w.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(patience))
+	if _, err := nc.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(nc) // to the end of the connection
+	if err != nil || !strings.HasPrefix(string(text), "HTTP/1.1 4") {
+		t.Errorf("%q, %v", text, err)
 	}
 }

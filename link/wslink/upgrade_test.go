@@ -216,30 +216,30 @@ func TestTooMany(t *testing.T) {
 func TestTooManyPending(t *testing.T) {
 	t.Parallel()
 	w := start(t, wslink.Config{Pending: 3})
-	for range 3 {
-		w.upgrade(t)
-	}
-	if r, _ := w.exchange(t, goodUpgrade+"\r\n"); r.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("status %d", r.StatusCode)
+	oldest := w.upgrade(t)
+	w.upgrade(t)
+	w.upgrade(t)
+	w.login(t, "alice").works() // at the cost of the oldest of those who do not log in
+	oldest.expectEnd()
+	if n := w.Stats().Refused.Load(); n != 1 {
+		t.Errorf("%d counted", n)
 	}
 }
 
 // TestTooManyUnopened: connections that send no request count as well.
 func TestTooManyUnopened(t *testing.T) {
 	t.Parallel()
-	w := start(t, wslink.Config{Pending: 3})
-	for range 3 {
+	w := start(t, wslink.Config{Pending: 3, LoginTimeout: patience})
+	var all []net.Conn
+	for range 4 {
 		nc, err := net.Dial("tcp", w.address)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer nc.Close()
+		all = append(all, nc)
 	}
-	nc, err := net.Dial("tcp", w.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
+	nc := all[0] // the oldest makes room
 	nc.SetDeadline(time.Now().Add(patience))
 	if _, err := nc.Read(make([]byte, 1)); err == nil || w.Stats().Refused.Load() != 1 {
 		t.Errorf("read: %v, %d counted", err, w.Stats().Refused.Load())

@@ -27,7 +27,7 @@ type outbox struct {
 	mu       sync.Mutex // guards the fields below
 	rest     []byte     // of a frame that the socket took in part
 	queue    []frame
-	size     int  // bytes in queue
+	size     int  // bytes in queue, and under way
 	running  bool // somebody is writing: the writer, or a sender
 	closing  bool // a close frame is queued or sent: nothing is queued any more
 	readOver bool // the reader has ended
@@ -41,8 +41,7 @@ type frame struct {
 	text   []byte
 }
 
-// Send encodes a response and queues it. The first good answer accepts the login: its nonce is remembered
-// before anything is sent.
+// Send encodes a response, and writes or queues it.
 func (c *conn) Send(r parlor.Response) error {
 	text := getBuffer()
 	defer putBuffer(text)
@@ -53,10 +52,8 @@ func (c *conn) Send(r parlor.Response) error {
 	if len(text.b) > maxText {
 		return link.ErrTooLarge
 	}
-	if !c.accepted.Load() && r.Status == parlor.StatusOK && !r.Disconnecting {
-		if err := c.accept(); err != nil {
-			return err
-		}
+	if r.Status == parlor.StatusOK && !r.Disconnecting && c.accepted.CompareAndSwap(false, true) {
+		c.srv.loggedIn(c) // the first good answer is that to the login
 	}
 	return c.deliver(text.b)
 }
@@ -87,21 +84,6 @@ func (c *conn) deliver(text []byte) error {
 	}
 	o.running = false
 	c.finish()
-	return nil
-}
-
-func (c *conn) accept() error {
-	added, err := c.srv.cfg.Nonces.Add(c.login)
-	if err != nil {
-		c.srv.cfg.Logger.Error("the login cannot be remembered; a recording of it could be replayed after a restart", "err", err)
-	}
-	if !added {
-		c.srv.stats.Replayed.Add(1)
-		c.Close(link.CloseNormal, "")
-		return net.ErrClosed
-	}
-	c.accepted.Store(true)
-	c.srv.loggedIn(c)
 	return nil
 }
 
@@ -180,9 +162,9 @@ func (c *conn) write() {
 			o.mu.Unlock()
 			return
 		}
-		frames := o.queue
+		frames, size := o.take()
 		buf.b = append(buf.b[:0], o.rest...)
-		o.queue, o.rest, o.size = nil, nil, 0
+		o.rest = nil
 		o.mu.Unlock()
 		for i := range frames {
 			buf.b = c.appendFrame(buf.b, &frames[i])
@@ -191,9 +173,27 @@ func (c *conn) write() {
 		_, err := c.nc.Write(buf.b)
 		o.writing.Store(0)
 		o.mu.Lock()
+		o.size -= size // what is under way counts until it is written
 		o.dead = o.dead || err != nil
 		o.mu.Unlock()
 	}
+}
+
+// writeChunk is about how much is sealed and written at a time, in bytes of text.
+const writeChunk = 256 << 10
+
+// take takes what comes next from the queue, about a chunk, and says how large it is. The lock is held.
+func (o *outbox) take() (frames []frame, size int) {
+	n := 0
+	for n < len(o.queue) && size < writeChunk {
+		size += len(o.queue[n].text)
+		n++
+	}
+	frames, o.queue = o.queue[:n], o.queue[n:]
+	if len(o.queue) == 0 {
+		o.queue = nil
+	}
+	return frames, size
 }
 
 // appendFrame seals a message and appends its frame, unmasked and whole (RFC 6455, section 5.2).
