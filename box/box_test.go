@@ -205,3 +205,22 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+// FuzzParseKey: a private key that is taken makes tunnels, and its public key is one.
+func FuzzParseKey(f *testing.F) {
+	f.Add("vlM7knecHTxTvRjqezHRBealkqP99AWmkFH9GvupUCc=")
+	f.Add("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
+	f.Add("not a key")
+	f.Fuzz(func(t *testing.T, text string) {
+		k, err := box.ParseKey(text)
+		if err != nil {
+			return
+		}
+		if err := box.CheckPublic(k.Public()); err != nil {
+			t.Errorf("public key %q: %v", k.Public(), err)
+		}
+		if _, err := k.Tunnel(k.Public()); err != nil {
+			t.Errorf("tunnel: %v", err)
+		}
+	})
+}

@@ -145,6 +145,9 @@ func createKeyFile(path string) (*Key, error) {
 	if err == nil {
 		err = os.Link(tmp.Name(), path)
 	}
+	if err == nil {
+		err = syncFolder(dir) // clients may pin the key: a power failure must not lose it
+	}
 	if errors.Is(err, fs.ErrExist) {
 		return LoadKey(path) // another server made it at the same moment
 	}
@@ -152,4 +155,17 @@ func createKeyFile(path string) (*Key, error) {
 		return nil, fmt.Errorf("make key file: %w", err)
 	}
 	return k, nil
+}
+
+// syncFolder makes the names in a folder outlive a power failure.
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if looseModes {
+		err = nil // folders cannot be synced there
+	}
+	return errors.Join(err, d.Close())
 }

@@ -57,7 +57,7 @@ func ServeCommand(games map[string]parlor.NewGame, defaultKind string) *cobra.Co
 		Short: "Host games for any number of users until Ctrl-C",
 		Long: "Host games for any number of users until Ctrl-C.\n\n" +
 			"Every flag may also be given in the environment: --admin-password as PARLOR_ADMIN_PASSWORD, and so on.",
-		Args: noArgs,
+		Args: NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := BindEnv(cmd); err != nil {
 				return err
@@ -69,6 +69,9 @@ func ServeCommand(games map[string]parlor.NewGame, defaultKind string) *cobra.Co
 			return serve(cmd.Context(), cfg)
 		},
 	}
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
+	})
 	f := cmd.Flags()
 	f.StringVar(&cfg.Listen, "listen", fmt.Sprintf("localhost:%d", parlor.DefaultPort), "address to listen at; :38929 is all interfaces")
 	f.StringVar(&cfg.AdminPassword, "admin-password", "", "password of the user admin; made up and shown if there is none, on the loopback only")
@@ -96,7 +99,8 @@ func ServeCommand(games map[string]parlor.NewGame, defaultKind string) *cobra.Co
 	return cmd
 }
 
-func noArgs(cmd *cobra.Command, args []string) error {
+// NoArgs is the Args of a command that takes flags only.
+func NoArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return fmt.Errorf("unexpected argument %q: settings are given as flags; see %s --help", args[0], cmd.CommandPath())
 	}
@@ -108,20 +112,35 @@ func kinds(games map[string]parlor.NewGame) string {
 }
 
 // BindEnv takes the flags of a command that were not given from the environment: --admin-password from
-// PARLOR_ADMIN_PASSWORD.
+// PARLOR_ADMIN_PASSWORD. A variable that is set but empty counts for texts only.
 func BindEnv(cmd *cobra.Command) error {
 	var err error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		name := "PARLOR_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		text, found := os.LookupEnv(name)
-		if !found || f.Changed || err != nil {
+		if !found || f.Changed || err != nil || text == "" && f.Value.Type() != "string" {
 			return
 		}
 		if bad := cmd.Flags().Set(f.Name, text); bad != nil {
-			err = fmt.Errorf("environment variable %s: %w", name, bad)
+			err = fmt.Errorf("environment variable %s: %q is no good: it must be %s", name, text, wanted(f.Value.Type()))
 		}
 	})
 	return err
+}
+
+// wanted says what a flag of a type takes.
+func wanted(typ string) string {
+	switch typ {
+	case "bool":
+		return "true or false"
+	case "int":
+		return "a whole number"
+	case "float64":
+		return "a number"
+	case "duration":
+		return "a time such as 30s or 5m"
+	}
+	return "of type " + typ
 }
 
 // serve runs a server until a signal. A second signal ends the program at once.

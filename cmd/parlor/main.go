@@ -19,12 +19,22 @@ func main() { os.Exit(host.Execute(rootCommand())) }
 
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("unknown command %q: try serve, connect or version; see parlor --help", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		Use:   "parlor",
 		Short: "A lobby that hosts multiplayer games",
 		Long: "Parlor hosts multiplayer games for any number of users, also for those with the Python client of pgnet.\n\n" +
 			"  parlor serve      hosts games\n" +
 			"  parlor connect    talks to a server, as a developer or administrator",
 	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
+	})
 	games := map[string]parlor.NewGame{"chat": chat.New, "tictactoe": tictactoe.New}
 	root.AddCommand(host.ServeCommand(games, "chat"), connectCommand(), versionCommand())
 	return root
@@ -34,7 +44,7 @@ func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
+		Args:  host.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			fmt.Fprintln(cmd.OutOrStdout(), versionText())
 			return nil

@@ -53,3 +53,6 @@ func (discard) SetReadDeadline(time.Time) error { return nil }
 
 // Held is how many connections the server holds, with their keys.
 func (s *Server) Held() int { return len(s.snapshot()) }
+
+// FromUTF16 is fromUTF16.
+func FromUTF16(b []byte) []byte { return fromUTF16(b) }
