@@ -206,14 +206,21 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-// FuzzParseKey: a private key that is taken makes tunnels, and its public key is one.
+// FuzzParseKey: a private key that is taken makes tunnels, and its public key is one. As a public key the text
+// is looked at in the same way.
 func FuzzParseKey(f *testing.F) {
 	f.Add("vlM7knecHTxTvRjqezHRBealkqP99AWmkFH9GvupUCc=")
 	f.Add("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
 	f.Add("not a key")
 	f.Fuzz(func(t *testing.T, text string) {
 		k, err := box.ParseKey(text)
+		if checked := box.CheckPublic(text); (err == nil) != (checked == nil) {
+			t.Errorf("private: %v, public: %v", err, checked)
+		}
 		if err != nil {
+			if !errors.Is(err, box.ErrBadKey) {
+				t.Errorf("error %v", err)
+			}
 			return
 		}
 		if err := box.CheckPublic(k.Public()); err != nil {

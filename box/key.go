@@ -124,7 +124,8 @@ func LoadKey(path string) (*Key, error) {
 	return k, nil
 }
 
-// createKeyFile writes a new key. The file appears whole or not at all, and never over another one.
+// createKeyFile writes a new key, on disk when it returns, and never over another one: clients may pin it. The
+// file appears whole or not at all, but where the file system has no hard links.
 func createKeyFile(path string) (*Key, error) {
 	k, err := NewKey()
 	if err != nil {
@@ -140,16 +141,17 @@ func createKeyFile(path string) (*Key, error) {
 	}
 	defer os.Remove(tmp.Name())
 	text := base64.StdEncoding.EncodeToString(k.private.Bytes()) + "\n"
-	_, err = tmp.WriteString(text)
-	err = errors.Join(err, tmp.Sync(), tmp.Close())
-	if err == nil {
+	if err = writeSynced(tmp, text); err == nil {
 		err = os.Link(tmp.Name(), path)
-	}
-	if err == nil {
-		err = syncFolder(dir) // clients may pin the key: a power failure must not lose it
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			err = writeExclusive(path, text) // no hard links there, as on FAT
+		}
 	}
 	if errors.Is(err, fs.ErrExist) {
 		return LoadKey(path) // another server made it at the same moment
+	}
+	if err == nil {
+		err = syncFolder(dir)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("make key file: %w", err)
@@ -157,15 +159,21 @@ func createKeyFile(path string) (*Key, error) {
 	return k, nil
 }
 
-// syncFolder makes the names in a folder outlive a power failure.
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
+// writeExclusive makes a file that does not exist, mode 0600. It is taken away again if it cannot be written;
+// another server that reads it meanwhile finds it damaged.
+func writeExclusive(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	err = d.Sync()
-	if looseModes {
-		err = nil // folders cannot be synced there
+	if err := writeSynced(f, text); err != nil {
+		return errors.Join(err, os.Remove(path))
 	}
-	return errors.Join(err, d.Close())
+	return nil
+}
+
+// writeSynced writes a file to the disk, and closes it.
+func writeSynced(f *os.File, text string) error {
+	_, err := f.WriteString(text)
+	return errors.Join(err, f.Sync(), f.Close())
 }

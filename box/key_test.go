@@ -2,6 +2,7 @@ package box_test
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,5 +107,23 @@ func TestLoadKeyAtOnce(t *testing.T) {
 				t.Fatalf("keys %v", keys)
 			}
 		}
+	}
+}
+
+// TestKeyFileWithoutLinks: also where there are no hard links, a key file is never overwritten.
+func TestKeyFileWithoutLinks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "server.key")
+	if err := box.WriteExclusive(path, "vlM7knecHTxTvRjqezHRBealkqP99AWmkFH9GvupUCc=\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := box.LoadKey(path); err != nil { // it looks at the mode too
+		t.Error(err)
+	}
+	before, _ := os.ReadFile(path)
+	if err := box.WriteExclusive(path, "other"); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("error %v, want one that the file exists", err)
+	}
+	if after, _ := os.ReadFile(path); string(after) != string(before) {
+		t.Errorf("the file now holds %q", after)
 	}
 }

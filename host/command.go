@@ -69,9 +69,7 @@ func ServeCommand(games map[string]parlor.NewGame, defaultKind string) *cobra.Co
 			return serve(cmd.Context(), cfg)
 		},
 	}
-	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
-	})
+	cmd.SetFlagErrorFunc(FlagError)
 	f := cmd.Flags()
 	f.StringVar(&cfg.Listen, "listen", fmt.Sprintf("localhost:%d", parlor.DefaultPort), "address to listen at; :38929 is all interfaces")
 	f.StringVar(&cfg.AdminPassword, "admin-password", "", "password of the user admin; made up and shown if there is none, on the loopback only")
@@ -107,12 +105,17 @@ func NoArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// FlagError adds to an error of a command's flags where to look. It is for [cobra.Command.SetFlagErrorFunc].
+func FlagError(cmd *cobra.Command, err error) error {
+	return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
+}
+
 func kinds(games map[string]parlor.NewGame) string {
 	return strings.Join(slices.Sorted(maps.Keys(games)), ", ")
 }
 
 // BindEnv takes the flags of a command that were not given from the environment: --admin-password from
-// PARLOR_ADMIN_PASSWORD. A variable that is set but empty counts for texts only.
+// PARLOR_ADMIN_PASSWORD. A variable that is empty counts as not given, but for flags that are text.
 func BindEnv(cmd *cobra.Command) error {
 	var err error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
@@ -122,7 +125,7 @@ func BindEnv(cmd *cobra.Command) error {
 			return
 		}
 		if bad := cmd.Flags().Set(f.Name, text); bad != nil {
-			err = fmt.Errorf("environment variable %s: %q is no good: it must be %s", name, text, wanted(f.Value.Type()))
+			err = fmt.Errorf("environment variable %s: %q is not %s", name, text, wanted(f.Value.Type()))
 		}
 	})
 	return err
@@ -137,10 +140,12 @@ func wanted(typ string) string {
 		return "a whole number"
 	case "float64":
 		return "a number"
+	case "stringSlice":
+		return "a list with commas between"
 	case "duration":
-		return "a time such as 30s or 5m"
+		return "a duration, such as 30s or 5m"
 	}
-	return "of type " + typ
+	return "a " + typ
 }
 
 // serve runs a server until a signal. A second signal ends the program at once.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
 	"regexp"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"parlor"
 	"parlor/client"
@@ -112,7 +114,8 @@ func TestServeCommandErrors(t *testing.T) {
 		`unexpected argument "x"`:          {"x"},
 		"--game chess: there is no such":   {"--game", "chess"},
 		"try one of chat, other":           {"--game", "chess"},
-		"unknown flag: --nothing":          {"--nothing"},
+		"--nothing; see serve --help":      {"--nothing"},
+		`; see serve --help`:               {"--max-users", "many"},
 		"can be reached":                   {"--listen", ":0"},
 		"the port must be a number":        {"--listen", "localhost:http"},
 		`invalid argument "x"`:             {"--autosave", "x"},
@@ -151,15 +154,40 @@ func TestBindEnv(t *testing.T) {
 			t.Errorf("--%s is %q, want %q", name, got, want)
 		}
 	}
-	for name, value := range map[string]string{"MAX_USERS": "many", "AUTOSAVE": "often", "VERBOSE": "perhaps"} {
+	for name, test := range map[string]struct{ value, wanted string }{
+		"MAX_USERS":     {"many", "a whole number"},
+		"AUTOSAVE":      {"often", "a duration, such as 30s or 5m"},
+		"VERBOSE":       {"perhaps", "true or false"},
+		"MAX_REQUESTS":  {"few", "a number"},
+		"ALLOW_ORIGIN":  {`"open`, "a list with commas between"},
+		"MAX_GAMES":     {"1.5", "a whole number"},
+		"TRUSTED_PROXY": {`a"b`, "a list with commas between"},
+	} {
 		t.Run(name, func(t *testing.T) {
-			t.Setenv("PARLOR_"+name, value)
-			cmd := host.ServeCommand(kinds, "chat")
-			cmd.SetArgs([]string{})
-			cmd.SilenceErrors, cmd.SilenceUsage = true, true
-			wantError(t, cmd.ExecuteContext(t.Context()), "environment variable PARLOR_"+name, `"`+value+`"`)
+			t.Setenv("PARLOR_"+name, test.value)
+			err := host.BindEnv(host.ServeCommand(kinds, "chat"))
+			want := fmt.Sprintf("environment variable PARLOR_%s: %q is not %s", name, test.value, test.wanted)
+			if err == nil || err.Error() != want {
+				t.Errorf("error %v, want %s", err, want)
+			}
 		})
 	}
+}
+
+// TestBindEnvEmpty: a variable that is empty gives flags that are text only.
+func TestBindEnvEmpty(t *testing.T) {
+	cmd := host.ServeCommand(kinds, "chat")
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		t.Setenv("PARLOR_"+strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_")), "")
+	})
+	if err := host.BindEnv(cmd); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if text := f.Value.Type() == "string"; f.Changed != text || !text && f.Value.String() != f.DefValue {
+			t.Errorf("--%s, a %s, is %q; given: %v", f.Name, f.Value.Type(), f.Value, f.Changed)
+		}
+	})
 }
 
 func TestExecute(t *testing.T) {

@@ -26,8 +26,8 @@ type Lobby interface {
 // Session is the lobby's end of one link. The link calls it from one goroutine, its reader's.
 type Session interface {
 	// Receive takes the next packet. The first one is the login. It returns at once, but for a client that
-	// sends faster than it is answered: then it waits for room in the session's queue, for as long as the
-	// lobby's send timeout at most. An error says that the link shall close; *CloseError says how.
+	// sends faster than it is answered: then it waits for room in the session's queue, for a bounded
+	// time. An error says that the link shall close; *CloseError says how.
 	Receive(p parlor.Packet) error
 	// Malformed takes note of a message that could be opened but was not a packet; it is answered in its
 	// turn, and blocks like Receive.

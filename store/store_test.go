@@ -23,7 +23,7 @@ func TestMemory(t *testing.T) {
 
 // TestCheckVectors checks hashes that the pgnet release made.
 func TestCheckVectors(t *testing.T) {
-	text, err := os.ReadFile("pgnetfile/testdata/password_hash.json")
+	text, err := os.ReadFile("../testdata/pgnet/password_hash.json")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -79,9 +79,7 @@ func connectCommand() *cobra.Command {
 			return connect(cmd.Context(), c, o)
 		},
 	}
-	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
-	})
+	cmd.SetFlagErrorFunc(host.FlagError)
 	f := cmd.Flags()
 	f.StringVar(&o.user, "user", "", "user name; asked for if input is a terminal")
 	f.StringVar(&o.password, "password", "", "password; asked for if input is a terminal")
@@ -135,7 +133,7 @@ func connect(ctx context.Context, c *console, o connectOptions) error {
 			return err
 		}
 	}
-	return (&session{console: c, client: cl}).run(ctx)
+	return (&talk{console: c, client: cl}).run(ctx)
 }
 
 func (c *console) tell(what, text string) {
@@ -217,30 +215,30 @@ func (o *connectOptions) makeLocal(logger *slog.Logger) error {
 	return nil
 }
 
-// session is a connected client and who talks to it.
-type session struct {
+// talk is a connected client and who talks to it.
+type talk struct {
 	*console
 	client *client.Client
 }
 
 // run takes lines until the input ends, the connection is lost, or ctx ends.
-func (s *session) run(ctx context.Context) error {
+func (t *talk) run(ctx context.Context) error {
 	for {
-		line, err := s.next(ctx, s.client.Done())
+		line, err := t.next(ctx, t.client.Done())
 		switch {
 		case errors.Is(err, io.EOF), err == nil && line == "quit":
 			return nil
 		case errors.Is(err, errStopped):
-			return lostError(s.client.Wait())
+			return lostError(t.client.Wait())
 		case err != nil:
 			return err
 		}
 		p, err := parseLine(line)
 		if err != nil {
-			fmt.Fprintln(s.news, visibleLines(err))
+			fmt.Fprintln(t.news, visibleLines(err))
 			continue
 		}
-		if ended, err := s.exchange(ctx, p); ended || err != nil {
+		if ended, err := t.exchange(ctx, p); ended || err != nil {
 			return err
 		}
 	}
@@ -253,17 +251,17 @@ type answer struct {
 }
 
 // exchange sends a request, and waits for the answer. Ended tells that the request has ended the server.
-func (s *session) exchange(ctx context.Context, p parlor.Packet) (ended bool, err error) {
+func (t *talk) exchange(ctx context.Context, p parlor.Packet) (ended bool, err error) {
 	p.CreatedOn = parlor.Timestamp(time.Now())
 	answered := make(chan answer, 1)
-	err = s.client.Send(p, func(r parlor.Response, err error) { answered <- answer{r, err} })
+	err = t.client.Send(p, func(r parlor.Response, err error) { answered <- answer{r, err} })
 	if errors.Is(err, client.ErrNotConnected) {
-		return false, lostError(s.client.Wait())
+		return false, lostError(t.client.Wait())
 	}
 	if err != nil {
 		return false, fmt.Errorf("send %q: %w", p.Message, err)
 	}
-	if err := s.print(appendRequest(nil, p)); err != nil {
+	if err := t.print(appendRequest(nil, p)); err != nil {
 		return false, err
 	}
 	var a answer
@@ -277,19 +275,19 @@ func (s *session) exchange(ctx context.Context, p parlor.Packet) (ended bool, er
 	case errors.As(a.err, &lost):
 		return false, lostError(lost)
 	case errors.Is(a.err, link.ErrTooLarge):
-		fmt.Fprintln(s.news, "Not sent: the request is larger than a server takes; send less at once")
+		fmt.Fprintln(t.news, "Not sent: the request is larger than a server takes; send less at once")
 		return false, nil
 	case a.err != nil:
 		return false, fmt.Errorf("send %q: %w", p.Message, a.err)
 	}
-	if err := s.print(appendAnswer(nil, a.response, time.Now())); err != nil {
+	if err := t.print(appendAnswer(nil, a.response, time.Now())); err != nil {
 		return false, err
 	}
 	if p.Message == parlor.RequestShutdown && a.response.Status == parlor.StatusOK {
-		return s.awaitShutdown(ctx), nil
+		return t.awaitShutdown(ctx), nil
 	}
 	if a.response.Disconnecting {
-		return false, lostError(s.client.Wait()) // the client disconnects; the end of the input shall not hide it
+		return false, lostError(t.client.Wait()) // the client disconnects; the end of the input shall not hide it
 	}
 	return false, nil
 }
@@ -298,19 +296,19 @@ func (s *session) exchange(ctx context.Context, p parlor.Packet) (ended bool, er
 const shutdownWait = 5 * time.Second
 
 // awaitShutdown waits for the end of a server, which is no loss of the connection: it was asked for.
-func (s *session) awaitShutdown(ctx context.Context) bool {
+func (t *talk) awaitShutdown(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, shutdownWait)
 	defer cancel()
 	select {
-	case <-s.client.Done():
+	case <-t.client.Done():
 		return true
 	case <-ctx.Done():
 		return false
 	}
 }
 
-func (s *session) print(text []byte) error {
-	if _, err := s.answers.Write(text); err != nil {
+func (t *talk) print(text []byte) error {
+	if _, err := t.answers.Write(text); err != nil {
 		return fmt.Errorf("write the answer: %w", err)
 	}
 	return nil

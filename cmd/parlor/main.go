@@ -19,6 +19,11 @@ func main() { os.Exit(host.Execute(rootCommand())) }
 
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
+		Use:   "parlor",
+		Short: "A lobby that hosts multiplayer games",
+		Long: "Parlor hosts multiplayer games for any number of users, also for those with the Python client of pgnet.\n\n" +
+			"  parlor serve      hosts games\n" +
+			"  parlor connect    talks to a server, as a developer or administrator",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return fmt.Errorf("unknown command %q: try serve, connect or version; see parlor --help", args[0])
@@ -26,15 +31,8 @@ func rootCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		Use:   "parlor",
-		Short: "A lobby that hosts multiplayer games",
-		Long: "Parlor hosts multiplayer games for any number of users, also for those with the Python client of pgnet.\n\n" +
-			"  parlor serve      hosts games\n" +
-			"  parlor connect    talks to a server, as a developer or administrator",
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
-	})
+	root.SetFlagErrorFunc(host.FlagError)
 	games := map[string]parlor.NewGame{"chat": chat.New, "tictactoe": tictactoe.New}
 	root.AddCommand(host.ServeCommand(games, "chat"), connectCommand(), versionCommand())
 	return root

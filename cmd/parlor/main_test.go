@@ -1,9 +1,47 @@
 package main
 
 import (
+	"bytes"
+	"io"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestCommandErrors: what cannot be understood is answered with what to try.
+func TestCommandErrors(t *testing.T) {
+	for line, want := range map[string]string{
+		"nonsense":          `unknown command "nonsense": try serve, connect or version; see parlor --help`,
+		"--nonsense":        "unknown flag: --nonsense; see parlor --help",
+		"version x":         `unexpected argument "x": settings are given as flags; see parlor version --help`,
+		"serve x":           `unexpected argument "x": settings are given as flags; see parlor serve --help`,
+		"version --x":       "unknown flag: --x; see parlor version --help",
+		"serve --x":         "unknown flag: --x; see parlor serve --help",
+		"connect --x":       "unknown flag: --x; see parlor connect --help",
+		"connect one two":   `unexpected argument "two": there is one address only; see parlor connect --help`,
+		"serve --max-users": "flag needs an argument: --max-users; see parlor serve --help",
+	} {
+		cmd := rootCommand()
+		cmd.SilenceErrors, cmd.SilenceUsage = true, true
+		cmd.SetArgs(strings.Fields(line))
+		cmd.SetOut(io.Discard)
+		if err := cmd.ExecuteContext(t.Context()); err == nil || err.Error() != want {
+			t.Errorf("parlor %s: error %v, want %s", line, err, want)
+		}
+	}
+}
+
+// TestNoCommand: without a command there is help.
+func TestNoCommand(t *testing.T) {
+	var out bytes.Buffer
+	cmd := rootCommand()
+	cmd.SetArgs([]string{})
+	cmd.SetOut(&out)
+	if err := cmd.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	checkContains(t, out.String(), "parlor serve", "parlor connect", "version")
+}

@@ -14,7 +14,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // texts are ASCII or plain UTF-8 without lone surrogates of their own.
 func vectors(t *testing.T, file string) []map[string]string {
 	t.Helper()
-	data, err := os.ReadFile("testdata/" + file)
+	data, err := os.ReadFile("../../testdata/pgnet/" + file)
 	if err != nil {
 		t.Fatal(err)
 	}

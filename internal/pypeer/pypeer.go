@@ -158,9 +158,6 @@ func (s *Server) Stop() int {
 	return s.Wait()
 }
 
-// Kill ends the server at once, without saving, and waits for it.
-func (s *Server) Kill() { s.proc.kill() }
-
 // Client is a running Python client program, connected or not.
 type Client struct {
 	proc   *process

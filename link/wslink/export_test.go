@@ -1,3 +1,5 @@
+//go:build !js
+
 package wslink
 
 import (
@@ -5,6 +7,8 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"net/http"
+	"net/netip"
 	"time"
 
 	"parlor/box"
@@ -53,6 +57,11 @@ func (discard) SetReadDeadline(time.Time) error { return nil }
 
 // Held is how many connections the server holds, with their keys.
 func (s *Server) Held() int { return len(s.snapshot()) }
+
+// PeerOf is who a request comes from, by the networks of the proxies.
+func PeerOf(r *http.Request, proxies ...netip.Prefix) link.Peer {
+	return (&Server{cfg: Config{TrustedProxies: proxies}}).peer(r)
+}
 
 // FromUTF16 is fromUTF16.
 func FromUTF16(b []byte) []byte { return fromUTF16(b) }

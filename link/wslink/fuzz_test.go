@@ -1,14 +1,22 @@
+//go:build !js
+
 package wslink_test
 
 import (
 	"bytes"
+	"encoding/binary"
+	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
 
+	"parlor/box"
+	"parlor/link"
 	"parlor/link/wslink"
 )
 
@@ -52,6 +60,7 @@ func FuzzFromUTF16(f *testing.F) {
 	f.Add([]byte("{\x00}\x00"))
 	f.Add([]byte("\xfe\xff\x00{\x00}"))
 	f.Add([]byte("{}"))
+	f.Add([]byte(`{"a": "é😀"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		before := bytes.Clone(b)
 		if got := wslink.FromUTF16(b); !bytes.Equal(got, before) && !utf8.Valid(got) {
@@ -60,40 +69,73 @@ func FuzzFromUTF16(f *testing.F) {
 		if !bytes.Equal(b, before) {
 			t.Error("the input was changed")
 		}
+		if !utf8.Valid(b) {
+			return
+		}
+		text := "{" + string(b) + "}"
+		for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
+			for _, mark := range []string{"", "\ufeff"} {
+				var wide []byte
+				for _, unit := range utf16.Encode([]rune(mark + text)) {
+					wide = order.AppendUint16(wide, unit)
+				}
+				if got := wslink.FromUTF16(wide); string(got) != text {
+					t.Errorf("%v: %q is read as %q", order, text, got)
+				}
+			}
+		}
 	})
 }
 
-// FuzzNonces: whatever stands in the file, what is added to it is found again.
+// FuzzNonces: whatever stands in the file of logins, what is added to it is found by the next that opens it.
 func FuzzNonces(f *testing.F) {
 	f.Add([]byte(""), []byte("0123456789abcdef01234567"))
 	f.Add([]byte("torn"), []byte("0123456789abcdef01234567"))
-	f.Add(bytes.Repeat([]byte{7}, 80), make([]byte, 24))
+	f.Add(bytes.Repeat([]byte{7}, 80), make([]byte, box.NonceSize))
 	f.Fuzz(func(t *testing.T, file, added []byte) {
-		var nonce [24]byte
+		var nonce [box.NonceSize]byte
 		copy(nonce[:], added)
-		path := filepath.Join(t.TempDir(), "nonces")
+		path := filepath.Join(t.TempDir(), "logins")
 		if err := os.WriteFile(path, file, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		for range 2 {
-			n, err := wslink.OpenNonces(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := n.Add(nonce); err != nil || !n.Has(nonce) {
-				t.Errorf("not there: %v", err)
-			}
-			if err := n.Close(); err != nil {
-				t.Fatal(err)
-			}
+		n := openNonces(t, path)
+		found := n.Has(nonce)
+		if fresh, err := n.Add(nonce); fresh == found || err != nil || !n.Has(nonce) {
+			t.Errorf("found %v, added %v, error %v", found, fresh, err)
 		}
-		n, err := wslink.OpenNonces(path)
-		if err != nil {
+		if err := n.Close(); err != nil {
 			t.Fatal(err)
 		}
-		defer n.Close()
-		if again, err := n.Add(nonce); again || err != nil {
-			t.Errorf("added again: %v, %v", again, err)
+		if !openNonces(t, path).Has(nonce) {
+			t.Error("forgotten")
+		}
+	})
+}
+
+// FuzzForwardedFor: no header makes an address that cannot be shown, one from a stranger counts for nothing,
+// and neither does what stands before the address that a proxy has added.
+func FuzzForwardedFor(f *testing.F) {
+	f.Add("6.6.6.6, 10.0.0.1")
+	f.Add("[2001:db8::1]:80,::ffff:1.2.3.4")
+	f.Add("fe80::1%\x1b[2J")
+	f.Add(",junk, ")
+	proxies := netip.MustParsePrefix("10.0.0.0/8")
+	f.Fuzz(func(t *testing.T, claim string) {
+		from := func(remote string, lines ...string) link.Peer {
+			r := &http.Request{RemoteAddr: remote, Header: http.Header{"X-Forwarded-For": lines}}
+			return wslink.PeerOf(r, proxies)
+		}
+		if p := from("10.0.0.1:80", claim); !p.Addr.IsValid() || p.Addr.Is4In6() || p.Addr.Zone() != "" {
+			t.Errorf("peer %+v", p)
+		}
+		if p := from("192.0.2.1:80", claim); p.Addr.String() != "192.0.2.1" || p.Remote != "192.0.2.1:80" {
+			t.Errorf("peer %+v, want the stranger", p)
+		}
+		for _, lines := range [][]string{{claim + ", 192.0.2.7"}, {claim, "192.0.2.7,10.0.0.2"}} {
+			if p := from("10.0.0.1:80", lines...); p.Addr.String() != "192.0.2.7" || p.Remote != "192.0.2.7" {
+				t.Errorf("peer %+v, want the client", p)
+			}
 		}
 	})
 }

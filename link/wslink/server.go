@@ -116,7 +116,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.admit(c) {
 		s.stats.Refused.Add(1)
 		w.Header().Set("Connection", "close")
-		http.Error(w, "Too many connections. Try again later.", http.StatusServiceUnavailable)
+		http.Error(w, "Limit of connections reached. Try again later.", http.StatusServiceUnavailable)
 		return
 	}
 	// What else the two may list has been looked at.
@@ -198,7 +198,8 @@ func (s *Server) peer(r *http.Request) link.Peer {
 		if err != nil {
 			break
 		}
-		p.Addr, p.Remote = addr.Unmap(), addr.Unmap().String()
+		p.Addr = addr.Unmap().WithZone("") // a zone is any text, and means nothing on this machine
+		p.Remote = p.Addr.String()
 		if !s.trusted(p.Addr) {
 			break
 		}

@@ -1,3 +1,5 @@
+//go:build !js
+
 package wslink_test
 
 import (
@@ -205,6 +207,9 @@ func TestTooMany(t *testing.T) {
 		t.Fatalf("status %d", r.StatusCode)
 	}
 	r, _ = w.exchange(t, goodUpgrade+"\r\n")
+	if text, _ := io.ReadAll(r.Body); string(text) != "Limit of connections reached. Try again later.\n" {
+		t.Errorf("text %q", text)
+	}
 	if r.StatusCode != http.StatusServiceUnavailable || w.Stats().Refused.Load() != 1 {
 		t.Errorf("status %d, %d counted", r.StatusCode, w.Stats().Refused.Load())
 	}

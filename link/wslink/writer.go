@@ -26,7 +26,7 @@ type outbox struct {
 
 	mu       sync.Mutex // guards the fields below
 	rest     []byte     // of a frame that the socket took in part
-	queue    []frame
+	queue    []outgoing
 	size     int  // bytes in queue, and under way
 	running  bool // somebody is writing: the writer, or a sender
 	closing  bool // a close frame is queued or sent: nothing is queued any more
@@ -34,8 +34,8 @@ type outbox struct {
 	dead     bool // the socket is closed, or about to be
 }
 
-// frame is one message to write, before sealing.
-type frame struct {
+// outgoing is one message to write, before sealing.
+type outgoing struct {
 	op     ws.OpCode
 	sealed bool
 	text   []byte
@@ -64,13 +64,13 @@ func (c *conn) deliver(text []byte) error {
 	o.mu.Lock()
 	if o.closing || o.dead || o.running || c.direct == nil {
 		o.mu.Unlock()
-		return c.enqueue(frame{op: ws.OpText, sealed: true, text: append([]byte(nil), text...)})
+		return c.enqueue(outgoing{op: ws.OpText, sealed: true, text: append([]byte(nil), text...)})
 	}
 	o.running = true
 	o.mu.Unlock()
 	buf := getBuffer()
 	defer putBuffer(buf)
-	buf.b = c.appendFrame(buf.b, &frame{op: ws.OpText, sealed: true, text: text})
+	buf.b = c.appendFrame(buf.b, &outgoing{op: ws.OpText, sealed: true, text: text})
 	n, err := c.direct.write(buf.b)
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -91,7 +91,7 @@ func (c *conn) deliver(text []byte) error {
 func (c *conn) sendClear(r parlor.Response) {
 	text, err := r.AppendJSON(nil, time.Now())
 	if err == nil {
-		c.enqueue(frame{op: ws.OpText, text: text})
+		c.enqueue(outgoing{op: ws.OpText, text: text})
 	}
 }
 
@@ -107,19 +107,19 @@ func (c *conn) control(op ws.OpCode, payload []byte) {
 		}
 	}
 	c.out.mu.Unlock()
-	c.enqueue(frame{op: op, text: append([]byte(nil), payload...)})
+	c.enqueue(outgoing{op: op, text: append([]byte(nil), payload...)})
 }
 
 // Close ends the connection after what was sent before.
 func (c *conn) Close(code link.Code, reason string) {
 	payload := binary.BigEndian.AppendUint16(nil, uint16(code))
 	payload = append(payload, reason[:min(len(reason), ws.MaxControlFramePayloadSize-2)]...)
-	c.enqueue(frame{op: ws.OpClose, text: payload})
+	c.enqueue(outgoing{op: ws.OpClose, text: payload})
 }
 
-// enqueue puts a frame in the queue and sees to it that the writer runs. A peer that lets too much pile up
+// enqueue puts a message in the queue and sees to it that the writer runs. A peer that lets too much pile up
 // loses the connection.
-func (c *conn) enqueue(f frame) error {
+func (c *conn) enqueue(m outgoing) error {
 	o := &c.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -131,17 +131,17 @@ func (c *conn) enqueue(f frame) error {
 		return net.ErrClosed
 	}
 	var full error
-	if o.size+len(f.text) > c.srv.cfg.QueueSize && f.op != ws.OpClose {
+	if o.size+len(m.text) > c.srv.cfg.QueueSize && m.op != ws.OpClose {
 		c.srv.stats.QueueFull.Add(1)
 		full = net.ErrClosed
-		f = frame{op: ws.OpClose, text: fmt.Appendf(binary.BigEndian.AppendUint16(nil, uint16(link.ClosePolicy)), "limit of unread responses")}
+		m = outgoing{op: ws.OpClose, text: fmt.Appendf(binary.BigEndian.AppendUint16(nil, uint16(link.ClosePolicy)), "limit of unread responses")}
 	}
-	if f.op == ws.OpClose {
+	if m.op == ws.OpClose {
 		o.closing = true
 		c.nc.SetReadDeadline(time.Now().Add(c.srv.cfg.CloseTimeout))
 	}
-	o.queue = append(o.queue, f)
-	o.size += len(f.text)
+	o.queue = append(o.queue, m)
+	o.size += len(m.text)
 	if !o.running {
 		o.running = true
 		c.srv.wg.Go(c.write) // ends when the queue is empty
@@ -162,12 +162,12 @@ func (c *conn) write() {
 			o.mu.Unlock()
 			return
 		}
-		frames, size := o.take()
+		messages, size := o.take()
 		buf.b = append(buf.b[:0], o.rest...)
 		o.rest = nil
 		o.mu.Unlock()
-		for i := range frames {
-			buf.b = c.appendFrame(buf.b, &frames[i])
+		for i := range messages {
+			buf.b = c.appendFrame(buf.b, &messages[i])
 		}
 		o.writing.Store(c.srv.clock.Load() + 1)
 		_, err := c.nc.Write(buf.b)
@@ -183,28 +183,28 @@ func (c *conn) write() {
 const writeChunk = 256 << 10
 
 // take takes what comes next from the queue, about a chunk, and says how large it is. The lock is held.
-func (o *outbox) take() (frames []frame, size int) {
+func (o *outbox) take() (messages []outgoing, size int) {
 	n := 0
 	for n < len(o.queue) && size < writeChunk {
 		size += len(o.queue[n].text)
 		n++
 	}
-	frames, o.queue = o.queue[:n], o.queue[n:]
+	messages, o.queue = o.queue[:n], o.queue[n:]
 	if len(o.queue) == 0 {
 		o.queue = nil
 	}
-	return frames, size
+	return messages, size
 }
 
 // appendFrame seals a message and appends its frame, unmasked and whole (RFC 6455, section 5.2).
-func (c *conn) appendFrame(b []byte, f *frame) []byte {
-	if !f.sealed {
-		b = appendHeader(b, f.op, len(f.text))
-		return append(b, f.text...)
+func (c *conn) appendFrame(b []byte, m *outgoing) []byte {
+	if !m.sealed {
+		b = appendHeader(b, m.op, len(m.text))
+		return append(b, m.text...)
 	}
-	b = appendHeader(b, f.op, box.SealedLen(len(f.text)))
+	b = appendHeader(b, m.op, box.SealedLen(len(m.text)))
 	nonce := box.Nonce()
-	return c.tunnel.Append(b, f.text, &nonce)
+	return c.tunnel.Append(b, m.text, &nonce)
 }
 
 func appendHeader(b []byte, op ws.OpCode, n int) []byte {

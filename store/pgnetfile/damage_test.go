@@ -38,7 +38,7 @@ func wantDamaged(t *testing.T, f *pgnetfile.File) *pgnetfile.DamagedError {
 }
 
 func TestCutAnywhere(t *testing.T) {
-	full := read(t, "testdata/save.json")
+	full := read(t, "../../testdata/pgnet/save.json")
 	path := filepath.Join(t.TempDir(), "save.json")
 	f := open(t, path, pgnetfile.Options{})
 	for n := range len(full) {
@@ -53,7 +53,7 @@ func TestCutAnywhere(t *testing.T) {
 
 // TestFlippedAnywhere damages each byte in turn. Most of it is damage within a text, which nobody can see.
 func TestFlippedAnywhere(t *testing.T) {
-	full := []byte(read(t, "testdata/save.json"))
+	full := []byte(read(t, "../../testdata/pgnet/save.json"))
 	for i := range full {
 		for _, c := range []byte{0, '"', '{', ']', ',', 0xff, full[i] ^ 1} {
 			text := bytes.Clone(full)
@@ -125,7 +125,7 @@ func TestDamageText(t *testing.T) {
 		"There is no file before this one: repair it, restore it from a copy, or move it away to start with nothing" {
 		t.Errorf("without a previous file: %s", got)
 	}
-	write(t, path+".previous", read(t, "testdata/save.json"))
+	write(t, path+".previous", read(t, "../../testdata/pgnet/save.json"))
 	if got := wantDamaged(t, f).Error(); got != want+
 		"The file before this one is "+path+".previous: to go back to it, copy it over "+path {
 		t.Errorf("with a previous file: %s", got)

@@ -48,7 +48,7 @@ func open(t *testing.T, path string, opts pgnetfile.Options) *pgnetfile.File {
 func sampleFile(t *testing.T) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "save.json")
-	write(t, path, read(t, "testdata/save.json"))
+	write(t, path, read(t, "../../testdata/pgnet/save.json"))
 	return path
 }
 
@@ -111,7 +111,7 @@ func TestCaptured(t *testing.T) {
 		Games     map[string]struct{ Password, State string }
 		Invites   map[string]string `json:"invite_codes"`
 	}
-	if err := json.Unmarshal([]byte(read(t, "testdata/save.about.json")), &about); err != nil {
+	if err := json.Unmarshal([]byte(read(t, "../../testdata/pgnet/save.about.json")), &about); err != nil {
 		t.Fatal(err)
 	}
 	if len(snap.Users) != len(about.Passwords) || snap.Users[0].Name != "alice" || snap.Users[1].Name != "bobby" {
@@ -135,7 +135,7 @@ func TestCaptured(t *testing.T) {
 	}
 
 	save(t, f, snap)
-	if got, want := read(t, path), read(t, "testdata/save.json"); got != want {
+	if got, want := read(t, path), read(t, "../../testdata/pgnet/save.json"); got != want {
 		t.Errorf("saved\n%s\nwant\n%s", got, want)
 	}
 }
@@ -264,7 +264,7 @@ func TestUnreadable(t *testing.T) {
 	if err := f.Save(storetest.Sample()); !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("Save over a file that cannot be read = %v", err)
 	}
-	if read(t, path) != read(t, "testdata/save.json") {
+	if read(t, path) != read(t, "../../testdata/pgnet/save.json") {
 		t.Error("the file was changed")
 	}
 }
@@ -286,7 +286,7 @@ func TestMaxSize(t *testing.T) {
 	if err := f.Save(snap); !errors.Is(err, pgnetfile.ErrTooLarge) {
 		t.Errorf("Save above the limit = %v", err)
 	}
-	if read(t, path) != read(t, "testdata/save.json") {
+	if read(t, path) != read(t, "../../testdata/pgnet/save.json") {
 		t.Error("the file was changed")
 	}
 }

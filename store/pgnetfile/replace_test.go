@@ -40,7 +40,7 @@ func TestFailedStep(t *testing.T) {
 				if err := f.Save(storetest.Sample()); !errors.Is(err, errDisk) {
 					t.Fatalf("Save = %v", err)
 				}
-				if read(t, path) != read(t, "testdata/save.json") {
+				if read(t, path) != read(t, "../../testdata/pgnet/save.json") {
 					t.Fatal("the file was changed")
 				}
 				wantNoLeftovers(t, path)
@@ -55,7 +55,7 @@ func TestFailedStep(t *testing.T) {
 			if !storetest.Equal(load(t, f), snap) {
 				t.Error("the next Save did not save")
 			}
-			if read(t, path+".previous") != read(t, "testdata/save.json") {
+			if read(t, path+".previous") != read(t, "../../testdata/pgnet/save.json") {
 				t.Error("the previous file is not what was loaded")
 			}
 			wantNoLeftovers(t, path)
@@ -100,7 +100,7 @@ func TestNoHardLinks(t *testing.T) {
 	if !storetest.Equal(load(t, f), snap) {
 		t.Error("Load is not what was saved")
 	}
-	if read(t, path+".previous") != read(t, "testdata/save.json") {
+	if read(t, path+".previous") != read(t, "../../testdata/pgnet/save.json") {
 		t.Error("the previous file is not what was loaded")
 	}
 	wantMode(t, path+".previous", 0o640)
@@ -114,7 +114,7 @@ func TestNoHardLinks(t *testing.T) {
 	second := sampleFile(t)
 	f = open(t, second, pgnetfile.Options{})
 	failAt(f, pgnetfile.StepLinkPrevious, pgnetfile.StepCopyPrevious)
-	if err := f.Save(snap); !errors.Is(err, errDisk) || read(t, second) != read(t, "testdata/save.json") {
+	if err := f.Save(snap); !errors.Is(err, errDisk) || read(t, second) != read(t, "../../testdata/pgnet/save.json") {
 		t.Errorf("Save without a previous file = %v", err)
 	}
 }
@@ -263,7 +263,7 @@ func TestFileVanishes(t *testing.T) {
 	if !storetest.Equal(load(t, f), snap) {
 		t.Error("Load is not what was saved")
 	}
-	if read(t, path+".previous") != read(t, "testdata/save.json") {
+	if read(t, path+".previous") != read(t, "../../testdata/pgnet/save.json") {
 		t.Error("the previous file is not what was loaded")
 	}
 }
