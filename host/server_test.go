@@ -356,3 +356,21 @@ func TestTrustedProxy(t *testing.T) {
 		s.stop()
 	}
 }
+
+// TestWireLimits: the limits of connections are the program's to set, and their counters to read. The key that
+// a client has seen is the one to pin.
+func TestWireLimits(t *testing.T) {
+	t.Parallel()
+	s := start(t, host.Config{Wire: wslink.Config{MessageSize: 2000}})
+	c := dial(t, s.Addrs()[0].String(), client.Config{Username: "alice"})
+	if c.ServerKey() != s.Lobby().PublicKey() {
+		t.Errorf("the client has seen the key %q", c.ServerKey())
+	}
+	if _, err := c.Request(t.Context(), strings.Repeat("x", 3000), nil); err == nil {
+		t.Error("a message over the limit was answered")
+	}
+	wantReason(t, c.Wait(), client.ReasonClosed)
+	if n := s.Wire().Stats().TooLarge.Load(); n != 1 {
+		t.Errorf("%d counted", n)
+	}
+}

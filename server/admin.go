@@ -40,6 +40,8 @@ func (s *Server) invite(ss *session, args arguments) (parlor.Response, bool) {
 		switch {
 		case errors.Is(err, ErrTooManyCodes):
 			ss.finish(parlor.Unexpected("Limit of invite codes reached."))
+		case errors.Is(err, ErrLongName):
+			ss.finish(parlor.Unexpected("Limit of name length reached."))
 		case err != nil:
 			ss.finish(parlor.Unexpected(textNotStored))
 		default:

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -166,4 +167,25 @@ func TestClosedStore(t *testing.T) {
 	if after, _, _ := d.Load(); len(after.Invites) != len(before.Invites) {
 		t.Error("it was stored")
 	}
+}
+
+// TestLargeArgument: an answer does not render what was too large to be meant.
+func TestLargeArgument(t *testing.T) {
+	inWorld(t, server.Config{}, script{}, func(t *testing.T, w *world) {
+		alice := w.login("alice")
+		r := alice.ask(parlor.RequestCreateGame, parlor.Map{"name": []string{strings.Repeat("x", 20_000)}})
+		alice.wantRefused(r, "Expected argument type <class 'str'> for argument 'name'. Instead got: <class 'list'> (20004 bytes)")
+	})
+}
+
+// TestInviteNameSize: a name in an invite is bounded, as it is kept.
+func TestInviteNameSize(t *testing.T) {
+	inWorld(t, server.Config{}, script{}, func(t *testing.T, w *world) {
+		if _, err := w.srv.CreateInvite(strings.Repeat("x", 257)); !errors.Is(err, server.ErrLongName) {
+			t.Errorf("error %v", err)
+		}
+		admin := w.login("admin")
+		r := admin.ask(parlor.RequestCreateInvite, parlor.Map{"username": strings.Repeat("x", 257)})
+		admin.wantRefused(r, "Limit of name length reached.")
+	})
 }

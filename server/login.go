@@ -317,9 +317,15 @@ func (s *Server) createInvite(user string, done func(code string, err error)) {
 	rand.Read(raw[:])
 	code := hex.EncodeToString(raw[:])
 	s.mu.Lock()
+	if len(user) > s.cfg.Limits.TextSize {
+		s.mu.Unlock()
+		s.stats.TextsRefused.Add(1)
+		done("", ErrLongName)
+		return
+	}
 	now := time.Now().Unix()
 	s.invites = slices.DeleteFunc(s.invites, func(i store.Invite) bool { return i.Expires != 0 && i.Expires <= now })
-	if len(s.invites) >= s.cfg.Limits.Invites || len(user) > s.cfg.Limits.TextSize {
+	if len(s.invites) >= s.cfg.Limits.Invites {
 		s.mu.Unlock()
 		s.stats.InvitesRefused.Add(1)
 		done("", ErrTooManyCodes)

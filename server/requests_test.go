@@ -692,6 +692,7 @@ func TestVerbose(t *testing.T) {
 		alice.ask("handshake", parlor.Map{"password": "secret of alice"})
 		admin.ask("handshake", parlor.Map{"password": adminPassword})
 		admin.ask("__pgnet__.create_gmae", secret)
+		alice.ask("__pgnet__.joingame", secret) // misspelt, from within a game
 		alice.ask("a move", parlor.Map{"to": "e4"})
 		admin.ask(parlor.RequestDebug, nil)
 		admin.ask(parlor.RequestSave, nil)

@@ -309,7 +309,7 @@ func (s *Server) DeleteUser(name string) error {
 }
 
 // CreateInvite makes a code, 32 hex digits, that lets a user register: of this name, which is not checked,
-// or, if it is empty, of any. It blocks until the code is stored. Errors are ErrTooManyCodes and the store's;
+// or, if it is empty, of any. It blocks until the code is stored. Errors are ErrTooManyCodes, ErrLongName and the store's;
 // there is no code then.
 func (s *Server) CreateInvite(user string) (code string, err error) {
 	err = await(func(done func(error)) {
@@ -333,4 +333,5 @@ func await(call func(done func(error))) error {
 var (
 	ErrNoUser       = errors.New("no such user")
 	ErrTooManyCodes = errors.New("too many invite codes")
+	ErrLongName     = errors.New("name in an invite over the limit of length")
 )

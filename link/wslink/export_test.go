@@ -65,3 +65,11 @@ func PeerOf(r *http.Request, proxies ...netip.Prefix) link.Peer {
 
 // FromUTF16 is fromUTF16.
 func FromUTF16(b []byte) []byte { return fromUTF16(b) }
+
+// Has tells whether the nonce is that of a login before.
+func (n *Nonces) Has(nonce [box.NonceSize]byte) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, found := n.seen[markOf(nonce)]
+	return found
+}

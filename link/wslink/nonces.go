@@ -75,14 +75,6 @@ func (n *Nonces) load() error {
 	return err
 }
 
-// Has tells whether the nonce is that of a login before.
-func (n *Nonces) Has(nonce [box.NonceSize]byte) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	_, found := n.seen[markOf(nonce)]
-	return found
-}
-
 // Add remembers a nonce. It returns false if it was there already. The nonce is in the file, though not
 // synced, before it returns: it outlives the process, if not the machine.
 func (n *Nonces) Add(nonce [box.NonceSize]byte) (added bool, err error) {

@@ -154,6 +154,7 @@ func TestForwardedFor(t *testing.T) {
 		{proxied, []string{"X-Forwarded-For", "6.6.6.6", "X-Forwarded-For", "1.2.3.4"}, "1.2.3.4"},
 		{proxied, []string{"X-Forwarded-For", "::ffff:1.2.3.4"}, "1.2.3.4"},
 		{proxied, []string{"X-Forwarded-For", "2001:db8::1"}, "2001:db8::1"},
+		{proxied, []string{"X-Forwarded-For", "1.2.3.4:5678"}, "1.2.3.4"}, // as some proxies write it
 		{proxied, []string{"X-Forwarded-For", "junk"}, "127.0.0.1"},
 	} {
 		p := test.w.connect(t, test.headers...)

@@ -100,3 +100,14 @@ func TestPythonClients(t *testing.T) {
 		}
 	}
 }
+
+// TestLongLine: one line cannot fill the heartbeat of everybody.
+func TestLongLine(t *testing.T) {
+	c := chat(t, "")
+	for range 20 {
+		c.HandleGamePacket(parlor.Packet{Username: "alice", Message: strings.Repeat("é", 100_000)})
+	}
+	if n := len(c.HandleHeartbeat(parlor.Packet{}).Payload.JSON()); n > 100_000 {
+		t.Errorf("heartbeat of %d bytes", n)
+	}
+}
