@@ -68,7 +68,7 @@ func (c *conn) Peer() link.Peer { return c.peer }
 // connection: this one has grown its stack by the agreement on keys, and an idle user shall not hold it.
 func (c *conn) serve(nc net.Conn, early []byte) {
 	if !c.open(nc) {
-		nc.Close() // the server was shut down during the upgrade
+		nc.Close() // it was cut off during the upgrade
 		c.srv.forget(c)
 		return
 	}

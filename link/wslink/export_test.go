@@ -58,6 +58,18 @@ func (discard) SetReadDeadline(time.Time) error { return nil }
 // Held is how many connections the server holds, with their keys.
 func (s *Server) Held() int { return len(s.snapshot()) }
 
+// Closing is how many of the connections are being closed, or were cut off.
+func (s *Server) Closing() (n int) {
+	for _, c := range s.snapshot() {
+		c.out.mu.Lock()
+		if c.out.closing || c.out.dead {
+			n++
+		}
+		c.out.mu.Unlock()
+	}
+	return n
+}
+
 // PeerOf is who a request comes from, by the networks of the proxies.
 func PeerOf(r *http.Request, proxies ...netip.Prefix) link.Peer {
 	return (&Server{cfg: Config{TrustedProxies: proxies}}).peer(r)

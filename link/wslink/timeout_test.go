@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -168,6 +169,65 @@ func TestShutdown(t *testing.T) {
 	}
 	if err := w.Close(); err != nil {
 		t.Errorf("closed again: %v", err)
+	}
+}
+
+// heldListener makes connections that hold up whoever writes to them, once what he has written has gone out.
+type heldListener struct {
+	net.Listener
+	written chan struct{} // gets one for each write
+	release chan struct{} // closed when writers may go on
+}
+
+func (l *heldListener) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &heldConn{nc, l}, nil
+}
+
+type heldConn struct {
+	net.Conn
+	l *heldListener
+}
+
+func (c *heldConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.l.written <- struct{}{}
+	<-c.l.release
+	return n, err
+}
+
+// TestShutdownDuringUpgrade: a client that has the answer to its upgrade is told of the end, though the server
+// has not got any further than that answer.
+func TestShutdownDuringUpgrade(t *testing.T) {
+	t.Parallel()
+	w := start(t, wslink.Config{CloseTimeout: patience})
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := &heldListener{ln, make(chan struct{}, 100), make(chan struct{})}
+	release := sync.OnceFunc(func() { close(held.release) })
+	served := make(chan error, 1)
+	go func() { served <- w.Serve(held) }() // ends with Shutdown
+	w.address = ln.Addr().String()
+	defer release() // or a test that fails would wait for ever
+	stranger := w.upgrade(t)
+	<-held.written
+	ended := make(chan error, 1)
+	go func() { ended <- w.Shutdown(t.Context()) }()
+	for limit := time.Now().Add(patience); w.Closing() == 0; {
+		if time.Now().After(limit) {
+			t.Fatal("the connection is not closed")
+		}
+		runtime.Gosched() // Shutdown is about to close it
+	}
+	release()
+	stranger.expectClose(1001, "")
+	if err := errors.Join(<-ended, <-served); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -126,27 +126,31 @@ func (c *conn) enqueue(m outgoing) error {
 	if o.closing || o.dead {
 		return net.ErrClosed
 	}
-	if c.nc == nil {
-		o.dead = true // closed during the upgrade: serve will not begin
-		return net.ErrClosed
-	}
 	var full error
 	if o.size+len(m.text) > c.srv.cfg.QueueSize && m.op != ws.OpClose {
 		c.srv.stats.QueueFull.Add(1)
 		full = net.ErrClosed
 		m = outgoing{op: ws.OpClose, text: fmt.Appendf(binary.BigEndian.AppendUint16(nil, uint16(link.ClosePolicy)), "limit of unread responses")}
 	}
-	if m.op == ws.OpClose {
-		o.closing = true
-		c.nc.SetReadDeadline(time.Now().Add(c.srv.cfg.CloseTimeout))
-	}
+	o.closing = o.closing || m.op == ws.OpClose
 	o.queue = append(o.queue, m)
 	o.size += len(m.text)
+	if c.nc != nil { // or it was closed during the upgrade, and open goes on
+		c.flush()
+	}
+	return full
+}
+
+// flush has the writer write what is queued, and bounds the reading if that is a close. The lock is held.
+func (c *conn) flush() {
+	o := &c.out
+	if o.closing {
+		c.nc.SetReadDeadline(time.Now().Add(c.srv.cfg.CloseTimeout))
+	}
 	if !o.running {
 		o.running = true
 		c.srv.wg.Go(c.write) // ends when the queue is empty
 	}
-	return full
 }
 
 // write is the writer.
@@ -218,7 +222,9 @@ func appendHeader(b []byte, op ws.OpCode, n int) []byte {
 	return binary.BigEndian.AppendUint64(append(b, 127), uint64(n))
 }
 
-// open gives the connection its socket, unless it was closed before.
+// open gives the connection its socket, unless it was cut off before. If it was closed before, the close
+// frame is written now: the client may have had the answer to its upgrade long ago, and shall learn why its
+// connection ends.
 func (c *conn) open(nc net.Conn) bool {
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock()
@@ -226,6 +232,9 @@ func (c *conn) open(nc net.Conn) bool {
 		return false
 	}
 	c.nc, c.direct = nc, newDirectWriter(nc)
+	if c.out.closing {
+		c.flush()
+	}
 	return true
 }
 
