@@ -3,6 +3,7 @@
 package wslink_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -141,12 +142,14 @@ func (s *echoSession) Closed() {
 // wire is a server on a port of the loopback.
 type wire struct {
 	*wslink.Server
+	ln      net.Listener
 	lobby   *echoLobby
 	key     *box.Key
 	address string
 }
 
-// start starts a server that ends with the test.
+// start starts a server that ends with the test. Limits of time that the test does not set are ones that no
+// machine is too slow for, and without pings in between.
 func start(t *testing.T, cfg wslink.Config) *wire {
 	t.Helper()
 	w := &wire{lobby: &echoLobby{closed: make(chan string, 10_000)}, key: cfg.Key}
@@ -159,16 +162,18 @@ func start(t *testing.T, cfg wslink.Config) *wire {
 		w.lobby.closed = make(chan string, 10_000)
 	}
 	cfg.Lobby, cfg.Key, cfg.Logger = w.lobby, w.key, slog.New(slog.DiscardHandler)
+	cfg.LoginTimeout = cmp.Or(cfg.LoginTimeout, time.Hour)
+	cfg.PingInterval = cmp.Or(cfg.PingInterval, time.Hour)
+	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, time.Hour)
 	if w.Server, err = wslink.New(cfg); err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	if w.ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
-	w.address = ln.Addr().String()
+	w.address = w.ln.Addr().String()
 	served := make(chan error, 1)
-	go func() { served <- w.Serve(ln) }() // ends with Close
+	go func() { served <- w.Serve(w.ln) }() // ends with Close
 	t.Cleanup(func() {
 		if err := errors.Join(w.Close(), <-served); err != nil {
 			t.Error(err)
@@ -215,7 +220,6 @@ func (w *wire) upgrade(t *testing.T, headers ...string) *peer {
 	if early != nil {
 		p.in = early
 	}
-	p.deadline()
 	if p.tunnel, err = p.key.Tunnel(w.key.Public()); err != nil {
 		t.Fatal(err)
 	}
@@ -246,12 +250,8 @@ func loginText(user string) string {
 	return `{"message": "handshake", "payload": {"username": "` + user + `"}}`
 }
 
-func (p *peer) deadline() {
-	p.Helper()
-	if err := p.nc.SetDeadline(time.Now().Add(patience)); err != nil {
-		p.Fatal(err)
-	}
-}
+// deadline bounds what is done next, not all that a peer does: a test may be long.
+func (p *peer) deadline() error { return p.nc.SetDeadline(time.Now().Add(patience)) }
 
 func (p *peer) trade() []byte {
 	return []byte(`{"message": "key_trade", "payload": {"pubkey": "` + p.key.Public() + `"}}`)
@@ -272,7 +272,11 @@ func (p *peer) expectClear(w *wire) {
 func (p *peer) write(b []byte) {
 	p.Helper()
 	p.closes = p.closes || b[0]&0x0F == byte(ws.OpClose)
-	if _, err := p.nc.Write(b); err != nil {
+	err := p.deadline()
+	if err == nil {
+		_, err = p.nc.Write(b)
+	}
+	if err != nil {
 		p.Fatal(err)
 	}
 }
@@ -313,6 +317,9 @@ func (p *peer) read() ws.Frame {
 
 // next reads a frame.
 func (p *peer) next() (f ws.Frame, err error) {
+	if err := p.deadline(); err != nil {
+		return f, err
+	}
 	if f.Header, err = ws.ReadHeader(p.in); err != nil {
 		return f, err
 	}
@@ -367,13 +374,17 @@ func (p *peer) expectClose(code ws.StatusCode, reason string) {
 		p.Errorf("close with code %d and reason %q, want %d and %q", got, text, code, reason)
 	}
 	if !p.closes {
-		p.write(frame(ws.OpClose, true, ws.NewCloseFrameBody(code, "")))
+		// It may come too late: the server waits for it no longer than its CloseTimeout.
+		p.nc.Write(frame(ws.OpClose, true, ws.NewCloseFrameBody(code, "")))
 	}
 	p.expectEnd()
 }
 
 func (p *peer) expectEnd() {
 	p.Helper()
+	if err := p.deadline(); err != nil {
+		p.Fatal(err)
+	}
 	if _, err := p.in.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		p.Errorf("after the close: %v, want EOF", err)
 	}

@@ -235,7 +235,7 @@ func TestTooManyPending(t *testing.T) {
 // TestTooManyUnopened: connections that send no request count as well.
 func TestTooManyUnopened(t *testing.T) {
 	t.Parallel()
-	w := start(t, wslink.Config{Pending: 3, LoginTimeout: patience})
+	w := start(t, wslink.Config{Pending: 3})
 	var all []net.Conn
 	for range 4 {
 		nc, err := net.Dial("tcp", w.address)
@@ -263,7 +263,7 @@ func TestLobbyRefuses(t *testing.T) {
 // TestPendingCrowd: 2,000 connections that never log in hold up nobody.
 func TestPendingCrowd(t *testing.T) {
 	t.Parallel()
-	w := start(t, wslink.Config{LoginTimeout: patience})
+	w := start(t, wslink.Config{})
 	alice := w.login(t, "alice")
 	for i := range 2000 {
 		if i%2 == 0 {
