@@ -33,7 +33,7 @@ func runConnect(t *testing.T, in io.Reader, args ...string) (out, news string, e
 	cmd.SetIn(in)
 	cmd.SetOut(&outBuf)
 	cmd.SetErr(&newsBuf)
-	cmd.SetArgs(args)
+	cmd.SetArgs(append([]string{}, args...)) // not nil, for which cobra takes the arguments of the test binary
 	err = cmd.ExecuteContext(t.Context())
 	return outBuf.String(), newsBuf.String(), err
 }
