@@ -246,14 +246,16 @@ func TestPythonServerGame(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
+	start := time.Now()
 	if err := c.JoinGame(ctx, "slow room", client.GameOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	first := <-beats
-	start := time.Now()
-	second := <-beats
-	if took := time.Since(start); took < 300*time.Millisecond || took > 3*time.Second {
-		t.Errorf("heartbeats at a rate of 2.5 are %v apart", took)
+	first, second := <-beats, <-beats
+	<-beats
+	// Measured from before the first of them: that one may have been noticed late. TestDefect12HeartbeatRates
+	// measures exactly.
+	if took := time.Since(start); took < 2*400*time.Millisecond {
+		t.Errorf("three heartbeats at a rate of 2.5 came within %v", took)
 	}
 	if first.Payload.String() != "{'n': 1, 'sent': {'cursor': 7}}" || second.Payload.String() != "{'n': 2, 'sent': {'cursor': 7}}" {
 		t.Errorf("heartbeats %s, %s", first.DebugText(), second.DebugText())
