@@ -11,7 +11,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf16"
 
 	"github.com/gobwas/ws"
@@ -157,7 +156,7 @@ func TestSizes(t *testing.T) {
 
 // TestDeclaredLength: a length that is only declared takes no memory.
 func TestDeclaredLength(t *testing.T) {
-	w := start(t, wslink.Config{CloseTimeout: 100 * time.Millisecond})
+	w := start(t, wslink.Config{})
 	const users = 50
 	head := frame(ws.OpText, true, make([]byte, 1<<20))[:14+100]
 	var before, after runtime.MemStats
@@ -176,6 +175,7 @@ func TestDeclaredLength(t *testing.T) {
 		p := w.login(t, "alice")
 		p.write(binary.BigEndian.AppendUint64([]byte{0x81, 0xFF}, length))
 		p.write([]byte{1, 2, 3, 4, 5, 6})
+		p.lost = true
 		p.expectClose(1009, "")
 	}
 }
@@ -183,7 +183,7 @@ func TestDeclaredLength(t *testing.T) {
 // TestViolations: breaches of RFC 6455.
 func TestViolations(t *testing.T) {
 	t.Parallel()
-	w := start(t, wslink.Config{CloseTimeout: 200 * time.Millisecond})
+	w := start(t, wslink.Config{})
 	first := func(b byte, f []byte) []byte { f[0] = b; return f }
 	cases := map[string][]byte{
 		"unmasked":                       {0x81, 0x02, '{', '}'},
@@ -201,12 +201,11 @@ func TestViolations(t *testing.T) {
 	}
 	for name, b := range cases {
 		t.Run(name, func(t *testing.T) {
-			p := w.login(t, "alice")
-			p.write(b)
-			p.expectClose(1002, "")
-			p = w.upgrade(t)
-			p.write(b)
-			p.expectClose(1002, "")
+			for _, p := range []*peer{w.login(t, "alice"), w.upgrade(t)} {
+				p.write(b)
+				p.lost = !p.closes
+				p.expectClose(1002, "")
+			}
 		})
 	}
 	if n := w.Stats().Violations.Load(); n != 2*int64(len(cases)-3) {
@@ -280,7 +279,7 @@ func TestMalformedAfterLogin(t *testing.T) {
 func TestLastRefusal(t *testing.T) {
 	t.Parallel()
 	w := start(t, wslink.Config{})
-	for _, after := range [][]byte{
+	for i, after := range [][]byte{
 		bytes.Repeat(frame(ws.OpText, true, make([]byte, 10_000)), 300),
 		frame(ws.OpText, true, make([]byte, 3_000_000)),
 		bytes.Repeat(frame(ws.OpText, false, make([]byte, 10_000)), 300),
@@ -291,6 +290,7 @@ func TestLastRefusal(t *testing.T) {
 		if r := p.answer(); r.Message != "Missing non-empty username." {
 			t.Errorf("answered with %q", r.Message)
 		}
+		p.lost = i == 2 // a text begins inside of another
 		p.expectClose(1000, "")
 		w.lobby.waitClosed(t, "")
 	}
@@ -298,5 +298,6 @@ func TestLastRefusal(t *testing.T) {
 	junk := make([]byte, 100_000)
 	rand.Read(junk)
 	p.write(append(frame(ws.OpText, true, []byte(`{nope`)), junk...))
+	p.lost = true
 	p.expectClose(1011, "")
 }

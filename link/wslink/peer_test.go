@@ -165,6 +165,7 @@ func start(t *testing.T, cfg wslink.Config) *wire {
 	cfg.LoginTimeout = cmp.Or(cfg.LoginTimeout, time.Hour)
 	cfg.PingInterval = cmp.Or(cfg.PingInterval, time.Hour)
 	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, time.Hour)
+	cfg.CloseTimeout = cmp.Or(cfg.CloseTimeout, time.Hour)
 	if w.Server, err = wslink.New(cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -200,6 +201,7 @@ type peer struct {
 	tunnel *box.Tunnel
 	sent   [][]byte // the texts of all messages, as they went over the wire
 	closes bool     // a close frame was sent
+	lost   bool     // the server cannot tell any more where our next frame begins
 }
 
 // upgrade opens a WebSocket.
@@ -360,7 +362,9 @@ func (p *peer) works() {
 	}
 }
 
-// expectClose reads up to the close frame, answers it if it is none itself, and waits for the end.
+// expectClose reads up to the close frame, answers it if it is none itself, and waits for the end. A server that
+// cannot understand the answer is shown the end of what we send, or it would wait for its CloseTimeout, and reset
+// the connection if the answer came later.
 func (p *peer) expectClose(code ws.StatusCode, reason string) {
 	p.Helper()
 	f := p.read()
@@ -374,8 +378,12 @@ func (p *peer) expectClose(code ws.StatusCode, reason string) {
 		p.Errorf("close with code %d and reason %q, want %d and %q", got, text, code, reason)
 	}
 	if !p.closes {
-		// It may come too late: the server waits for it no longer than its CloseTimeout.
-		p.nc.Write(frame(ws.OpClose, true, ws.NewCloseFrameBody(code, "")))
+		p.write(frame(ws.OpClose, true, ws.NewCloseFrameBody(code, "")))
+	}
+	if p.lost {
+		if err := p.nc.(*net.TCPConn).CloseWrite(); err != nil {
+			p.Error(err)
+		}
 	}
 	p.expectEnd()
 }

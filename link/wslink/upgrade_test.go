@@ -173,7 +173,7 @@ func TestForwardedFor(t *testing.T) {
 // TestGarbage: random bytes, before the upgrade and after it.
 func TestGarbage(t *testing.T) {
 	t.Parallel()
-	w := start(t, wslink.Config{CloseTimeout: 100 * time.Millisecond})
+	w := start(t, wslink.Config{})
 	junk := make([]byte, 4096)
 	for range 50 {
 		rand.Read(junk)
