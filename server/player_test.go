@@ -57,16 +57,20 @@ func (l *lobby) dial(t *testing.T, key string) *player {
 		p.in = early
 	}
 	t.Cleanup(func() { nc.Close() })
-	if err := nc.SetDeadline(time.Now().Add(2 * patience)); err != nil {
-		t.Fatal(err)
-	}
 	return p
 }
+
+// deadline bounds the next step, not all that a player does: a scenario may be long.
+func (p *player) deadline() error { return p.nc.SetDeadline(time.Now().Add(2 * patience)) }
 
 func (p *player) write(op ws.OpCode, payload []byte) {
 	p.Helper()
 	p.quiet = time.Now()
-	if err := ws.WriteFrame(p.nc, ws.MaskFrame(ws.NewFrame(op, true, payload))); err != nil {
+	err := p.deadline()
+	if err == nil {
+		err = ws.WriteFrame(p.nc, ws.MaskFrame(ws.NewFrame(op, true, payload)))
+	}
+	if err != nil {
 		p.Fatalf("%s: write: %v", p.name, err)
 	}
 }
@@ -88,8 +92,11 @@ func (p *player) frame(step int) ws.Frame {
 	p.Helper()
 	for {
 		var f ws.Frame
-		var err error
-		if f.Header, err = ws.ReadHeader(p.in); err == nil {
+		err := p.deadline()
+		if err == nil {
+			f.Header, err = ws.ReadHeader(p.in)
+		}
+		if err == nil {
 			f.Payload = make([]byte, f.Header.Length)
 			_, err = io.ReadFull(p.in, f.Payload)
 		}

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -120,7 +121,7 @@ func newReplay(t *testing.T, s scenario) *replay {
 // loginTimeout is shorter where a capture waits for it.
 func (r *replay) loginTimeout() time.Duration {
 	if r.s.Name == "handshake_timeout" {
-		return time.Second
+		return 3 * time.Second // within it a player must send its key, on a machine that may be busy
 	}
 	return patience
 }
@@ -355,6 +356,8 @@ func startLobby(t *testing.T, cfg server.Config, wire wslink.Config, key string)
 		t.Fatal(err)
 	}
 	wire.Lobby, wire.Key, wire.Logger = l.server, l.key, cfg.Logger
+	wire.LoginTimeout = cmp.Or(wire.LoginTimeout, patience)
+	wire.CloseTimeout = patience // to close answers, as all players do
 	if l.wire, err = wslink.New(wire); err != nil {
 		t.Fatal(err)
 	}
