@@ -2,8 +2,10 @@ package server
 
 import (
 	"reflect"
+	"strings"
 
 	"parlor"
+	"parlor/internal/near"
 )
 
 // abilities are the optional methods of a game and the interfaces that they belong to.
@@ -21,7 +23,7 @@ var abilities = map[string]reflect.Type{
 }
 
 // checkAbilities warns of methods that look like abilities and are none, once for each type of game: found by
-// assertion, a method of another signature would never be called, without a word.
+// assertion, a method of another name or signature would never be called, without a word.
 func (s *Server) checkAbilities(g parlor.Game) {
 	t := reflect.TypeOf(g)
 	s.mu.Lock()
@@ -32,14 +34,48 @@ func (s *Server) checkAbilities(g parlor.Game) {
 		return
 	}
 	for name, ability := range abilities {
-		if m, has := t.MethodByName(name); has && !t.Implements(ability) {
-			s.logger.Warn("a method of the game is never called, as it is not what its interface wants",
-				"type", t.String(), "method", name, "interface", ability.String(),
-				"has", m.Type.String(), "want", ability.Method(0).Type.String())
+		if !t.Implements(ability) {
+			s.checkAbility(t, name, ability)
 		}
 	}
 	_, saves := g.(parlor.Saver)
 	if _, persists := g.(parlor.Persister); saves && !persists {
 		s.logger.Warn("the game is never saved, as it has no method Persistent() bool", "type", t.String())
 	}
+}
+
+// checkAbility looks for what may be meant to be an ability that a type of game does not have, also among the
+// methods of its pointer, which a game that is given by value lacks.
+func (s *Server) checkAbility(t reflect.Type, name string, ability reflect.Type) {
+	methods := t
+	if t.Kind() != reflect.Pointer {
+		methods = reflect.PointerTo(t)
+	}
+	for m := range methods.Methods() {
+		logger := s.logger.With("type", t.String(), "method", m.Name, "interface", ability.String(),
+			"want", name+strings.TrimPrefix(ability.Method(0).Type.String(), "func"))
+		switch {
+		case m.Name == name && methods.Implements(ability):
+			logger.Warn("a method of the game is never called, as it has a pointer receiver: return &" + t.Name() + "{} instead of a value")
+		case m.Name == name:
+			logger.Warn("a method of the game is never called, as it is not what its interface wants", "has", m.Type.String())
+		case misspelt(m.Name, name):
+			logger.Warn("a method of the game is never called: its name is nearly that of an optional one; rename it, one way or the other")
+		}
+	}
+}
+
+// misspelt tells whether a method's name looks as if another one was meant: but for two letters, or with
+// something before or behind that is missing or too much (UserJoin, GetSaveString). A name that is an ability's
+// itself means that one.
+func misspelt(method, name string) bool {
+	if abilities[method] != nil {
+		return false
+	}
+	a, b := strings.ToLower(method), strings.ToLower(name)
+	if near.Distance(a, b) <= 2 {
+		return true
+	}
+	short, long := min(len(a), len(b)), max(len(a), len(b))
+	return (strings.Contains(a, b) || strings.Contains(b, a)) && 3*short >= 2*long // UpdateBoard is a name of its own
 }

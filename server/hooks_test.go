@@ -30,3 +30,43 @@ func TestMisspeltAbilities(t *testing.T) {
 		}
 	})
 }
+
+// renamed has methods whose names are nearly those of abilities, some with a pointer receiver, and others that
+// are its own.
+type renamed struct{}
+
+func (renamed) HandleGamePacket(parlor.Packet) parlor.Response { return parlor.OK("ok") }
+func (renamed) UserJoin(string)                                {}
+func (renamed) Userleft(string)                                {}
+func (renamed) GetSaveString() string                          { return "" }
+func (*renamed) Persistant() bool                              { return true }
+func (*renamed) LobbyInfo() string                             { return "" }
+func (*renamed) UpdateBoard()                                  {}
+func (renamed) Users() int                                     { return 0 }
+func (renamed) Delete()                                        {}
+func (renamed) HandleHeartbeat(parlor.Packet) parlor.Response  { return parlor.OK("ok") }
+func (renamed) HandleHeartbeats()                              {} // there is the right one too
+
+func TestNearlyAbilities(t *testing.T) {
+	games := map[string]parlor.NewGame{"game": func(parlor.Room, string) (parlor.Game, error) { return renamed{}, nil }}
+	inWorld(t, server.Config{Games: games}, script{}, func(t *testing.T, w *world) {
+		w.login("alice").ask(parlor.RequestCreateGame, parlor.Map{"name": "room"})
+		for method, want := range map[string]string{
+			"UserJoin": "UserJoined(string)", "Userleft": "UserLeft(string)", "GetSaveString": `"SaveString() string"`,
+			"Persistant": `"Persistent() bool"`, "LobbyInfo": "pointer receiver: return &renamed{}",
+		} {
+			line := ""
+			for l := range strings.Lines(w.log.String()) {
+				if strings.Contains(l, "method="+method+" ") {
+					line += l
+				}
+			}
+			if strings.Count(line, "\n") != 1 || !strings.Contains(line, want) || !strings.Contains(line, "level=WARN") {
+				t.Errorf("%s: want one warning with %q, logged:\n%s", method, want, line)
+			}
+		}
+		if n := strings.Count(w.log.String(), "method="); n != 5 {
+			t.Errorf("%d methods are warned of, want 5:\n%s", n, w.log)
+		}
+	})
+}

@@ -32,6 +32,7 @@ func house() table {
 
 	return table{
 		{"internal/pyjson", nil},
+		{"internal/near", nil},
 		{"msgpack", nil},
 		{"box", nil},
 		{"packet", []string{"msgpack"}},
@@ -46,14 +47,14 @@ func house() table {
 		{"store/postgres", []string{".", "store"}},
 		{"store/pgnetfile", []string{"internal/pyjson", ".", "store"}},
 		{"room", []string{"."}},
-		{"server", []string{"internal/pyjson", "box", ".", "link", "store", "room"}},
+		{"server", []string{"internal/pyjson", "internal/near", "box", ".", "link", "store", "room"}},
 		{"client", []string{"internal/pyjson", "box", ".", "link", "link/wslink"}}, // wslink: the default dialer
 		{"host", public},
 		{"cluster", []string{".", "link", "store", "room", "server"}},
 		{"console", []string{"internal/pyjson", ".", "link", "store", "room", "server"}},
 		{"parlortest", []string{".", "link", "link/memlink", "store", "room", "server", "client", "host"}},
 		{"examples/*", abovePrograms},
-		{"cmd/parlor", join(abovePrograms, "internal/pyjson", "examples/chat/game", "examples/tictactoe/game")}, // the games it offers by itself
+		{"cmd/parlor", join(abovePrograms, "internal/pyjson", "internal/near", "examples/chat/game", "examples/tictactoe/game")}, // the games it offers by itself
 		{"bench/...", abovePrograms},
 
 		// For tests alone: in nobody's list.
