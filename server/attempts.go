@@ -34,6 +34,7 @@ type attempts struct {
 type bucket struct {
 	left float64 // below zero: logins wait until it would be zero
 	at   time.Time
+	low  bool // it was below zero since it was full
 }
 
 // attemptKey names a bucket: an address, or a user name.
@@ -56,6 +57,7 @@ type attempt struct {
 	addr  netip.Addr
 	user  string
 	taken []*bucket
+	slows bool // it is the first of its address to be held up, since the budget was full
 }
 
 // begin takes from the budgets of an address and a name, and says how long the answer shall wait; ok is
@@ -79,6 +81,8 @@ func (a *attempts) begin(addr netip.Addr, user string) (t *attempt, wait time.Du
 		wait = max(wait, time.Duration(-b.left/a.rate*float64(time.Second)))
 		if key.addr.IsValid() {
 			byAddr = wait
+			t.slows = b.left < 0 && !b.low
+			b.low = b.low || t.slows
 		}
 	}
 	if byAddr > maxLoginDelay {
@@ -139,6 +143,7 @@ func (a *attempts) bucket(key attemptKey, now time.Time) *bucket {
 func (a *attempts) refill(b *bucket, now time.Time) {
 	b.left = min(a.burst, b.left+now.Sub(b.at).Seconds()*a.rate)
 	b.at = now
+	b.low = b.low && b.left < a.burst
 }
 
 func (a *attempts) shrink(now time.Time) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/subtle"
 	"errors"
+	"log/slog"
 	"maps"
 	"math"
 	"slices"
@@ -82,13 +83,17 @@ func (s *Server) addUnplayable(saved store.Game) {
 // and its name not given away.
 func (s *Server) removeGame(g *game) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !g.open && g.saved != "" {
+	there := s.games[g.name] == g
+	switch {
+	case !g.open && g.saved != "":
 		g.failed = true
-		return
-	}
-	if s.games[g.name] == g {
+	case there:
 		s.forgetGame(g)
+	}
+	ended := there && g.open
+	s.mu.Unlock()
+	if ended && !s.stopping.Load() { // at the shutdown all do
+		s.event(slog.LevelInfo, "game ended", "game", g.name)
 	}
 }
 
@@ -133,7 +138,11 @@ func (s *Server) createGame(ss *session, args arguments) (parlor.Response, bool)
 		s.mu.Unlock()
 		return parlor.Unexpected(refused), true
 	}
-	g := s.addGame(store.Game{Name: name, Password: args.text("password"), Kind: kind}, nil)
+	g := s.addGame(store.Game{Name: name, Password: args.text("password"), Kind: kind}, func(err error) {
+		if err == nil {
+			s.event(slog.LevelInfo, "game created", "game", name, "kind", cmp.Or(kind, s.cfg.DefaultKind), "user", ss.user)
+		}
+	})
 	g.creator = ss.user
 	s.gamesOf[ss.user]++
 	g.room.Join(ss.user, ss, func(rate float64, err error) { // with the lock held, so that nobody joins earlier
@@ -244,6 +253,7 @@ func (s *Server) destroyGame(ss *session, args arguments) (parlor.Response, bool
 	}
 	s.forgetGame(g)
 	s.mu.Unlock()
+	s.event(slog.LevelInfo, "game destroyed", "game", name, "user", ss.user)
 	var once sync.Once
 	answer := func() {
 		once.Do(func() {

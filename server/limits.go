@@ -101,6 +101,7 @@ type Stats struct {
 	TextsRefused    atomic.Int64 // texts over Limits.TextSize
 	Malformed       atomic.Int64 // messages that were not packets
 	SaveErrors      atomic.Int64 // writes of the store that failed
+	Unlogged        atomic.Int64 // events of clients, such as games created, that were too many to log
 
 	Rooms room.Stats // what went wrong in games
 }

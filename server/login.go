@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/hex"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -72,6 +73,9 @@ func refusal(text string) parlor.Response {
 func (s *Server) login(ss *session, p parlor.Packet) (parlor.Response, bool) {
 	c := parseCredentials(p.Payload)
 	try, wait, ok := s.logins.begin(ss.peer.Addr, c.user)
+	if try.slows {
+		s.event(slog.LevelWarn, "too many failed logins from an address: slowing it down", "address", link.Network(ss.peer.Addr))
+	}
 	if !ok {
 		s.stats.LoginsSlowed.Add(1)
 		s.stats.LoginsRefused.Add(1)
@@ -117,6 +121,7 @@ func (s *Server) authenticate(ss *session, c credentials, try *attempt) (parlor.
 	}
 	s.store(func(err error) {
 		if err == nil {
+			s.event(slog.LevelInfo, "user registered", "user", c.user)
 			s.welcome(ss)
 			return
 		}
@@ -303,9 +308,12 @@ func (s *Server) deleteUser(name string, done func(error)) {
 				s.addUser(u)
 			}
 			s.mu.Unlock()
-		} else if ss != nil {
-			ss.deleted.Store(true)
-			time.AfterFunc(s.cfg.Limits.DeleteWait, func() { ss.close(link.CloseNormal, "") })
+		} else {
+			s.event(slog.LevelInfo, "user deleted", "user", name)
+			if ss != nil {
+				ss.deleted.Store(true)
+				time.AfterFunc(s.cfg.Limits.DeleteWait, func() { ss.close(link.CloseNormal, "") })
+			}
 		}
 		done(err)
 	})

@@ -14,11 +14,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"reflect"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"parlor"
 	"parlor/link"
@@ -70,6 +75,7 @@ type Server struct {
 	logger *slog.Logger
 	logins *attempts
 	stats  Stats
+	events *rate.Limiter // of what clients make the log say
 	rooms  *room.Workers
 
 	verbose  atomic.Bool
@@ -110,6 +116,7 @@ func New(cfg Config) (*Server, error) {
 		cfg:          cfg,
 		logger:       cfg.Logger,
 		logins:       newAttempts(cfg.Limits),
+		events:       rate.NewLimiter(eventsPerSecond, eventBurst),
 		rooms:        room.NewWorkers(),
 		stop:         make(chan struct{}),
 		registration: !cfg.NoRegistration,
@@ -145,8 +152,17 @@ func (c *Config) fill() error {
 			c.DefaultKind = kind
 		}
 	}
+	kinds := slices.Sorted(maps.Keys(c.Games))
+	if c.DefaultKind == "" && c.Games[""] == nil {
+		return fmt.Errorf("there are several kinds of game and no default kind: set DefaultKind to one of %s", strings.Join(kinds, ", "))
+	}
+	for _, kind := range kinds {
+		if c.Games[kind] == nil {
+			return fmt.Errorf("game %q: the function that makes it is nil", kind)
+		}
+	}
 	if c.Games[c.DefaultKind] == nil {
-		return fmt.Errorf("the default kind %q is not among the games", c.DefaultKind)
+		return fmt.Errorf("the default kind %q is not among the games: try one of %s", c.DefaultKind, strings.Join(kinds, ", "))
 	}
 	if c.AdminPassword == "" {
 		return errors.New("no administrator password: there is no default one")
@@ -183,6 +199,7 @@ func (s *Server) Run(ctx context.Context) (exitCode int, err error) {
 		}
 	}
 	s.Shutdown(0)
+	s.logger.Info("shutting down", "exit code", s.exitCode, "users", s.Users())
 	return s.exitCode, s.end()
 }
 

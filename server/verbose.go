@@ -1,6 +1,8 @@
 package server
 
 import (
+	"context"
+	"log/slog"
 	"strings"
 
 	"parlor"
@@ -28,4 +30,23 @@ func (s *Server) logResponse(ss *session, r parlor.Response) {
 		}
 	}
 	s.logger.Info("response", "user", ss.user, "response", r.DebugText())
+}
+
+// How many events a second are logged, after a burst: what people can read, and no disk is filled with.
+const (
+	eventsPerSecond = 10
+	eventBurst      = 100
+)
+
+// event logs what a client has made happen. Clients can make it happen as fast as they like, so that the log
+// gets some of it only, and how much was left out so far.
+func (s *Server) event(level slog.Level, message string, args ...any) {
+	if !s.events.Allow() {
+		s.stats.Unlogged.Add(1)
+		return
+	}
+	if n := s.stats.Unlogged.Load(); n > 0 {
+		args = append(args, "events not logged so far", n)
+	}
+	s.logger.Log(context.Background(), level, message, args...)
 }
