@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"parlor/store"
 	"parlor/store/pgnetfile"
@@ -126,8 +127,12 @@ func TestDamageText(t *testing.T) {
 		t.Errorf("without a previous file: %s", got)
 	}
 	write(t, path+".previous", read(t, "../../testdata/pgnet/save.json"))
+	at := time.Date(2026, 7, 5, 12, 30, 0, 0, time.Local)
+	if err := os.Chtimes(path+".previous", time.Time{}, at); err != nil {
+		t.Fatal(err)
+	}
 	if got := wantDamaged(t, f).Error(); got != want+
-		"The file before this one is "+path+".previous: to go back to it, copy it over "+path {
+		"The file before this one is "+path+".previous, of 2026-07-05 12:30:00: to go back to it, without what changed since then, copy it over "+path {
 		t.Errorf("with a previous file: %s", got)
 	}
 
@@ -144,7 +149,7 @@ func TestOnlyPrevious(t *testing.T) {
 	}
 	f := open(t, path, pgnetfile.Options{})
 	_, found, err := f.Load()
-	if !errors.Is(err, pgnetfile.ErrOnlyPrevious) || found || !strings.Contains(err.Error(), "copy "+path+".previous to "+path) {
+	if !errors.Is(err, pgnetfile.ErrOnlyPrevious) || found || !strings.Contains(err.Error(), "copy "+path+".previous, of 20") || !strings.Contains(err.Error(), ", to "+path+" to go on from it") {
 		t.Errorf("Load = found %v, error %v", found, err)
 	}
 	if err := f.Save(store.Snapshot{}); !errors.Is(err, pgnetfile.ErrOnlyPrevious) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -26,6 +27,8 @@ type DamagedError struct {
 	Key      string // such as users[3].salt; empty if the text is no JSON at all
 	What     string // what is wrong
 	Previous string // path of the file before this one; empty if there is none
+	// PreviousAt is when that was written: what changed later is not in it.
+	PreviousAt time.Time
 }
 
 // Error tells an operator where the damage is and what can be done about it.
@@ -40,7 +43,8 @@ func (e *DamagedError) Error() string {
 	}
 	fmt.Fprintf(&b, ": %s. Nothing was overwritten. ", e.What)
 	if e.Previous != "" {
-		fmt.Fprintf(&b, "The file before this one is %s: to go back to it, copy it over %s", e.Previous, e.Path)
+		fmt.Fprintf(&b, "The file before this one is %s, of %s: to go back to it, without what changed since then, copy it over %s",
+			e.Previous, e.PreviousAt.Format(time.DateTime), e.Path)
 	} else {
 		b.WriteString("There is no file before this one: repair it, restore it from a copy, or move it away to start with nothing")
 	}

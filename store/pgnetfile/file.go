@@ -142,10 +142,11 @@ func (f *File) Load() (store.Snapshot, bool, error) {
 }
 
 func (f *File) loadNothing() (store.Snapshot, bool, error) {
-	if f.hasPrevious() {
+	if at, there := f.hasPrevious(); there {
 		return store.Snapshot{}, false, fmt.Errorf(
-			"load save file: %s %w: copy %[3]s to %[1]s to go on from it, or move %[3]s away to start with nothing",
-			f.real, ErrOnlyPrevious, f.previous())
+			"load save file: %s %w: copy %[3]s, of %[4]s, to %[1]s to go on from it, without what changed since then, "+
+				"or move %[3]s away to start with nothing",
+			f.real, ErrOnlyPrevious, f.previous(), at.Format(time.DateTime))
 	}
 	f.loaded = true
 	return store.Snapshot{}, false, nil
@@ -154,8 +155,8 @@ func (f *File) loadNothing() (store.Snapshot, bool, error) {
 // damaged adds the files to what the decoder found.
 func (f *File) damaged(err *DamagedError) error {
 	err.Path = f.real
-	if f.hasPrevious() {
-		err.Previous = f.previous()
+	if at, there := f.hasPrevious(); there {
+		err.Previous, err.PreviousAt = f.previous(), at
 	}
 	return err
 }

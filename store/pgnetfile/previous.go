@@ -4,14 +4,19 @@ import (
 	"errors"
 	"io"
 	"os"
+	"time"
 )
 
 // previous is the path of the file before the file.
 func (f *File) previous() string { return f.real + ".previous" }
 
-func (f *File) hasPrevious() bool {
+// hasPrevious tells whether it is there, and when it was written.
+func (f *File) hasPrevious() (at time.Time, there bool) {
 	info, err := os.Stat(f.previous())
-	return err == nil && info.Mode().IsRegular()
+	if err != nil || !info.Mode().IsRegular() {
+		return time.Time{}, false
+	}
+	return info.ModTime(), true
 }
 
 // previousDue tells whether the file is to become the previous one: at the first Save, so that it is the file
@@ -60,5 +65,8 @@ func copyFile(from, to string) error {
 	if err == nil {
 		err = dst.Sync()
 	}
-	return errors.Join(err, dst.Close())
+	if err = errors.Join(err, dst.Close()); err == nil {
+		_ = os.Chtimes(to, time.Time{}, info.ModTime()) // as a link would have it; for the messages that tell it
+	}
+	return err
 }
