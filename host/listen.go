@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"strconv"
 	"syscall"
+
+	"parlor"
 )
 
 // resolve finds the addresses to listen at. "localhost" is every loopback address, IPv4 and IPv6, and an
@@ -80,7 +82,7 @@ func listenAll(at []netip.AddrPort) (listeners []net.Listener, err error) {
 		}
 		if !unavailable(err) || i == len(at)-1 && len(listeners) == 0 {
 			closeAll(listeners)
-			return nil, listenError(a, err)
+			return nil, err
 		}
 	}
 	return listeners, nil
@@ -98,20 +100,33 @@ func unavailable(err error) bool {
 	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)
 }
 
-func listenError(a netip.AddrPort, err error) error {
+// listenError says what to try when one of the addresses of listen, which could be resolved, cannot be had.
+func listenError(listen string, err error) error {
+	at := listen
 	if op := (*net.OpError)(nil); errors.As(err, &op) {
-		err = op.Err // the rest says the address once more
+		at, err = op.Addr.String(), op.Err
 	}
-	hint := "choose another with --listen localhost:38930"
+	hint := "choose another with --listen " + otherPort(listen)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		hint = "perhaps a server is already running: stop it, or " + hint
+		hint = "perhaps a server is already running: stop it, or " + hint +
+			" (if there is none, a connection that this machine has opened may have the port: try again in a while)"
 	case errors.Is(err, syscall.EACCES):
 		hint = "ports below 1024 are for the administrator of the machine: " + hint
 	case unavailable(err):
 		hint = "it is no address of this machine: try localhost, or :38929 for all interfaces"
 	}
-	return fmt.Errorf("listen at %s: %w: %s", a, err, hint)
+	return fmt.Errorf("listen at %s: %w: %s", at, err, hint)
+}
+
+// otherPort is the same host with another port that programs may have.
+func otherPort(listen string) string {
+	host, port, _ := net.SplitHostPort(listen)
+	other := parlor.DefaultPort
+	if n, _ := strconv.Atoi(port); n >= 1024 && n < 65535 {
+		other = n + 1
+	}
+	return net.JoinHostPort(host, strconv.Itoa(other))
 }
 
 func closeAll(listeners []net.Listener) {

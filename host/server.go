@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -57,7 +59,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	// The port first: whoever has it may have the save file too, and a lobby that was opened saves at its end.
 	if s.listeners, err = listen(at, tlsConfig); err != nil {
-		return nil, err
+		return nil, listenError(s.cfg.Listen, err)
 	}
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, s.close())
@@ -109,9 +111,15 @@ func (s *Server) openKey() (*box.Key, *wslink.Nonces, error) {
 		key, err := box.NewKey()
 		return key, nil, err
 	}
+	_, missing := os.Stat(s.cfg.KeyFile)
 	key, err := box.LoadKey(s.cfg.KeyFile)
 	if err != nil {
 		return nil, nil, err
+	}
+	if _, err := os.Stat(s.cfg.SaveFile); err == nil && errors.Is(missing, fs.ErrNotExist) {
+		s.cfg.Logger.Warn("the save file has no key file with it, so that a new key was made: clients that give the old one with "+
+			"--pubkey will refuse this server; if there was one, end the server and restore it from a copy",
+			"save", s.cfg.SaveFile, "key", s.cfg.KeyFile)
 	}
 	nonces, err := wslink.OpenNonces(s.cfg.KeyFile + ".logins")
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http/httptest"
@@ -117,9 +118,54 @@ func TestTakenPort(t *testing.T) {
 	text := copyFile(t, "../testdata/pgnet/save.json", save)
 	for _, listen := range []string{ln.Addr().String(), fmt.Sprint("localhost:", ln.Addr().(*net.TCPAddr).Port)} {
 		_, err = host.Start(t.Context(), quiet(host.Config{Listen: listen, SaveFile: save}))
-		wantError(t, err, "listen at "+ln.Addr().String(), "address already in use", "perhaps a server is already running")
+		wantError(t, err, "listen at "+ln.Addr().String(), "address already in use", "perhaps a server is already running",
+			"--listen "+host.OtherPort(listen)+" ", "a connection that this machine has opened")
 	}
 	wantFiles(t, filepath.Dir(save), map[string]string{"save.json": text})
+}
+
+func TestOtherPort(t *testing.T) {
+	t.Parallel()
+	for listen, want := range map[string]string{
+		"localhost:38929": "localhost:38930", ":38930": ":38931", "[::1]:2000": "[::1]:2001",
+		"192.0.2.1:80": "192.0.2.1:38929", "localhost:65535": "localhost:38929",
+	} {
+		if got := host.OtherPort(listen); got != want {
+			t.Errorf("for %s %s is suggested, want %s", listen, got, want)
+		}
+	}
+}
+
+// TestLostKey: a save whose key file is gone gets a new key, which clients may refuse; whoever runs the server
+// is told. A new save is no reason for a warning.
+func TestLostKey(t *testing.T) {
+	t.Parallel()
+	const warning = "a new key was made"
+	save := filepath.Join(t.TempDir(), "save.json")
+	cfg := func(log *output) host.Config {
+		return host.Config{SaveFile: save, Logger: slog.New(slog.NewTextHandler(log, nil))}
+	}
+	for _, step := range []struct {
+		name  string
+		warns bool
+		after func() error
+	}{
+		{"new", false, nil},
+		{"again", false, func() error { return os.Remove(save + ".key") }},
+		{"key lost", true, nil},
+		{"once more", false, nil},
+	} {
+		var log output
+		start(t, cfg(&log)).stop()
+		if warns := strings.Contains(log.String(), warning); warns != step.warns {
+			t.Errorf("%s: warned %t, want %t:\n%s", step.name, warns, step.warns, &log)
+		}
+		if step.after != nil {
+			if err := step.after(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 // TestDamagedSave: the server does not start, and changes nothing.
