@@ -56,13 +56,17 @@ func ServeCommand(games map[string]parlor.NewGame, defaultKind string) *cobra.Co
 		Use:   "serve",
 		Short: "Host games for any number of users until Ctrl-C",
 		Long: "Host games for any number of users until Ctrl-C.\n\n" +
-			"Every flag may also be given in the environment: --admin-password as PARLOR_ADMIN_PASSWORD, and so on.",
+			"Every flag may also be given in the environment: --admin-password as PARLOR_ADMIN_PASSWORD, and so on. Prefer\n" +
+			"that for the password: flags can be seen by other users of this machine, with ps for example.",
 		Args: NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := BindEnv(cmd); err != nil {
 				return err
 			}
-			if cfg.Games[cfg.DefaultKind] == nil {
+			if _, known := games[cfg.DefaultKind]; !known && len(games) > 1 {
+				if cfg.DefaultKind == "" {
+					return fmt.Errorf("there are several kinds of game and no default kind: give --game, one of %s", kinds(games))
+				}
 				return fmt.Errorf("--game %s: there is no such game; try one of %s", cfg.DefaultKind, kinds(games))
 			}
 			cfg.Out = cmd.OutOrStdout()
@@ -105,8 +109,12 @@ func NoArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// FlagError adds to an error of a command's flags where to look. It is for [cobra.Command.SetFlagErrorFunc].
+// FlagError adds to an error of a command's flags where to look, and says of a value what is wanted instead. It
+// is for [cobra.Command.SetFlagErrorFunc].
 func FlagError(cmd *cobra.Command, err error) error {
+	if bad := (*pflag.InvalidValueError)(nil); errors.As(err, &bad) {
+		err = fmt.Errorf("--%s: %q is not %s", bad.GetFlag().Name, bad.GetValue(), wanted(bad.GetFlag().Value.Type()))
+	}
 	return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 }
 
@@ -115,11 +123,12 @@ func kinds(games map[string]parlor.NewGame) string {
 }
 
 // BindEnv takes the flags of a command that were not given from the environment: --admin-password from
-// PARLOR_ADMIN_PASSWORD. A variable that is empty counts as not given, but for flags that are text.
+// PARLOR_ADMIN_PASSWORD. A variable that is empty counts as not given, but for flags that are text. Variables
+// that begin so and belong to no flag of the program are warned of on standard error.
 func BindEnv(cmd *cobra.Command) error {
 	var err error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		name := "PARLOR_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		name := variable(f)
 		text, found := os.LookupEnv(name)
 		if !found || f.Changed || err != nil || text == "" && f.Value.Type() != "string" {
 			return
@@ -128,7 +137,36 @@ func BindEnv(cmd *cobra.Command) error {
 			err = fmt.Errorf("environment variable %s: %q is not %s", name, text, wanted(f.Value.Type()))
 		}
 	})
+	if ignored := unknownVariables(cmd); len(ignored) > 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: ignored in the environment, as there is no such flag: %s; see %s --help\n",
+			cmd.Root().Name(), strings.Join(ignored, ", "), cmd.CommandPath())
+	}
 	return err
+}
+
+// variable is the name of the environment variable for a flag.
+func variable(f *pflag.Flag) string {
+	return variablePrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+}
+
+const variablePrefix = "PARLOR_"
+
+// unknownVariables are the names of those that are of no flag, also not of another command of the program: the
+// environment is the same for all.
+func unknownVariables(cmd *cobra.Command) (names []string) {
+	known := map[string]bool{"PARLOR_PYTHON": true, "PARLOR_NO_PYTHON": true, "PARLOR_CAPTURES": true} // for the tests of Parlor itself
+	note := func(f *pflag.Flag) { known[variable(f)] = true }
+	cmd.Flags().VisitAll(note)
+	for _, c := range cmd.Root().Commands() {
+		c.Flags().VisitAll(note)
+	}
+	for _, v := range os.Environ() {
+		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, variablePrefix) && !known[name] {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // wanted says what a flag of a type takes.

@@ -111,18 +111,29 @@ func TestServeCommand(t *testing.T) {
 
 func TestServeCommandErrors(t *testing.T) {
 	for want, args := range map[string][]string{
-		`unexpected argument "x"`:          {"x"},
-		"--game chess: there is no such":   {"--game", "chess"},
-		"try one of chat, other":           {"--game", "chess"},
-		"--nothing; see serve --help":      {"--nothing"},
-		`; see serve --help`:               {"--max-users", "many"},
-		"can be reached":                   {"--listen", ":0"},
-		"the port must be a number":        {"--listen", "localhost:http"},
-		`invalid argument "x"`:             {"--autosave", "x"},
-		"trusted proxy \"example.org\" is": {"--trusted-proxy", "example.org"},
+		`unexpected argument "x"`:                                    {"x"},
+		"--game chess: there is no such":                             {"--game", "chess"},
+		"try one of chat, other":                                     {"--game", "chess"},
+		"--nothing; see serve --help":                                {"--nothing"},
+		`; see serve --help`:                                         {"--max-users", "many"},
+		"can be reached":                                             {"--listen", ":0"},
+		"the port must be a number":                                  {"--listen", "localhost:http"},
+		`--autosave: "x" is not a duration`:                          {"--autosave", "x"},
+		`--max-users: "abc" is not a whole number; see serve --help`: {"--max-users", "abc"},
+		"trusted proxy \"example.org\" is":                           {"--trusted-proxy", "example.org"},
 	} {
 		cmd := host.ServeCommand(kinds, "chat")
 		cmd.SetArgs(args)
+		cmd.SetOut(io.Discard)
+		cmd.SilenceErrors, cmd.SilenceUsage = true, true
+		wantError(t, cmd.ExecuteContext(t.Context()), want)
+	}
+	for want, cmd := range map[string]*cobra.Command{
+		`game "game": the function that makes it is nil`: host.ServeCommand(map[string]parlor.NewGame{"game": nil}, "game"), // Main(nil)
+		"give --game, one of chat, other":                host.ServeCommand(kinds, ""),
+		"no games":                                       host.ServeCommand(nil, ""),
+	} {
+		cmd.SetArgs([]string{"--listen", "localhost:0"})
 		cmd.SetOut(io.Discard)
 		cmd.SilenceErrors, cmd.SilenceUsage = true, true
 		wantError(t, cmd.ExecuteContext(t.Context()), want)
@@ -171,6 +182,27 @@ func TestBindEnv(t *testing.T) {
 				t.Errorf("error %v, want %s", err, want)
 			}
 		})
+	}
+}
+
+// TestBindEnvUnknown: a variable that is misspelt would be ignored without a word. Its value is not shown.
+func TestBindEnvUnknown(t *testing.T) {
+	t.Setenv("PARLOR_ADMINPASSWORD", "secret")
+	t.Setenv("PARLOR_PORT", "38930")
+	t.Setenv("PARLOR_MAX_USERS", "5")
+	t.Setenv("PARLOR_OTHER", "of the other command")
+	root, other := &cobra.Command{Use: "program"}, &cobra.Command{Use: "other"}
+	other.Flags().String("other", "", "")
+	serve := host.ServeCommand(kinds, "chat")
+	root.AddCommand(serve, other)
+	var stderr bytes.Buffer
+	root.SetErr(&stderr)
+	if err := host.BindEnv(serve); err != nil {
+		t.Fatal(err)
+	}
+	const want = "program: ignored in the environment, as there is no such flag: PARLOR_ADMINPASSWORD, PARLOR_PORT; see program serve --help\n"
+	if stderr.String() != want {
+		t.Errorf("warned %q, want %q", &stderr, want)
 	}
 }
 
