@@ -35,6 +35,9 @@ Each line is a request:  MESSAGE;KEY=VALUE;KEY=VALUE...
 
 Answers go to standard output; what else happens goes to standard error. Lines may come from a pipe.
 
+The exit code is 0 after quit, the end of the input or a shutdown that was asked for here, whatever the answers
+were, and 1 after an error: no connection, a refused login, a lost connection, a signal.
+
 Every flag may also be given in the environment: --user as PARLOR_USER, and so on. Prefer PARLOR_PASSWORD, or
 the prompt for it, to --password, which other users of this machine can see.`
 
@@ -282,6 +285,9 @@ func (t *talk) exchange(ctx context.Context, p parlor.Packet) (ended bool, err e
 	}
 	if err := t.print(appendAnswer(nil, a.response, time.Now())); err != nil {
 		return false, err
+	}
+	if hint := answerHint(p, a.response); hint != "" {
+		t.tell("HINT", hint)
 	}
 	if p.Message == parlor.RequestShutdown && a.response.Status == parlor.StatusOK {
 		return t.awaitShutdown(ctx), nil

@@ -3,14 +3,19 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
+	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/coder/websocket"
 
 	"parlor"
 	"parlor/client"
@@ -252,8 +257,104 @@ func TestConnectLost(t *testing.T) {
 		srv.Shutdown(0)
 	}()
 	out, _, err := script(t, in, connectOptions{user: "admin", password: "right", dialer: dialer})
-	checkError(t, err, "connection lost", "Connection closed", "connect again")
+	checkError(t, err, "connection lost: Connection closed. (", "connect again")
 	checkContains(t, out, "__pgnet__.game_dir")
+}
+
+// TestLostError: people are told what has happened, without the words of libraries.
+func TestLostError(t *testing.T) {
+	closed := func(code websocket.StatusCode, reason string) error { // as wslink has it
+		return fmt.Errorf("%w: failed to get reader: %w", net.ErrClosed, websocket.CloseError{Code: code, Reason: reason})
+	}
+	for want, err := range map[string]*client.DisconnectedError{
+		"the server has stopped (connect again when it is back)": {Reason: client.ReasonClosed, Err: closed(1001, "")},
+		"the server ended this session (another login of this user with --takeover, idle for an hour, or the user was deleted: connect again)": {
+			Reason: client.ReasonClosed, Err: closed(1000, "")},
+		`the server ended this session: limit of\x1b (`: {Reason: client.ReasonClosed, Err: closed(1008, "limit of\x1b")},
+		"Connection closed. (the server may have":       {Reason: client.ReasonClosed, Err: io.ErrUnexpectedEOF},
+		"Connection closed. (the server may":            {Reason: client.ReasonClosed, Err: closed(1011, "")},
+		"the server or the game took more than 5 s (":   {Reason: client.ReasonTimeout},
+		"User deleted. (":                               {Reason: "User deleted."},
+	} {
+		got := lostError(err)
+		checkError(t, got, "connection lost: "+want)
+		for _, noise := range []string{"reader", "Status", "use of", "EOF"} {
+			if strings.Contains(got.Error(), noise) {
+				t.Errorf("%q has %q in it", got, noise)
+			}
+		}
+		if !errors.Is(got, err) {
+			t.Errorf("%q has lost its cause", got)
+		}
+	}
+}
+
+// TestConnectEnded is ended by a real server: by a login that takes over, and by its shutdown.
+func TestConnectEnded(t *testing.T) {
+	s, err := host.Start(t.Context(), host.Config{
+		Games: map[string]parlor.NewGame{"chat": chat.New}, Listen: "127.0.0.1:0", AdminPassword: "right", Takeover: true,
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = s.Run(context.Background())
+	}()
+	stop := func() { s.Lobby().Shutdown(0); <-done }
+	defer stop()
+	address := s.Addrs()[0].String()
+	endWhileConnected(t, address, "the server ended this session (another login", func() {
+		if _, _, err := runConnect(t, strings.NewReader("quit\n"), address, "--user", "alice", "--password", "pw"); err != nil {
+			t.Error(err)
+		}
+	})
+	endWhileConnected(t, address, "the server has stopped", stop)
+}
+
+// endWhileConnected connects, ends the connection in some way, and checks what is said of it.
+func endWhileConnected(t *testing.T, address, want string, end func()) {
+	t.Helper()
+	in, keys := io.Pipe()
+	defer keys.Close()
+	go func() {
+		_, _ = io.WriteString(keys, ".help\n")
+		_, _ = io.WriteString(keys, "\n") // taken when .help is answered
+		end()
+	}()
+	_, _, err := runConnect(t, in, address, "--user", "alice", "--password", "pw")
+	checkError(t, err, "connection lost: "+want)
+}
+
+// TestConnectHints: hints go to standard error, and only where there is something to say.
+func TestConnectHints(t *testing.T) {
+	for line, want := range map[string]string{
+		".create_game;name=x":             "HINT: a game's name has 3 to 50 letters",
+		".join_game;name=administration":  "HINT: a game's name has 3 to 50 letters",
+		".create_invite":                  "HINT: the code is good once, and for 30 days",
+		".create_invite;username=carl":    "HINT: the code is good once, and for 30 days",
+		".create_invite;username=me&you":  "HINT: nobody can register as me&you: a user's name has 3 to 20 letters",
+		".create_invite;name=carl":        "", // the answer says it
+		".hlep":                           "HINT: no such request: .hlep; did you mean .help? .help lists them",
+		".Join_Game;name=chess":           "did you mean .join_game?",
+		".list":                           "HINT: no such request: .list; .help lists them",
+		".\a":                             `HINT: no such request: .\a; .help lists them`,
+		".help":                           "",
+		".heartbeat_update":               "",
+		"..help":                          "",
+		"help":                            "",
+		".create_game;name=chess;user=me": "",
+	} {
+		out, news, err := runConnect(t, strings.NewReader(line+"\n"), "--local")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(news, want) || strings.Contains(news, "HINT") != (want != "") || strings.Contains(out, "HINT") {
+			t.Errorf("%q: want %q on standard error, which is\n%s", line, want, news)
+		}
+	}
 }
 
 // TestConnectDeleted is told by the server why it ends.

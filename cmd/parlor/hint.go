@@ -7,7 +7,11 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/coder/websocket"
+
+	"parlor"
 	"parlor/client"
+	"parlor/internal/near"
 )
 
 // connectError is why a connection was not made or is lost, in words that may be shown, and what to try.
@@ -22,6 +26,12 @@ func (e *connectError) Error() string {
 
 func (e *connectError) Unwrap() error { return e.err }
 
+// The rules for names (section 9), for people.
+const (
+	userNameRule = "3 to 20 letters A-Z a-z and digits, without the word admin"
+	gameNameRule = "3 to 50 letters A-Z a-z, digits and spaces between them, without the word admin"
+)
+
 // refusalHints are what to try after each refusal of a login (section 5.3).
 var refusalHints = map[string]string{
 	"User deleted.":               "the administrator has deleted this user: take another --user",
@@ -31,7 +41,7 @@ var refusalHints = map[string]string{
 	"Incorrect username or invite code.": "check --invite, and that the code was made for this --user",
 	"Registration blocked.":              "ask the administrator for an invite code, and give it with --invite",
 	"User password required.":            "choose a password, and give it with PARLOR_PASSWORD or --password",
-	"Username not allowed.":              "choose a --user of 3 to 20 letters and digits, without the word admin",
+	"Username not allowed.":              "choose a --user of " + userNameRule,
 }
 
 // reasonHints are what to try after a client's own reasons (section 13.2).
@@ -68,9 +78,9 @@ func loginError(o connectOptions, err error) error {
 	return e
 }
 
-// reason is why a connection ended, with the cause if there is one.
+// reason is why a connection ended, with the cause if there is one that says more to people.
 func reason(d *client.DisconnectedError) string {
-	if d.Err == nil {
+	if d.Err == nil || d.Reason == client.ReasonClosed {
 		return d.Reason
 	}
 	return strings.TrimSuffix(d.Reason, ".") + ": " + d.Err.Error()
@@ -108,10 +118,63 @@ func lostError(err error) error {
 	if !errors.As(err, &d) {
 		return err
 	}
-	return &connectError{
+	e := &connectError{
 		what: "connection lost", reason: visible(reason(d)), err: err,
 		hint: "the server may have stopped, or ended this session: look at its log, and connect again",
 	}
+	var closed websocket.CloseError
+	switch {
+	case d.Reason == client.ReasonTimeout:
+		e.reason = "the server or the game took more than 5 s"
+		e.hint = "a request that was not answered may still be carried out; connect again"
+	case d.Reason != client.ReasonClosed || !errors.As(d.Err, &closed):
+	case closed.Code == websocket.StatusGoingAway:
+		e.reason, e.hint = "the server has stopped", "connect again when it is back"
+	case closed.Code == websocket.StatusNormalClosure:
+		e.reason = "the server ended this session"
+		e.hint = "another login of this user with --takeover, idle for an hour, or the user was deleted: connect again"
+	case closed.Reason != "":
+		e.reason = "the server ended this session: " + visible(closed.Reason)
+	}
+	return e
+}
+
+// answerHint is what a person may want to know beyond the answer to a request; mostly nothing.
+func answerHint(p parlor.Packet, r parlor.Response) string {
+	text, _ := p.Payload.Get("username")
+	user, _ := text.(string)
+	switch {
+	case r.Message == "Game name not allowed.":
+		return "a game's name has " + gameNameRule
+	case p.Message == parlor.RequestCreateInvite && r.Status == parlor.StatusOK && user != "" && !parlor.UserNameAllowed(user):
+		return "nobody can register as " + visible(user) + ": a user's name has " + userNameRule
+	case p.Message == parlor.RequestCreateInvite && r.Status == parlor.StatusOK:
+		return "the code is good once, and for 30 days if the server has no other --invite-life"
+	}
+	return requestHint(p.Message)
+}
+
+// requestHint is what to say of a request that begins as the lobby's own do and is none of them. A game may know
+// it all the same, so that it is sent.
+func requestHint(message string) string {
+	name, reserved := strings.CutPrefix(message, parlor.RequestPrefix+".")
+	if !reserved || message == parlor.RequestHeartbeat {
+		return ""
+	}
+	best, distance := "", 3 // letters that may be wrong
+	for _, r := range requests {
+		known := strings.TrimPrefix(r.name, parlor.RequestPrefix+".")
+		if known == name {
+			return ""
+		}
+		if d := near.Distance(strings.ToLower(name), known); d < distance {
+			best, distance = known, d
+		}
+	}
+	if best == "" {
+		return "no such request: ." + visible(name) + "; .help lists them"
+	}
+	return "no such request: ." + visible(name) + "; did you mean ." + best + "? .help lists them"
 }
 
 // visibleLines escapes all but line feeds.

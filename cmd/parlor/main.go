@@ -30,8 +30,10 @@ func rootCommand() *cobra.Command {
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Version: versionText(),
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(host.FlagError)
 	games := map[string]parlor.NewGame{"chat": chat.New, "tictactoe": tictactoe.New}
 	root.AddCommand(host.ServeCommand(games, "chat"), connectCommand(), versionCommand())

@@ -45,3 +45,16 @@ func TestNoCommand(t *testing.T) {
 	}
 	checkContains(t, out.String(), "parlor serve", "parlor connect", "version")
 }
+
+// TestVersion: both ways to ask for it.
+func TestVersion(t *testing.T) {
+	for _, arg := range []string{"version", "--version"} {
+		var out bytes.Buffer
+		cmd := rootCommand()
+		cmd.SetArgs([]string{arg})
+		cmd.SetOut(&out)
+		if err := cmd.ExecuteContext(t.Context()); err != nil || out.String() != versionText()+"\n" {
+			t.Errorf("parlor %s: %v, printed %q", arg, err, &out)
+		}
+	}
+}
