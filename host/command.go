@@ -25,8 +25,8 @@ func (e ExitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 // Main makes a game a server program with the flags of "parlor serve", which may also be given in the
 // environment (PARLOR_LISTEN, ...). SIGINT and SIGTERM end it in order; a second signal ends it at once. It
-// does not return: the exit code is 0 after an orderly end, 1 after an error, which is printed to standard
-// error, and 255 (-1) when the operator wants a restart.
+// does not return: the exit code is 0 after an orderly end, and 1 after an error, which is printed to standard
+// error. Programs that want a code of their own, such as -1 for a restart, use [Start].
 func Main(newGame parlor.NewGame) {
 	cmd := ServeCommand(map[string]parlor.NewGame{"game": newGame}, "game")
 	cmd.Use = filepath.Base(os.Args[0])
