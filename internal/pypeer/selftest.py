@@ -320,16 +320,22 @@ async def test_simultaneous_logins():
         _, opened = await peers.server()
         admin = await peers.login(opened["port"], "admin", password="admin")
         connections = [await traded(opened) for _ in range(3)]
-        seconds = {"seconds": 0.5}
+        # Nothing tells that the server sleeps; a busy machine has a second to begin
+        # that, and another to send the logins, which pile up.
+        seconds = {"seconds": 2.0}
         admin.do("send", message="__pgnet__.sleep", payload=seconds)
-        await asyncio.sleep(0.2)  # the server sleeps now, the logins pile up
+        await asyncio.sleep(1.0)
         login = Packet("handshake", {"username": "alice"}).serialize()
         for websocket, tunnel in connections:
             await websocket.send(tunnel.encrypt(login))
         for websocket, tunnel in connections:
             answer = json.loads(tunnel.decrypt(await websocket.recv()))
             check(answer["message"], "Authenticated.", "login")
-        await asyncio.sleep(SETTLE)
+        ends = [asyncio.ensure_future(ws.wait_closed()) for ws, _ in connections]
+        await asyncio.wait(ends, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.sleep(SETTLE)  # for the others to show that they stay
+        for end in ends:
+            end.cancel()
         codes = sorted(str(websocket.close_code) for websocket, _ in connections)
         check(codes, ["1011", "None", "None"], "close codes")
 
