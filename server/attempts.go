@@ -9,16 +9,19 @@ import (
 	"parlor/link"
 )
 
-// maxLoginDelay bounds how long the answer to a login is held back: pgnet's clients give up after 5 s.
-const maxLoginDelay = 4 * time.Second
+// maxLoginDelay bounds how long the answer to a login is held back: pgnet's clients give up after 5 s, and the
+// login may have to wait for its name as well (Limits.LeaveWait).
+const maxLoginDelay = 3500 * time.Millisecond
 
 // maxKeyLen bounds what is remembered of a name that may be anything.
 const maxKeyLen = 64
 
 // attempts slows down the guessing of passwords and codes (defect 40). Failed logins of one address, and of
-// one name, use up a budget; beyond it logins are delayed. An address whose delay would be over maxLoginDelay
-// is refused unseen; a name never is, or its user could be locked out from many addresses. An address that
-// the user has logged in from before is not held up at all by what others do to her name.
+// one name, use up a budget; beyond it logins are delayed, by maxLoginDelay at most, and looked at then. When
+// as many wait as may fail at once, further ones of the address are refused unseen, with a text that says so;
+// a name is never refused, or its user could be locked out from many addresses. A user at an address that she
+// has logged in from before has a budget of her own there: neither what others do to her name nor what others
+// do from her address holds her up.
 type attempts struct {
 	rate  float64 // failures a second that are not slowed down; negative for no limit
 	burst float64
@@ -37,7 +40,7 @@ type bucket struct {
 	low  bool // it was below zero since it was full
 }
 
-// attemptKey names a bucket: an address, or a user name.
+// attemptKey names a bucket: an address, a user name, or a user at an address of hers.
 type attemptKey struct {
 	addr netip.Addr
 	user string
@@ -60,8 +63,8 @@ type attempt struct {
 	slows bool // it is the first of its address to be held up, since the budget was full
 }
 
-// begin takes from the budgets of an address and a name, and says how long the answer shall wait; ok is
-// false if the login shall be refused unseen. Peers in this process are not limited.
+// begin takes from the budgets of an address and a name, and says how long the login shall wait before it is
+// looked at; ok is false if it shall be refused unseen. Peers in this process are not limited.
 func (a *attempts) begin(addr netip.Addr, user string) (t *attempt, wait time.Duration, ok bool) {
 	t = &attempt{owner: a, addr: addr, user: user}
 	if !addr.IsValid() || a.rate < 0 {
@@ -69,25 +72,28 @@ func (a *attempts) begin(addr netip.Addr, user string) (t *attempt, wait time.Du
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	keys := []attemptKey{{addr: link.Network(addr)}}
-	if a.known[user] != link.Network(addr) {
-		keys = append(keys, attemptKey{user: strings.Clone(user[:min(len(user), maxKeyLen)])})
+	network, name := link.Network(addr), strings.Clone(user[:min(len(user), maxKeyLen)])
+	keys := []attemptKey{{addr: network}, {user: name}}
+	if a.known[user] == network {
+		keys = []attemptKey{{addr: network, user: name}}
 	}
-	var byAddr time.Duration
 	for _, key := range keys {
 		b := a.bucket(key, time.Now())
-		b.left = max(b.left-1, -maxLoginDelay.Seconds()*a.rate-1)
+		floor := -maxLoginDelay.Seconds()*a.rate - 1
+		if key.addr.IsValid() {
+			floor = min(floor, -a.burst)
+			if b.left-1 < floor {
+				t.giveBack()
+				return t, 0, false
+			}
+		}
+		b.left = max(b.left-1, floor)
 		t.taken = append(t.taken, b)
 		wait = max(wait, time.Duration(-b.left/a.rate*float64(time.Second)))
 		if key.addr.IsValid() {
-			byAddr = wait
 			t.slows = b.left < 0 && !b.low
 			b.low = b.low || t.slows
 		}
-	}
-	if byAddr > maxLoginDelay {
-		t.giveBack() // a refusal unseen tells nothing, and costs the guesser nothing but the connection
-		return t, 0, false
 	}
 	return t, min(wait, maxLoginDelay), true
 }

@@ -107,13 +107,56 @@ func TestAttempts(t *testing.T) {
 			}
 		})
 	})
-	t.Run("unseen refusal is the same for the right password", func(t *testing.T) {
+	// What others guess from an address delays a right password there, and never calls it wrong.
+	const limit = "Limit of failed logins from your address reached. Try again later."
+	t.Run("right password among guesses", func(t *testing.T) {
 		inWorld(t, server.Config{}, script{}, func(t *testing.T, w *world) {
+			w.login("alice").close()
+			for range 39 { // 20 are answered at once, 19 wait
+				w.connectFrom("192.0.2.1").send("handshake", parlor.Map{"username": "admin", "password": "guess"})
+			}
+			if took, ok := right(w, "192.0.2.1", "alice"); !ok || took < time.Second || took > 4*time.Second {
+				t.Errorf("login: %v after %v, want it slowed", ok, took)
+			}
+		})
+	})
+	t.Run("refusal over the limit names it", func(t *testing.T) {
+		for _, password := range []string{"guess", adminPassword} {
+			inWorld(t, server.Config{}, script{}, func(t *testing.T, w *world) {
+				for range 100 {
+					w.connectFrom("192.0.2.1").send("handshake", parlor.Map{"username": "admin", "password": "guess"})
+				}
+				g := w.connectFrom("192.0.2.1")
+				g.wantNoLogin(g.tryLogin("admin", password), limit)
+				if n := w.srv.Stats().LoginsSlowed.Load(); n != 81 {
+					t.Errorf("%d slowed or refused, want all but 20 of 101", n)
+				}
+				pass(time.Minute)
+				if took, ok := right(w, "192.0.2.1", "admin"); !ok || took != 0 {
+					t.Errorf("login a minute later: %v after %v, want at once", ok, took)
+				}
+			})
+		}
+	})
+	t.Run("guesses from an address do not hold up its users", func(t *testing.T) {
+		inWorld(t, server.Config{}, script{}, func(t *testing.T, w *world) {
+			right(w, "192.0.2.1", "alice")
 			for range 100 {
 				w.connectFrom("192.0.2.1").send("handshake", parlor.Map{"username": "admin", "password": "guess"})
 			}
-			g := w.connectFrom("192.0.2.1")
-			g.wantNoLogin(g.tryLogin("admin", adminPassword), "Incorrect password.")
+			for range 50 {
+				if took, ok := right(w, "192.0.2.1", "alice"); !ok || took != 0 {
+					t.Fatalf("login: %v after %v, want at once", ok, took)
+				}
+			}
+			// Her own budget is one of guesses, too.
+			began := time.Now()
+			for range 40 {
+				guess(w, "192.0.2.1", "alice")
+			}
+			if took := time.Since(began); took < 19*time.Second {
+				t.Errorf("40 guesses in %v", took)
+			}
 		})
 	})
 	t.Run("known address is not locked out", func(t *testing.T) {

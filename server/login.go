@@ -76,11 +76,10 @@ func (s *Server) login(ss *session, p parlor.Packet) (parlor.Response, bool) {
 	if try.slows {
 		s.event(slog.LevelWarn, "too many failed logins from an address: slowing it down", "address", link.Network(ss.peer.Addr))
 	}
-	if !ok {
+	if !ok { // the text must not be that of a wrong password: nobody has looked at it
 		s.stats.LoginsSlowed.Add(1)
 		s.stats.LoginsRefused.Add(1)
-		time.AfterFunc(maxLoginDelay, func() { ss.finish(refusal("Incorrect password.")) })
-		return parlor.Response{}, false
+		return refusal(textFailures), true
 	}
 	if wait > 0 {
 		s.stats.LoginsSlowed.Add(1)
@@ -98,7 +97,7 @@ func (s *Server) login(ss *session, p parlor.Packet) (parlor.Response, bool) {
 // answered (defect 2). A new user is stored before she is answered.
 func (s *Server) authenticate(ss *session, c credentials, try *attempt) (parlor.Response, bool) {
 	if ss.hasEnded() { // while it was delayed
-		return refusal("Incorrect password."), true
+		return refusal(textPassword), true // which nobody reads
 	}
 	s.mu.Lock()
 	text, undo := s.admit(ss, c)
@@ -166,6 +165,7 @@ const (
 	textPassword  = "Incorrect password."
 	textInvite    = "Incorrect username or invite code."
 	textConnected = "Username already connected."
+	textFailures  = "Limit of failed logins from your address reached. Try again later."
 	textNotStored = "The server could not save this. Please try again later."
 )
 
