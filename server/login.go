@@ -84,23 +84,33 @@ func (s *Server) login(ss *session, p parlor.Packet) (parlor.Response, bool) {
 	if wait > 0 {
 		s.stats.LoginsSlowed.Add(1)
 		time.AfterFunc(wait, func() {
-			if resp, done := s.authenticate(ss, c, try); done {
+			if resp, done := s.authenticate(ss, c, try, true); done {
 				ss.finish(resp)
 			}
 		})
 		return parlor.Response{}, false
 	}
-	return s.authenticate(ss, c, try)
+	return s.authenticate(ss, c, try, true)
 }
 
 // authenticate makes the checks of section 5.3, in their order, and reserves the name before anything is
-// answered (defect 2). A new user is stored before she is answered.
-func (s *Server) authenticate(ss *session, c credentials, try *attempt) (parlor.Response, bool) {
+// answered (defect 2). A new user is stored before she is answered. If patient, it waits for a name whose
+// session has ended already: a client that connects again at once shall not be told that it is connected.
+func (s *Server) authenticate(ss *session, c credentials, try *attempt, patient bool) (parlor.Response, bool) {
 	if ss.hasEnded() { // while it was delayed
 		return refusal(textPassword), true // which nobody reads
 	}
 	s.mu.Lock()
 	text, undo := s.admit(ss, c)
+	if old := s.sessions[c.user]; patient && text == textConnected && old.hasEnded() {
+		s.awaitName(old, func() {
+			if resp, done := s.authenticate(ss, c, try, false); done {
+				ss.finish(resp)
+			}
+		})
+		s.mu.Unlock()
+		return parlor.Response{}, false
+	}
 	if text != "" {
 		s.mu.Unlock()
 		s.stats.LoginsRefused.Add(1)
@@ -131,6 +141,25 @@ func (s *Server) authenticate(ss *session, c credentials, try *attempt) (parlor.
 		ss.free()
 	})
 	return parlor.Response{}, false
+}
+
+// awaitName calls next when a session that has ended has given its name back, or a little after the time in
+// which it should have. The lock is held.
+func (s *Server) awaitName(old *session, next func()) {
+	if old.gone == nil {
+		old.gone = make(chan struct{})
+	}
+	gone := old.gone
+	bound := s.cfg.Limits.LeaveWait * 9 / 8 // not to race with the other's timer
+	go func() {                             // ends then at the latest
+		timer := time.NewTimer(bound)
+		defer timer.Stop()
+		select {
+		case <-gone:
+		case <-timer.C:
+		}
+		next()
+	}()
 }
 
 // guessed tells whether a refusal says that a password or a code was wrong.
@@ -278,6 +307,9 @@ func (s *Server) freeName(ss *session) {
 	gone := s.sessions[ss.user] == ss // and not taken over by another session
 	if gone {
 		delete(s.sessions, ss.user)
+	}
+	if ss.gone != nil {
+		close(ss.gone)
 	}
 	s.mu.Unlock()
 	if gone && s.cfg.OnConnection != nil && ss.welcomed.Load() {

@@ -309,6 +309,97 @@ func TestConnectionOrderRaces(t *testing.T) {
 	})
 }
 
+// TestReconnect: who comes back while a room is still seeing her off waits for her name, and no longer.
+func TestReconnect(t *testing.T) {
+	const slow = 300 * time.Millisecond
+	game := script{
+		packet: func(p parlor.Packet) parlor.Response {
+			time.Sleep(slow) // sleep: virtual time, in a bubble of synctest
+			return parlor.OK("got " + p.Message)
+		},
+	}
+	// leave logs alice in and out again, with her packet still in the game's hands.
+	leave := func(w *world) {
+		old := w.login("alice")
+		old.create("room")
+		old.send("move", nil)
+		old.close()
+	}
+	t.Run("waits for the room", func(t *testing.T) {
+		var calls events
+		inWorld(t, server.Config{OnConnection: calls.connection}, game, func(t *testing.T, w *world) {
+			leave(w)
+			began := time.Now()
+			w.login("alice").create("another")
+			if took := time.Since(began); took != slow {
+				t.Errorf("the login took %v, want %v", took, slow)
+			}
+			calls.want(t, "alice true", "alice false", "alice true")
+		})
+	})
+	t.Run("of several one gets the name", func(t *testing.T) {
+		inWorld(t, server.Config{}, game, func(t *testing.T, w *world) {
+			leave(w)
+			texts := make(chan string, 5)
+			for range cap(texts) {
+				g := w.connect()
+				go func() { texts <- g.tryLogin("alice", passwordOf("alice")).Message }()
+			}
+			count := map[string]int{}
+			for range cap(texts) {
+				count[<-texts]++
+			}
+			if count["Authenticated."] != 1 || count["Username already connected."] != 4 {
+				t.Errorf("answers %v, want one login of 5", count)
+			}
+		})
+	})
+	t.Run("wrong password", func(t *testing.T) {
+		inWorld(t, server.Config{}, game, func(t *testing.T, w *world) {
+			leave(w)
+			g := w.connect()
+			g.wantNoLogin(g.tryLogin("alice", "guess"), "Incorrect password.")
+		})
+	})
+	t.Run("gone again meanwhile", func(t *testing.T) {
+		inWorld(t, server.Config{}, game, func(t *testing.T, w *world) {
+			leave(w)
+			g := w.connect()
+			g.send("handshake", parlor.Map{"username": "alice", "password": passwordOf("alice")})
+			g.close()
+			pass(time.Minute)
+			if n := w.srv.Users(); n != 0 {
+				t.Errorf("%d users, want none", n)
+			}
+		})
+	})
+	t.Run("not for a session that is alive", func(t *testing.T) {
+		inWorld(t, server.Config{}, game, func(t *testing.T, w *world) {
+			w.login("alice")
+			began := time.Now()
+			g := w.connect()
+			g.wantNoLogin(g.tryLogin("alice", passwordOf("alice")), "Username already connected.")
+			if took := time.Since(began); took != 0 {
+				t.Errorf("refused after %v, want at once", took)
+			}
+		})
+	})
+	t.Run("not for a deleted user", func(t *testing.T) {
+		inWorld(t, server.Config{}, game, func(t *testing.T, w *world) {
+			leave(w)
+			if err := w.srv.DeleteUser("alice"); err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			g := w.connect()
+			g.wantNoLogin(g.tryLogin("alice", passwordOf("alice")), "User deleted.")
+			if took := time.Since(began); took != 0 {
+				t.Errorf("refused after %v, want at once", took)
+			}
+		})
+	})
+}
+
 // TestDisconnectDuringLogin frees the name of a client who goes while the login is under way.
 func TestDisconnectDuringLogin(t *testing.T) {
 	var calls events

@@ -40,6 +40,7 @@ type session struct {
 	current  parlor.Packet        // the packet that a room is answering; belongs to whoever is busy
 	deleted  atomic.Bool          // the user was deleted; her next packet is told so
 	freed    sync.Once            // the name is given back
+	gone     chan struct{}        // closed when it is; guarded by Server.mu, nil while nobody waits
 }
 
 // request is one entry of a session's queue: a packet, or why there is none.

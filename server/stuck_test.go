@@ -121,6 +121,24 @@ func TestStuckGame(t *testing.T) {
 			admin.create("stuck")
 		})
 	})
+	t.Run("its user comes back at once", func(t *testing.T) {
+		inStuckWorld(t, func(t *testing.T, w stuckWorld) {
+			w.alice.close()
+			g, bob := w.connect(), w.connect()
+			g.send("handshake", parlor.Map{"username": "alice", "password": passwordOf("alice")})
+			began := time.Now()
+			bob.wantOK(bob.tryLogin("bob", "pw"), "Authenticated.")
+			bob.create("other")
+			if took := time.Since(began); took != 0 {
+				t.Errorf("bob waited for %v", took)
+			}
+			g.wantOK(g.read(), "Authenticated.")
+			if took := time.Since(began); took > 1125*time.Millisecond {
+				t.Errorf("alice waited for %v, want a second", took)
+			}
+			g.create("another")
+		})
+	})
 	t.Run("its user leaves the server", func(t *testing.T) {
 		inStuckWorld(t, func(t *testing.T, w stuckWorld) {
 			w.alice.close()
