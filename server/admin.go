@@ -105,7 +105,11 @@ func (s *Server) sleep(ss *session, args arguments) (parlor.Response, bool) {
 		raw = []byte("1")
 	}
 	var seconds float64
-	if err := pyjson.Bind(raw, &seconds); err != nil || math.IsNaN(seconds) || seconds < 0 {
+	err := pyjson.Bind(raw, &seconds)
+	if err != nil && pyjson.KindOf(raw) == pyjson.Int && raw[0] != '-' {
+		seconds, err = maxSleep, nil // larger than any float
+	}
+	if err != nil || math.IsNaN(seconds) || seconds < 0 {
 		return parlor.Unexpected("Expected a number from 0 up for argument 'seconds'. Instead got: " +
 			string(pyjson.AppendRepr(nil, raw))), true
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/big"
 	"regexp"
 	"strings"
 	"testing"
@@ -19,6 +20,7 @@ import (
 
 // TestSleep covers defects 14 and 19.
 func TestSleep(t *testing.T) {
+	huge := new(big.Int).Exp(big.NewInt(10), big.NewInt(400), nil) // more than a float holds
 	inWorld(t, server.Config{}, script{}, func(t *testing.T, w *world) {
 		admin := w.login("admin")
 		for _, test := range []struct {
@@ -37,6 +39,9 @@ func TestSleep(t *testing.T) {
 			{parlor.Map{"seconds": 5.0}, 4500 * time.Millisecond, "Slept for 5 seconds", false},
 			{parlor.Map{"seconds": 1 << 40}, 4500 * time.Millisecond, "Slept for 5 seconds", false},
 			{parlor.Map{"seconds": math.Inf(1)}, 4500 * time.Millisecond, "Slept for 5 seconds", false},
+			{parlor.Map{"seconds": huge}, 4500 * time.Millisecond, "Slept for 5 seconds", false},
+			{parlor.Map{"seconds": new(big.Int).Neg(huge)}, 0,
+				"Expected a number from 0 up for argument 'seconds'. Instead got: -" + huge.String(), true},
 			{parlor.Map{"seconds": -1}, 0, "Expected a number from 0 up for argument 'seconds'. Instead got: -1", true},
 			{parlor.Map{"seconds": -0.5}, 0, "Expected a number from 0 up for argument 'seconds'. Instead got: -0.5", true},
 			{parlor.Map{"seconds": math.NaN()}, 0, "Expected a number from 0 up for argument 'seconds'. Instead got: nan", true},
