@@ -195,6 +195,15 @@ func TestTimestamp(t *testing.T) {
 	}
 }
 
+// TestNilPayload: an author's nil is no null on the wire, which breaks pgnet's clients (section 3.4).
+func TestNilPayload(t *testing.T) {
+	for _, r := range []parlor.Response{parlor.OK("x", nil), parlor.Bad("x", nil), parlor.Unexpected("x", nil), parlor.OK("x", parlor.Map(nil))} {
+		if got := string(r.Payload.JSON()); got != "{}" {
+			t.Errorf("a payload of nil is %s, want {}", got)
+		}
+	}
+}
+
 func TestUnwritable(t *testing.T) {
 	p := parlor.Encode(func() {})
 	if _, err := parlor.OK("x", p).AppendJSON(nil, time.Now()); err == nil {

@@ -26,7 +26,7 @@ type Response struct {
 }
 
 // OK is a response of success. A payload may follow the message: any value that [Encode] takes; only the
-// first is used.
+// first is used. A nil is the empty object, as a null payload can break pgnet's clients (section 3.4).
 func OK(message string, payload ...any) Response { return response(StatusOK, message, payload) }
 
 // Unexpected is a response of refusal: the request was wrong, or is not possible now.
@@ -39,7 +39,7 @@ func Bad(message string, payload ...any) Response { return response(StatusBad, m
 
 func response(s Status, message string, payload []any) Response {
 	r := Response{Status: s, Message: message}
-	if len(payload) > 0 {
+	if len(payload) > 0 && payload[0] != nil {
 		r.Payload = Encode(payload[0])
 	}
 	return r

@@ -22,7 +22,11 @@ func (k *kicker) HandleHeartbeat(p parlor.Packet) parlor.Response {
 func (k *kicker) HandleGamePacket(p parlor.Packet) parlor.Response {
 	switch p.Message {
 	case "kick":
-		return parlor.Response{Message: "You were removed.", Disconnecting: true}
+		return parlor.Response{Message: "You were removed.", Payload: p.Payload, Disconnecting: true}
+	case "bye":
+		r := parlor.OK("bye", nil)
+		r.Disconnecting = true
+		return r
 	case "panic":
 		panic("on request")
 	case "echo":
@@ -75,6 +79,26 @@ func TestPythonClient(t *testing.T) {
 			t.Errorf("%s: %v", test.reason, ended)
 		}
 	}
+}
+
+// TestPythonClientIsKicked: whatever the payload with which a game takes a user out, pgnet's client lives on.
+func TestPythonClientIsKicked(t *testing.T) {
+	t.Parallel()
+	s := start(t, host.Config{Games: map[string]parlor.NewGame{"kicker": newKicker}})
+	c := pypeer.StartClient(t)
+	c.Connect(s.port(), "alice", "pw")
+	for _, payload := range []any{nil, 5, []any{}, "text", map[string]any{"heartbeat_rate": 0}, map[string]any{"heartbeat_rate": nil},
+		map[string]any{"heartbeat_rate": "10", "score": 3}, map[string]any{"heartbeat_rate": -1}, map[string]any{"heartbeat_rate": 5}} {
+		c.Call(map[string]any{"op": "create", "name": "room"})
+		want(t, c.Call(map[string]any{"op": "send", "message": "kick", "payload": payload}), "You were removed.", 0, nil)
+	}
+	c.Call(map[string]any{"op": "create", "name": "room"})
+	got := c.Call(map[string]any{"op": "send", "message": "bye"})
+	want(t, got, "bye", 0, nil)
+	if payload, ok := got["payload"].(map[string]any); !ok || len(payload) != 0 {
+		t.Errorf("payload %v, want {}", got["payload"])
+	}
+	want(t, c.Call(map[string]any{"op": "send", "message": parlor.RequestHelp}), "See payload for requests.", 0, nil)
 }
 
 // TestPythonClientOddities are what only pgnet's client of the tests can be made to send.

@@ -264,6 +264,51 @@ func TestHeartbeatRate(t *testing.T) {
 	})
 }
 
+// TestPayloadOfKick: a response that takes the user out of the game has no payload that breaks pgnet's client,
+// whatever the game gives; in all others the payload is the game's own business.
+func TestPayloadOfKick(t *testing.T) {
+	deep := strings.Repeat("[", 100) + strings.Repeat("]", 100)
+	for payload, want := range map[string]string{
+		`null`: `{}`, `[1]`: `{}`, `"text"`: `{}`, `7`: `{}`,
+		`{}`: `{}`, `{"score": 3}`: `{"score": 3}`,
+		`{"heartbeat_rate": 5}`:                              `{"heartbeat_rate": 5}`,
+		`{"heartbeat_rate": 0.5, "x": {"y": [1.0]}}`:         `{"heartbeat_rate": 0.5, "x": {"y": [1.0]}}`,
+		`{"heartbeat_rate": 0}`:                              `{}`,
+		`{"heartbeat_rate": -2}`:                             `{}`,
+		`{"heartbeat_rate": null}`:                           `{}`,
+		`{"heartbeat_rate": "10"}`:                           `{}`,
+		`{"heartbeat_rate": true}`:                           `{}`,
+		`{"heartbeat_rate": NaN}`:                            `{}`,
+		`{"heartbeat_rate": Infinity}`:                       `{}`,
+		`{"heartbeat_rate": 1e400}`:                          `{}`,
+		`{"a": 1.0, "heartbeat_rate": 0, "b\u00e9": [null]}`: `{"a": 1.0, "b\u00e9": [null]}`,
+		`{"heartbeat_rate": 1, "heartbeat_rate": 0}`:         `{}`,
+		`{"heartbeat_rate": {}, "deep": ` + deep + `}`:       `{"deep": ` + deep + `}`,
+	} {
+		p, err := parlor.ParsePayload([]byte(payload))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := script{packet: func(in parlor.Packet) parlor.Response {
+			return parlor.Response{Message: "bye", Payload: p, Disconnecting: in.Message == "leave"}
+		}}
+		inWorld(t, server.Config{}, s, func(t *testing.T, w *world) {
+			alice := w.login("alice")
+			alice.create("room")
+			if got := string(alice.wantOK(alice.ask("stay", nil), "bye").Payload.JSON()); got != payload {
+				t.Errorf("payload %s became %s, though the game stayed", payload, got)
+			}
+			r := alice.wantOK(alice.ask("leave", nil), "bye")
+			if got, err := r.Payload.AppendPyJSON(nil); err != nil || string(got) != want || r.Game != "" {
+				t.Errorf("payload %s became %s, %v, want %s", payload, got, err, want)
+			}
+			if changed := want != payload; strings.Contains(w.log.String(), "breaks pgnet's clients") != changed {
+				t.Errorf("payload %s: logged %v, want %v", payload, !changed, changed)
+			}
+		})
+	}
+}
+
 // echo is the smallest game.
 type echo struct{}
 

@@ -38,6 +38,7 @@ type session struct {
 	welcomed atomic.Bool          // the login is over, and the connection callback was called
 	game     atomic.Pointer[game] // where the user is
 	current  parlor.Packet        // the packet that a room is answering; belongs to whoever is busy
+	told     string               // likewise: the game that the last response named
 	deleted  atomic.Bool          // the user was deleted; her next packet is told so
 	freed    sync.Once            // the name is given back
 	gone     chan struct{}        // closed when it is; guarded by Server.mu, nil while nobody waits
@@ -190,6 +191,14 @@ func (ss *session) reply(resp parlor.Response) {
 	resp.Game = ""
 	if g := ss.game.Load(); g != nil {
 		resp.Game = g.name
+	}
+	if resp.Game != ss.told {
+		var changed bool
+		if resp.Payload, changed = payloadForChange(resp.Payload); changed {
+			srv.logger.Debug("a response that changes the game had a payload that breaks pgnet's clients: no object, or its heartbeat_rate no positive number",
+				"user", ss.user, "from", ss.told, "to", resp.Game, "message", resp.Message)
+		}
+		ss.told = resp.Game
 	}
 	srv.stats.Requests.Add(1)
 	if srv.verbose.Load() {
