@@ -38,23 +38,17 @@ type MalformedError struct{ Reason string }
 
 func (e *MalformedError) Error() string { return "malformed message: " + e.Reason }
 
-// Fields of the envelope, as bits that tell which were present.
-const (
-	hasMessage = 1 << iota
-	hasStatus
-)
-
 // DecodePacket reads a packet from JSON text (section 3.2). Missing keys but message take their defaults,
 // and unknown ones are ignored, where pgnet 0.2.1 breaks the connection (defect 25). The payload refers to
 // text, which must not be changed afterwards. Text nested deeper than 128 levels is refused. Errors are of
 // type *[MalformedError].
 func DecodePacket(text []byte) (Packet, error) {
 	var p Packet
-	var has int
+	hasMessage := false
 	err := pyjson.Members(text, maxDepth, func(key, value []byte) error {
 		switch string(key) {
 		case "message":
-			has |= hasMessage
+			hasMessage = true
 			return p.setMessage(value)
 		case "payload":
 			p.Payload = Payload{raw: value}
@@ -66,7 +60,7 @@ func DecodePacket(text []byte) (Packet, error) {
 	if err != nil {
 		return Packet{}, malformed(err)
 	}
-	if has&hasMessage == 0 {
+	if !hasMessage {
 		return Packet{}, &MalformedError{Reason: "message is missing"}
 	}
 	p.held = len(text)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -101,8 +102,7 @@ func TestMalformed(t *testing.T) {
 	deep := strings.Repeat("[", 200) + strings.Repeat("]", 200)
 	for _, text := range []string{
 		``, ` `, `{`, `{nope`, `[]`, `5`, `null`, `"x"`, `{}`, `{"payload": {}}`, `{"message"}`, `{"message": }`,
-		`{"message": "x"} {}`, "\ufeff" + `{"message": "x"}`, `{"message": ["x"]}`, `{"message": {}}`,
-		`{'message': 'x'}`, `{"message": "x",}`, `{"message": "x", "payload": ` + deep + `}`, "{\"message\": \"\x01\"}",
+		`{"message": "x"} {}`, "\ufeff" + `{"message": "x"}`, `{'message': 'x'}`, `{"message": "x",}`, `{"message": "x", "payload": ` + deep + `}`, "{\"message\": \"\x01\"}",
 	} {
 		for what, err := range map[string]error{"packet": packetError(text), "response": responseError(text)} {
 			var malformed *parlor.MalformedError
@@ -111,13 +111,10 @@ func TestMalformed(t *testing.T) {
 			}
 		}
 	}
-	for _, text := range []string{
-		`{"message": 5}`, `{"message": "x", "status": "0"}`, `{"message": "x", "status": 0.5}`,
-		`{"message": "x", "disconnecting": 1}`, `{"message": "x", "game": 5}`, `{"message": "x", "status": 99999999999999999999}`,
-	} {
+	for _, text := range []string{`{"message": ["x"]}`, `{"message": {}}`} {
 		var malformed *parlor.MalformedError
-		if err := responseError(text); !errors.As(err, &malformed) {
-			t.Errorf("response %s: error %v, want a MalformedError", text, err)
+		if err := packetError(text); !errors.As(err, &malformed) {
+			t.Errorf("packet %s: error %v, want a MalformedError", text, err)
 		}
 	}
 }
@@ -145,6 +142,65 @@ func TestDecodeResponse(t *testing.T) {
 		t.Errorf("with defaults: %+v, error %v", r, err)
 	}
 }
+
+// TestOddResponse: the types of known keys are not checked (section 3.2), and what pgnet's client can live
+// with Parlor's can too.
+func TestOddResponse(t *testing.T) {
+	for fields, want := range map[string]parlor.Response{
+		`"message": 5`:             {Message: "5"},
+		`"message": null`:          {Message: "None"},
+		`"message": ["it's", 1.0]`: {Message: `["it's", 1.0]`},
+		`"message": {"a": true}`:   {Message: "{'a': True}"},
+
+		`"message": "", "status": 1.0`:                   {Status: 1},
+		`"message": "", "status": 0.0`:                   {Status: 0},
+		`"message": "", "status": -0.0`:                  {Status: 0},
+		`"message": "", "status": -3e0`:                  {Status: -3},
+		`"message": "", "status": true`:                  {Status: 1},
+		`"message": "", "status": false`:                 {Status: 0},
+		`"message": "", "status": null`:                  {Status: 2},
+		`"message": "", "status": 0.5`:                   {Status: 2},
+		`"message": "", "status": 1e-400`:                {Status: 0},
+		`"message": "", "status": NaN`:                   {Status: 2},
+		`"message": "", "status": "0"`:                   {Status: 2},
+		`"message": "", "status": []`:                    {Status: 2},
+		`"message": "", "status": 9223372036854775807`:   {Status: math.MaxInt},
+		`"message": "", "status": 99999999999999999999`:  {Status: math.MaxInt},
+		`"message": "", "status": -99999999999999999999`: {Status: math.MinInt},
+		`"message": "", "status": 1` + zeros(400):        {Status: math.MaxInt},
+		`"message": "", "status": -1` + zeros(400):       {Status: math.MinInt},
+		`"message": "", "status": 1e300`:                 {Status: math.MaxInt},
+		`"message": "", "status": -1e400`:                {Status: math.MinInt},
+		`"message": "", "status": Infinity`:              {Status: math.MaxInt},
+		`"message": "", "status": -Infinity`:             {Status: math.MinInt},
+		`"message": "", "status": 7, "status": 1` + "\t": {Status: 1},
+
+		`"message": "", "disconnecting": 1`:               {Disconnecting: true},
+		`"message": "", "disconnecting": 0.1`:             {Disconnecting: true},
+		`"message": "", "disconnecting": NaN`:             {Disconnecting: true},
+		`"message": "", "disconnecting": 1` + zeros(400):  {Disconnecting: true},
+		`"message": "", "disconnecting": "false"`:         {Disconnecting: true},
+		`"message": "", "disconnecting": [ 0 ]`:           {Disconnecting: true},
+		`"message": "", "disconnecting": {"a": 0}`:        {Disconnecting: true},
+		`"message": "", "disconnecting": 0`:               {},
+		`"message": "", "disconnecting": -0.0`:            {},
+		`"message": "", "disconnecting": null`:            {},
+		`"message": "", "disconnecting": ""`:              {},
+		`"message": "", "disconnecting": [ ]`:             {},
+		`"message": "", "disconnecting": { }`:             {},
+		`"message": "", "disconnecting": true`:            {Disconnecting: true},
+		`"message": "", "disconnecting": 1, "game": 5`:    {Disconnecting: true, Game: "5"},
+		`"message": "", "game": "x", "game": null`:        {},
+		`"message": "", "game": "x", "created_on": [1.5]`: {Game: "x"},
+	} {
+		r, err := parlor.DecodeResponse([]byte("{" + fields + "}"))
+		if err != nil || r.Message != want.Message || r.Status != want.Status || r.Disconnecting != want.Disconnecting || r.Game != want.Game {
+			t.Errorf("%.60s: %+v, %v, want %+v", fields, r, err, want)
+		}
+	}
+}
+
+func zeros(n int) string { return strings.Repeat("0", n) }
 
 // TestDebugText: sections 7.4 and 7.5.
 func TestDebugText(t *testing.T) {

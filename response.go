@@ -1,6 +1,7 @@
 package parlor
 
 import (
+	"math"
 	"strconv"
 	"time"
 
@@ -74,46 +75,91 @@ func (r Response) AppendJSON(b []byte, now time.Time) ([]byte, error) {
 }
 
 // DecodeResponse reads a response from JSON text. Missing keys but message take their defaults and unknown
-// ones are ignored. The payload refers to text, which must not be changed afterwards. Errors are of type
-// *[MalformedError].
+// ones are ignored. As in pgnet's client the types of the others are not checked (section 3.2): odd values are
+// taken as Python takes them, and texts that are none stand as Python renders them. The payload refers to
+// text, which must not be changed afterwards. Errors are of type *[MalformedError].
 func DecodeResponse(text []byte) (Response, error) {
 	var r Response
-	var has int
+	hasMessage := false
 	err := pyjson.Members(text, maxDepth, func(key, value []byte) error {
 		switch string(key) {
 		case "message":
-			has |= hasMessage
-			return bindField("message", value, &r.Message)
+			hasMessage = true
+			r.Message = textOf(value)
 		case "payload":
 			r.Payload = Payload{raw: value}
 		case "status":
-			return bindField("status", value, (*int)(&r.Status))
+			r.Status = statusOf(value)
 		case "created_on":
 			r.CreatedOn, _ = pyjson.Unquote(value)
 		case "disconnecting":
-			return bindField("disconnecting", value, &r.Disconnecting)
+			r.Disconnecting = truth(value)
 		case "game":
-			if pyjson.KindOf(value) != pyjson.Null {
-				return bindField("game", value, &r.Game)
-			}
 			r.Game = ""
+			if pyjson.KindOf(value) != pyjson.Null {
+				r.Game = textOf(value)
+			}
 		}
 		return nil
 	})
 	if err != nil {
 		return Response{}, malformed(err)
 	}
-	if has&hasMessage == 0 {
+	if !hasMessage {
 		return Response{}, &MalformedError{Reason: "message is missing"}
 	}
 	return r, nil
 }
 
-func bindField(name string, raw []byte, into any) error {
-	if err := pyjson.Bind(raw, into); err != nil {
-		return &MalformedError{Reason: name + ": " + err.Error()}
+// textOf is a text, or a value in the place of one as Python renders it.
+func textOf(raw []byte) string {
+	if text, ok := pyjson.Unquote(raw); ok {
+		return text
 	}
-	return nil
+	return string(pyjson.AppendRepr(nil, raw))
+}
+
+// statusOf is a status. Zero is what Python takes as equal to 0, and nothing else: false and 0.0 are. Numbers
+// too large are the largest there are; what is no whole number counts as refused.
+func statusOf(raw []byte) Status {
+	switch pyjson.KindOf(raw) {
+	case pyjson.Bool:
+		if truth(raw) {
+			return StatusBad
+		}
+		return StatusOK
+	case pyjson.Int, pyjson.Float:
+		var n int
+		if pyjson.Bind(raw, &n) == nil {
+			return Status(n)
+		}
+		f, err := strconv.ParseFloat(string(raw), 64) // with an error only for a number over its range
+		switch {
+		case err != nil && raw[0] == '-', f <= math.MinInt:
+			return math.MinInt
+		case err != nil, f >= math.MaxInt:
+			return math.MaxInt
+		case f == math.Trunc(f):
+			return Status(f)
+		}
+	}
+	return StatusUnexpected
+}
+
+// truth tells whether Python takes a value as true.
+func truth(raw []byte) bool {
+	switch pyjson.KindOf(raw) {
+	case pyjson.Bool:
+		return string(raw) == "true"
+	case pyjson.Int, pyjson.Float:
+		f, err := strconv.ParseFloat(string(raw), 64)
+		return f != 0 || err != nil
+	case pyjson.String:
+		return len(raw) > len(`""`)
+	case pyjson.Array, pyjson.Object:
+		return len(pyjson.AppendRepr(nil, raw)) > len("[]")
+	}
+	return false
 }
 
 // DebugText is the response as pgnet's debug texts show it (section 7.4).
