@@ -36,6 +36,8 @@ type conn struct {
 	tunnel   *box.Tunnel // set by the key trade, before the lobby knows the connection
 	session  link.Session
 	seen     window      // the reader's
+	login    mark        // of the login's nonce, once hasLogin is set; the reader's, set before the lobby gets it
+	hasLogin bool        // likewise
 	accepted atomic.Bool // the login was
 	// peerClosed is the reader's: a close frame came, after which nothing comes.
 	peerClosed bool
@@ -92,6 +94,9 @@ func (c *conn) readPackets() {
 
 // end is the end of the reader.
 func (c *conn) end() {
+	if c.hasLogin { // a login that was refused, as the name was still held, say, is no good later either
+		c.srv.cfg.Nonces.drop(c.login)
+	}
 	c.drain()
 	if c.session != nil {
 		c.session.Closed()
@@ -148,21 +153,23 @@ func (c *conn) readPacket(login bool) (parlor.Packet, error) {
 	if err != nil {
 		return parlor.Packet{}, link.ErrUndecryptable
 	}
-	if !c.seen.add(nonce) || login && !c.firstUse(nonce) {
+	m := markOf(nonce)
+	if login && c.srv.cfg.Nonces.take(m) {
+		c.login, c.hasLogin = m, true
+	}
+	if !c.seen.add(m) || login && !c.hasLogin {
 		c.srv.stats.Replayed.Add(1)
 		return parlor.Packet{}, link.ErrUndecryptable
 	}
 	return parlor.DecodePacket(text)
 }
 
-// firstUse remembers the nonce of a login before it is looked at: also one that is refused, because the name
-// was still held, say, could be sent again later.
-func (c *conn) firstUse(nonce [box.NonceSize]byte) bool {
-	added, err := c.srv.cfg.Nonces.Add(nonce)
-	if err != nil {
+// accept notes that the login is accepted, before that is answered.
+func (c *conn) accept() {
+	if err := c.srv.cfg.Nonces.keep(c.login); err != nil {
 		c.srv.cfg.Logger.Error("the login cannot be remembered; a recording of it could be replayed after a restart", "err", err)
 	}
-	return added
+	c.srv.loggedIn(c)
 }
 
 // tradeKeys is steps 1 and 2 of section 5.1; early is what came with the upgrade. A key that is missing or of no use is refused before ours is

@@ -82,6 +82,18 @@ func FromUTF16(b []byte) []byte { return fromUTF16(b) }
 func (n *Nonces) Has(nonce [box.NonceSize]byte) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	_, found := n.seen[markOf(nonce)]
-	return found
+	m := markOf(nonce)
+	_, underWay := n.taken[m]
+	return underWay || n.accepted.has(m) || n.refused.has(m)
+}
+
+// Take, Keep and Drop are the steps of a login; Add is one that is accepted.
+func (n *Nonces) Take(nonce [box.NonceSize]byte) bool  { return n.take(markOf(nonce)) }
+func (n *Nonces) Keep(nonce [box.NonceSize]byte) error { return n.keep(markOf(nonce)) }
+func (n *Nonces) Drop(nonce [box.NonceSize]byte)       { n.drop(markOf(nonce)) }
+func (n *Nonces) Add(nonce [box.NonceSize]byte) (added bool, err error) {
+	if !n.Take(nonce) {
+		return false, nil
+	}
+	return true, n.Keep(nonce)
 }

@@ -70,6 +70,75 @@ func TestReplayOfRefusedLogin(t *testing.T) {
 	}
 }
 
+// TestFileOfLogins: an accepted login is in the file before it is answered, and a refused one never.
+func TestFileOfLogins(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "nonces")
+	w := start(t, wslink.Config{Nonces: openNonces(t, path)})
+	size := func() int64 {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	for range 3 {
+		p := w.connect(t)
+		p.send(loginText(""))
+		p.answer()
+		p.expectClose(1000, "")
+	}
+	if n := size(); n != 0 {
+		t.Errorf("%d bytes in the file after logins that were refused", n)
+	}
+	w.login(t, "alice")
+	if n := size(); n != markSize {
+		t.Errorf("%d bytes in the file after a login, want %d", n, markSize)
+	}
+}
+
+// TestRefusedNonces: what is refused pushes out what was refused before, but no accepted login, and none that
+// is under way.
+func TestRefusedNonces(t *testing.T) {
+	t.Parallel()
+	const limit = 1 << 16
+	path := filepath.Join(t.TempDir(), "nonces")
+	n := openNonces(t, path)
+	add(t, n, 0, 10)
+	underWay := nonce(10)
+	if !n.Take(underWay) {
+		t.Fatal("it is there already")
+	}
+	const first = 100
+	for i := first; i < first+2*limit; i++ {
+		if !n.Take(nonce(i)) {
+			t.Fatalf("nonce %d is there already", i)
+		}
+		n.Drop(nonce(i))
+	}
+	for i := range 11 {
+		if n.Take(nonce(i)) {
+			t.Errorf("nonce %d is forgotten", i)
+		}
+	}
+	for i := first; i < first+2*limit; i++ {
+		if got, want := n.Has(nonce(i)), i >= first+limit; got != want {
+			t.Fatalf("refused nonce %d is remembered: %v, want %v", i-first, got, want)
+		}
+	}
+	if err := n.Keep(underWay); err != nil {
+		t.Fatal(err)
+	}
+	n.Drop(underWay) // at the end of its connection
+	if info, err := os.Stat(path); err != nil || info.Size() != 11*markSize {
+		t.Errorf("file %v, %v, want the accepted logins only", info, err)
+	}
+	n.Close()
+	if n := openNonces(t, path); !n.Has(nonce(0)) || !n.Has(underWay) || n.Has(nonce(first+2*limit-1)) {
+		t.Error("not what was accepted")
+	}
+}
+
 // TestReplayAtOnce: of a login that is sent on many connections at the same moment, one is accepted.
 func TestReplayAtOnce(t *testing.T) {
 	t.Parallel()

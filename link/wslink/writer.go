@@ -53,7 +53,7 @@ func (c *conn) Send(r parlor.Response) error {
 		return link.ErrTooLarge
 	}
 	if r.Status == parlor.StatusOK && !r.Disconnecting && c.accepted.CompareAndSwap(false, true) {
-		c.srv.loggedIn(c) // the first good answer is that to the login
+		c.accept() // the first good answer is that to the login
 	}
 	return c.deliver(text.b)
 }
