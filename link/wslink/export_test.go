@@ -55,6 +55,16 @@ func (discard) Write(b []byte) (int, error)     { return len(b), nil }
 func (discard) Close() error                    { return nil }
 func (discard) SetReadDeadline(time.Time) error { return nil }
 
+// Pass lets seconds go by for the sweeper.
+func (s *Server) Pass(seconds int) {
+	for range seconds {
+		s.tick()
+	}
+}
+
+// AddressURL is addressURL.
+func AddressURL(address string) (string, error) { return addressURL(address) }
+
 // Held is how many connections the server holds, with their keys.
 func (s *Server) Held() int { return len(s.snapshot()) }
 

@@ -295,10 +295,7 @@ func (s *Server) sweep() {
 	for {
 		select {
 		case <-ticker.C:
-			s.clock.Add(1)
-			for _, c := range s.snapshot() {
-				c.check()
-			}
+			s.tick()
 		case <-s.stop:
 			return
 		}
@@ -334,4 +331,12 @@ func (s *Server) Close() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return s.Shutdown(ctx)
+}
+
+// tick is a second.
+func (s *Server) tick() {
+	s.clock.Add(1)
+	for _, c := range s.snapshot() {
+		c.check()
+	}
 }

@@ -57,47 +57,42 @@ func TestPingFlood(t *testing.T) {
 	p.works()
 }
 
+// TestKeepalive: who is silent is pinged, and closed if that does not help, at the times that are set. The time
+// is that of the sweeper, which the test turns on: what passes really is little against it.
 func TestKeepalive(t *testing.T) {
 	t.Parallel()
-	// The timeout is what the one who answers has for it, on a machine that may be busy.
-	w := start(t, wslink.Config{PingInterval: time.Second, PingTimeout: 4 * time.Second})
+	const interval, timeout = 10_000, 20_000 // seconds
+	w := start(t, wslink.Config{PingInterval: interval * time.Second, PingTimeout: timeout * time.Second, IdleTimeout: 1000 * time.Hour})
 	silent, alive := w.login(t, "silent"), w.login(t, "alive")
-	done := make(chan struct{})
-	go func() { // ends with silent's link
-		defer close(done)
-		w.lobby.waitClosed(t, "silent")
-	}()
-	pinged := make(chan struct{}, 1)
-	go func() { // ends with alive's socket
-		defer close(pinged)
-		for {
-			f, err := alive.next()
-			if err != nil {
-				return
-			}
-			if f.Header.OpCode == ws.OpPing {
-				alive.nc.Write(frame(ws.OpPong, true, f.Payload))
-				select {
-				case pinged <- struct{}{}:
-				default:
-				}
-			}
+	ping := func(p *peer) ws.Frame {
+		t.Helper()
+		f := p.read()
+		if f.Header.OpCode != ws.OpPing {
+			t.Fatalf("opcode %d, want a ping", f.Header.OpCode)
 		}
-	}()
-	if f := silent.read(); f.Header.OpCode != ws.OpPing {
-		t.Errorf("opcode %d, want ping", f.Header.OpCode)
+		return f
 	}
+	w.Pass(interval * 9 / 10)
+	for _, p := range []*peer{silent, alive} {
+		p.works() // a ping before the answer fails this
+	}
+	w.Pass(interval * 11 / 10)
+	ping(silent)
+	alive.write(frame(ws.OpPong, true, ping(alive).Payload))
+	alive.works()
+	w.Pass(timeout * 8 / 10)
+	alive.write(frame(ws.OpPong, true, ping(alive).Payload)) // the second: the first was answered
+	alive.works()
+	if n := w.Stats().PingTimeout.Load(); n != 0 {
+		t.Fatalf("%d closed before the time", n)
+	}
+	w.Pass(timeout * 3 / 10)
 	silent.expectClose(1011, "keepalive ping timeout")
-	<-done
-	if w.Stats().PingTimeout.Load() != 1 {
+	w.lobby.waitClosed(t, "silent")
+	if w.Stats().PingTimeout.Load() == 0 {
 		t.Error("not counted")
 	}
-	if _, ok := <-pinged; !ok { // it may have logged in long after the silent one, and not be due yet
-		t.Error("the other one was not pinged")
-	}
-	alive.nc.Close()
-	for range pinged { // up to the end of the goroutine
-	}
+	alive.works()
 }
 
 // TestIdle: a client that sends no packets is closed, though it answers pings.
