@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http/httptrace"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -83,10 +84,15 @@ func addressURL(address string) (string, error) {
 	if ip := net.ParseIP(host); ip != nil && strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
-	if _, _, err := net.SplitHostPort(host); err != nil {
-		host = fmt.Sprintf("%s:%d", host, parlor.DefaultPort)
+	name, port, err := net.SplitHostPort(host)
+	if err != nil || port == "" {
+		port = strconv.Itoa(parlor.DefaultPort)
+		name, _, err = net.SplitHostPort(strings.TrimSuffix(host, ":") + ":" + port)
 	}
-	return scheme + "://" + host + "/" + path, nil
+	if err != nil || name == "" {
+		return "", fmt.Errorf("address %q: this is no HOST or HOST:PORT; try localhost:%d, or [::1]:%[2]d for an IPv6 address", address, parlor.DefaultPort)
+	}
+	return scheme + "://" + net.JoinHostPort(name, port) + "/" + path, nil
 }
 
 // clientConn is the client's end.

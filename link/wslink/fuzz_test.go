@@ -5,10 +5,13 @@ package wslink_test
 import (
 	"bytes"
 	"encoding/binary"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -83,6 +86,31 @@ func FuzzFromUTF16(f *testing.F) {
 					t.Errorf("%v: %q is read as %q", order, text, got)
 				}
 			}
+		}
+	})
+}
+
+// FuzzAddressURL: what is completed to a URL is complete, and refused otherwise with a text that names it.
+func FuzzAddressURL(f *testing.F) {
+	for _, address := range []string{"localhost", "localhost:1", "::1", "[::1]:38929", "ws://example.org/a?b", "wss://[::1]", "http://x", ":1", ""} {
+		f.Add(address)
+	}
+	f.Fuzz(func(t *testing.T, address string) {
+		url, err := wslink.AddressURL(address)
+		if err != nil {
+			if !strings.Contains(err.Error(), strconv.Quote(address)) {
+				t.Errorf("the error does not name %q: %v", address, err)
+			}
+			return
+		}
+		scheme, rest, _ := strings.Cut(url, "://")
+		host, _, slash := strings.Cut(rest, "/")
+		name, port, err := net.SplitHostPort(host)
+		if scheme != "ws" && scheme != "wss" || !slash || err != nil || name == "" || port == "" {
+			t.Errorf("%q became %q, which is no whole URL", address, url)
+		}
+		if again, err := wslink.AddressURL(url); again != url || err != nil {
+			t.Errorf("%q became %q, and that %q, %v", address, url, again, err)
 		}
 	})
 }
