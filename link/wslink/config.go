@@ -32,9 +32,12 @@ type Config struct {
 	Connections int // connections at once; default 100,000
 	Pending     int // of them, those that have not logged in yet; default 10,000
 
-	LoginSize   int // bytes of a message before the login; default 16 KiB
-	MessageSize int // bytes of a message after it; default 1 MiB, which pgnet's clients can send
-	QueueSize   int // bytes of responses that wait to be written; default 4 MiB
+	LoginSize int // bytes of a message before the login; default 1 MiB, too (section 2.3)
+	// StrangersSize bounds what the messages of all connections before their logins hold together, in bytes,
+	// beyond the first 16 KiB of each: an ordinary login always has room. Default 64 MiB.
+	StrangersSize int
+	MessageSize   int // bytes of a message after it; default 1 MiB, which pgnet's clients can send
+	QueueSize     int // bytes of responses that wait to be written; default 4 MiB
 
 	LoginTimeout time.Duration // for the key trade, and again for the login; default 5 s
 	MessageTime  time.Duration // from the first to the last byte of a message; default 30 s
@@ -60,7 +63,8 @@ func (c *Config) fill() error {
 	}
 	c.Connections = cmp.Or(c.Connections, 100_000)
 	c.Pending = cmp.Or(c.Pending, 10_000)
-	c.LoginSize = cmp.Or(c.LoginSize, 16<<10)
+	c.LoginSize = cmp.Or(c.LoginSize, parlor.MaxMessageSize)
+	c.StrangersSize = cmp.Or(c.StrangersSize, 64<<20)
 	c.MessageSize = cmp.Or(c.MessageSize, parlor.MaxMessageSize)
 	c.QueueSize = cmp.Or(c.QueueSize, 4<<20)
 	c.LoginTimeout = cmp.Or(c.LoginTimeout, 5*time.Second)
@@ -86,6 +90,7 @@ type Stats struct {
 	PingTimeout  atomic.Int64 // peers that did not answer a ping
 	WriteTimeout atomic.Int64 // peers that did not read
 	TooLarge     atomic.Int64 // messages over a size limit
+	Strangers    atomic.Int64 // messages over Config.StrangersSize
 	QueueFull    atomic.Int64 // connections closed over Config.QueueSize
 	Undecrypted  atomic.Int64 // messages that could not be opened
 	Replayed     atomic.Int64 // messages that had been sent before

@@ -32,6 +32,7 @@ type conn struct {
 
 	counted bool // guarded by Server.mu: not among the pending any more
 	number  int  // likewise: connections are numbered as they come
+	held    int  // likewise: its part of Server.held
 
 	tunnel   *box.Tunnel // set by the key trade, before the lobby knows the connection
 	session  link.Session

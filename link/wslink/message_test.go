@@ -144,6 +144,23 @@ func TestSizes(t *testing.T) {
 			p.expectClose(1009, "")
 		}
 	})
+	t.Run("before the login, by default", func(t *testing.T) {
+		w := start(t, wslink.Config{})
+		for _, size := range []int{20_000, 1 << 20} {
+			p := w.upgrade(t)
+			p.message(ws.OpText, p.largeTrade(size))
+			p.expectClear(w)
+			p.send(loginText(`alice", "x": "` + strings.Repeat("x", 20_000)))
+			p.send(packet(500_000)) // without waiting
+			p.answer()
+			if r := p.answer(); len(r.Message) != 500_000-len(`{"message": ""}`) {
+				t.Errorf("answered with %.50q", r.Message)
+			}
+		}
+		p := w.upgrade(t)
+		p.message(ws.OpText, p.largeTrade(1<<20+1))
+		p.expectClose(1009, "")
+	})
 	t.Run("after a login that is accepted late", func(t *testing.T) {
 		w := start(t, wslink.Config{LoginSize: 1000})
 		p := w.login(t, "later")
@@ -152,6 +169,44 @@ func TestSizes(t *testing.T) {
 			t.Errorf("answered with %.50q", r.Message)
 		}
 	})
+}
+
+// largeTrade is a key trade of so many bytes.
+func (p *peer) largeTrade(size int) []byte {
+	text := `{"message": "key_trade", "payload": {"pubkey": "` + p.key.Public() + `", "x": "`
+	return []byte(text + strings.Repeat("x", size-len(text)-len(`"}}`)) + `"}}`)
+}
+
+// TestStrangersSize: what connections hold before their logins is bounded for all of them together, and
+// ordinary logins always have room.
+func TestStrangersSize(t *testing.T) {
+	t.Parallel()
+	w := start(t, wslink.Config{StrangersSize: 100_000})
+	large := func() *peer {
+		p := w.upgrade(t)
+		p.message(ws.OpText, p.largeTrade(16<<10+60_000))
+		return p
+	}
+	const refused = "limit of bytes before logins; try again later"
+	first, gone := large(), w.upgrade(t)
+	first.expectClear(w)
+	large().expectClose(1008, refused)
+	gone.message(ws.OpText, gone.largeTrade(200_000))
+	gone.expectClose(1008, refused)
+	if n := w.Stats().Strangers.Load(); n != 2 {
+		t.Errorf("%d counted, want 2", n)
+	}
+	w.login(t, "bobby").works()
+	first.send(loginText("alice")) // which makes room
+	first.answer()
+	second := large()
+	second.expectClear(w)
+	second.message(ws.OpClose, []byte{3, 232}) // so does the end
+	second.expectClose(1000, "")
+	w.lobby.waitClosed(t, "")
+	third := large()
+	third.expectClear(w)
+	first.works()
 }
 
 // TestDeclaredLength: a length that is only declared takes no memory.

@@ -18,12 +18,15 @@ import (
 // errPeerClosed ends the reading: the other side has sent a close frame, and was answered.
 var errPeerClosed = errors.New("closed by the other side")
 
+// errStrangers is the limit of Config.StrangersSize.
+var errStrangers = &link.CloseError{Code: link.ClosePolicy, Reason: "limit of bytes before logins; try again later"}
+
 // readChunk is how much space is taken for a frame at a time: a declared length is not believed before the
 // bytes are here.
 const readChunk = 32 << 10
 
 // readMessage reads one data message into buf, however it is fragmented, and answers control frames on the
-// way. Errors are link.ErrTooLarge, ws.ProtocolError, errPeerClosed, or of the socket.
+// way. Errors are link.ErrTooLarge, errStrangers, ws.ProtocolError, errPeerClosed, or the socket's.
 func (c *conn) readMessage(buf *buffer) (op ws.OpCode, err error) {
 	state := ws.StateServerSide
 	for {
@@ -86,6 +89,10 @@ func (c *conn) readPayload(buf *buffer, h ws.Header) error {
 	for left := int(h.Length); left > 0; {
 		n := min(left, readChunk)
 		at := len(buf.b)
+		if over := min(n, at+n-usualLogin); over > 0 && !c.accepted.Load() && !c.srv.hold(c, over) {
+			c.skip = int64(left)
+			return errStrangers
+		}
 		buf.b = slices.Grow(buf.b, n)[:at+n]
 		if _, err := io.ReadFull(c.br, buf.b[at:]); err != nil {
 			return err

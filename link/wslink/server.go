@@ -34,11 +34,15 @@ type Server struct {
 	mu      sync.Mutex // guards the fields below
 	conns   map[*conn]struct{}
 	pending int                        // connections that have not logged in
+	held    int                        // bytes that their messages hold beyond usual logins
 	number  int                        // connections so far, to tell the oldest
 	opening list.List                  // of net.Conn that have not been upgraded yet, the oldest first
 	entries map[net.Conn]*list.Element // of opening
 	closing bool
 }
+
+// maxHeader bounds a request's header, in bytes.
+const maxHeader = 16 << 10
 
 // New makes a server. It holds one goroutine until Close.
 func New(cfg Config) (*Server, error) {
@@ -52,7 +56,7 @@ func New(cfg Config) (*Server, error) {
 		ReadTimeout:       cfg.LoginTimeout, // or a body that never comes would hold the connection
 		WriteTimeout:      cfg.WriteTimeout,
 		IdleTimeout:       cfg.LoginTimeout,
-		MaxHeaderBytes:    cfg.LoginSize,
+		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
 	}
 	s.http.ConnState = s.connState
@@ -267,7 +271,28 @@ func (s *Server) unpend(c *conn) {
 	if !c.counted {
 		c.counted = true
 		s.pending--
+		s.held -= c.held
 	}
+}
+
+// usualLogin is how many bytes of a stranger's message are not counted in Config.StrangersSize.
+const usualLogin = 16 << 10
+
+// hold makes room for n more bytes of a stranger's message, until the stranger has logged in or is gone: a
+// login is held until it is answered. It tells whether there is room.
+func (s *Server) hold(c *conn, n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.counted {
+		return true
+	}
+	if s.held+n > s.cfg.StrangersSize {
+		s.stats.Strangers.Add(1)
+		return false
+	}
+	c.held += n
+	s.held += n
+	return true
 }
 
 func (s *Server) forget(c *conn) {
@@ -302,6 +327,14 @@ func (s *Server) sweep() {
 	}
 }
 
+// tick is a second.
+func (s *Server) tick() {
+	s.clock.Add(1)
+	for _, c := range s.snapshot() {
+		c.check()
+	}
+}
+
 // Shutdown stops accepting, closes every connection with code 1001, and waits for them to end. When ctx
 // ends first, what is left is cut off. It returns after all goroutines.
 func (s *Server) Shutdown(ctx context.Context) error {
@@ -331,12 +364,4 @@ func (s *Server) Close() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return s.Shutdown(ctx)
-}
-
-// tick is a second.
-func (s *Server) tick() {
-	s.clock.Add(1)
-	for _, c := range s.snapshot() {
-		c.check()
-	}
 }
