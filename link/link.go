@@ -61,12 +61,13 @@ type Code uint16
 
 // The codes that a server closes with (section 2.5).
 const (
-	CloseNormal    Code = 1000 // after a response that disconnects; a timeout; an undecryptable message
-	CloseGoingAway Code = 1001 // the server stops
-	CloseProtocol  Code = 1002 // the peer broke the rules of the wire
-	ClosePolicy    Code = 1008 // the peer ran into a limit; the reason names it
-	CloseTooLarge  Code = 1009 // a message was larger than the limit
-	CloseInternal  Code = 1011 // unreadable before the login; keepalive timeout
+	CloseNormal      Code = 1000 // after a response that disconnects; a timeout; an undecryptable message
+	CloseGoingAway   Code = 1001 // the server stops
+	CloseProtocol    Code = 1002 // the peer broke the rules of the wire
+	CloseInvalidText Code = 1007 // a text was not UTF-8
+	ClosePolicy      Code = 1008 // the peer ran into a limit; the reason names it
+	CloseTooLarge    Code = 1009 // a message was larger than the limit
+	CloseInternal    Code = 1011 // unreadable before the login; keepalive timeout
 )
 
 // CloseError is an error that says how the link shall close.

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gobwas/ws"
 
@@ -192,6 +193,14 @@ func (c *conn) tradeKeys(early []byte) bool {
 	text := buf.b
 	if op == ws.OpBinary {
 		text = fromUTF16(text) // Python's reader takes JSON in bytes in either form (section 2.3)
+	}
+	if !utf8.Valid(text) { // of a text RFC 6455, section 8.1, says so; of bytes Python's reader expects it
+		code := link.CloseInvalidText
+		if op == ws.OpBinary {
+			code = link.CloseInternal
+		}
+		c.Close(code, "")
+		return false
 	}
 	p, err := parlor.DecodePacket(text)
 	if err != nil {

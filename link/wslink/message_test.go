@@ -290,11 +290,21 @@ func TestCloseCodes(t *testing.T) {
 func TestBeforeLogin(t *testing.T) {
 	t.Parallel()
 	w := start(t, wslink.Config{})
-	for _, text := range []string{``, `{nope`, `[]`, `{"payload": {}}`, "\ufeff{}", "\xff\xfe"} {
+	for _, text := range []string{``, `{nope`, `[]`, `{"payload": {}}`, "\ufeff{}"} {
 		p := w.upgrade(t)
 		p.message(ws.OpText, []byte(text))
 		p.expectClose(1011, "")
 		p = w.connect(t)
+		p.send(text)
+		p.expectClose(1011, "")
+	}
+	for _, text := range []string{"\xff\xfe", "{\"message\": \"\xff\"}"} { // no UTF-8
+		for op, code := range map[ws.OpCode]ws.StatusCode{ws.OpText: 1007, ws.OpBinary: 1011} { // as pgnet's library does
+			p := w.upgrade(t)
+			p.message(op, []byte(text))
+			p.expectClose(code, "")
+		}
+		p := w.connect(t)
 		p.send(text)
 		p.expectClose(1011, "")
 	}

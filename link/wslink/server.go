@@ -5,6 +5,7 @@ package wslink
 import (
 	"container/list"
 	"context"
+	"encoding/base64"
 	"errors"
 	"log/slog"
 	"net"
@@ -60,6 +61,7 @@ func New(cfg Config) (*Server, error) {
 		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
 	}
 	s.http.ConnState = s.connState
+	s.http.DisableGeneralOptionsHandler = true // or OPTIONS * would be answered with 200
 	s.http.Protocols = new(http.Protocols)
 	s.http.Protocols.SetHTTP1(true) // WebSocket's opening handshake is HTTP/1.1
 	s.wg.Go(s.sweep)                // ends with Close
@@ -155,7 +157,7 @@ func (s *Server) refuse(r *http.Request) (status int, text string) {
 		status, text = http.StatusUpgradeRequired, "This is a game lobby. Connect with a WebSocket client, such as parlor connect."
 	case r.Header.Get("Sec-WebSocket-Version") != "13":
 		status, text = http.StatusBadRequest, "Only version 13 of WebSocket is spoken here."
-	case len(r.Header.Get("Sec-WebSocket-Key")) != 24:
+	case !isKey(r.Header.Get("Sec-WebSocket-Key")):
 		status, text = http.StatusBadRequest, "Sec-WebSocket-Key must be base64 of 16 bytes."
 	}
 	if status != 0 {
@@ -168,6 +170,12 @@ func (s *Server) refuse(r *http.Request) (status int, text string) {
 		return http.StatusForbidden, "Pages of this origin may not connect."
 	}
 	return 0, ""
+}
+
+// isKey tells whether a text is base64 of 16 bytes (RFC 6455, section 4.2.1).
+func isKey(text string) bool {
+	b, err := base64.StdEncoding.DecodeString(text)
+	return err == nil && len(b) == 16
 }
 
 // tokens tells whether a header holds a token, in any letter case.
