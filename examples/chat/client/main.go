@@ -1,12 +1,14 @@
-// Client is pgnet's example client (section 15 of its protocol): it joins the chat "test", prints what is said
-// there, and says what it reads from standard input.
+// Client is pgnet's example client (section 15 of its protocol): it creates the chat "test", or joins it if it
+// is there, prints what is said in it, and says what it reads from standard input.
 //
 //	go run ./examples/chat/client ADDRESS USER [PASSWORD]
 package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -33,8 +35,14 @@ func main() {
 func run(ctx context.Context, address string, cfg client.Config, in io.Reader, out io.Writer) error {
 	var seen []string
 	cfg.OnStatus = func(status string) { fmt.Fprintln(out, ">> STATUS:", status) }
-	cfg.OnGame = func(game string) { fmt.Fprintln(out, ">> GAME:", game) }
-	cfg.OnConnection = func(connected bool) { fmt.Fprintln(out, ">> CONNECTION:", connected) }
+	cfg.OnGame = func(game string) { fmt.Fprintln(out, ">> GAME:", cmp.Or(game, "None")) } // as Python prints it
+	cfg.OnConnection = func(connected bool) {
+		text := "False"
+		if connected {
+			text = "True"
+		}
+		fmt.Fprintln(out, ">> CONNECTION:", text)
+	}
 	cfg.OnHeartbeat = func(beat parlor.Response) {
 		var news struct {
 			Log []string `json:"log"`
@@ -54,7 +62,11 @@ func run(ctx context.Context, address string, cfg client.Config, in io.Reader, o
 	}
 	defer c.Wait()
 	defer c.Close()
-	if err := c.JoinGame(ctx, "test", client.GameOptions{}); err != nil {
+	err = c.CreateGame(ctx, "test", client.GameOptions{})
+	if refused := (*client.RefusedError)(nil); errors.As(err, &refused) && refused.Response.Message == "Game name already exists." {
+		err = c.JoinGame(ctx, "test", client.GameOptions{})
+	}
+	if err != nil {
 		return err
 	}
 	for lines := bufio.NewScanner(in); lines.Scan(); {

@@ -16,6 +16,7 @@ import (
 	"parlor/examples/chat/game"
 	"parlor/host"
 	"parlor/server"
+	"parlor/store"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -59,7 +60,7 @@ func (s *screen) await(t *testing.T, text string) {
 
 func TestChat(t *testing.T) {
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
-	local, err := host.NewLocal(server.Config{Games: map[string]parlor.NewGame{"chat": game.New}, Logger: quiet})
+	local, err := host.NewLocal(server.Config{Games: map[string]parlor.NewGame{"chat": game.New}, NoAutoCreate: true, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +70,7 @@ func TestChat(t *testing.T) {
 	go func() {
 		done <- run(context.Background(), "local", client.Config{Username: "alice", Dialer: local, Logger: quiet}, in, out)
 	}()
-	out.await(t, ">> CONNECTION: true\n>> STATUS: Logged in as alice @ ")
+	out.await(t, ">> CONNECTION: True\n>> STATUS: Logged in as alice @ ")
 	out.await(t, ">> STATUS: Joined game: test\n>> GAME: test\n")
 	io.WriteString(keyboard, "hello\n")
 	out.await(t, "New log:\n-- Game started\n-- Joined: alice\n-- alice says: 'hello'\n")
@@ -77,7 +78,31 @@ func TestChat(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	out.await(t, ">> GAME: \n>> CONNECTION: false\n>> STATUS: Disconnected: Client closed connection.\n")
+	out.await(t, ">> GAME: None\n>> CONNECTION: False\n>> STATUS: Disconnected: Client closed connection.\n")
+}
+
+// TestJoin: a game that is there is joined.
+func TestJoin(t *testing.T) {
+	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+	memory := new(store.Memory)
+	if err := memory.Save(store.Snapshot{Games: []store.Game{{Name: "test", Data: "an old line"}}, Registration: true}); err != nil {
+		t.Fatal(err)
+	}
+	local, err := host.NewLocal(server.Config{Games: map[string]parlor.NewGame{"chat": game.New}, Store: memory, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, keyboard := io.Pipe()
+	out := &screen{changed: make(chan struct{}, 1)}
+	done := make(chan error, 1)
+	go func() {
+		done <- run(context.Background(), "local", client.Config{Username: "alice", Dialer: local, Logger: quiet}, in, out)
+	}()
+	out.await(t, "New log:\n-- an old line\n-- Joined: alice\n")
+	keyboard.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
 
 func TestRefused(t *testing.T) {
