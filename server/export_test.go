@@ -1,0 +1,20 @@
+package server
+
+import "parlor"
+
+// ParseCredentials is parseCredentials; bad tells of values that are not text.
+func ParseCredentials(p parlor.Payload) (user, password, invite string, badUser, badPassword, badInvite bool) {
+	c := parseCredentials(p)
+	return c.user, c.password, c.invite, c.badUser, c.badPassword, c.badInvite
+}
+
+// CheckArguments is arguments.check, for the request of the given message; the values are raw JSON.
+func CheckArguments(message string, p parlor.Payload) (values map[string][]byte, known bool, err error) {
+	sp := specByMessage[message]
+	if sp == nil {
+		return nil, false, nil
+	}
+	args := arguments{packet: parlor.Packet{Message: message, Payload: p}}
+	err = args.check(sp)
+	return args.values, true, err
+}
