@@ -29,7 +29,10 @@ type Config struct {
 	// taken from the X-Forwarded-For header.
 	TrustedProxies []netip.Prefix
 
-	Connections int // connections at once; default 100,000
+	// Connections is how many there may be at once, from the moment that they are accepted; default 100,000.
+	// Over it, and over Pending, those who have not logged in make room: the oldest of the network that has most
+	// of them. Where there are only users, one more connection gets an answer that says so.
+	Connections int
 	Pending     int // of them, those that have not logged in yet; default 10,000
 
 	LoginSize int // bytes of a message before the login; default 1 MiB, too (section 2.3)

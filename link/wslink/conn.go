@@ -31,9 +31,8 @@ type conn struct {
 	direct *directWriter
 	br     *bufio.Reader
 
-	counted bool // guarded by Server.mu: not among the pending any more
-	number  int  // likewise: connections are numbered as they come
-	held    int  // likewise: its part of Server.held
+	stranger *stranger // guarded by Server.mu: nil once the client has logged in
+	held     int       // likewise: its part of Server.held
 
 	tunnel   *box.Tunnel // set by the key trade, before the lobby knows the connection
 	session  link.Session

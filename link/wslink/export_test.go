@@ -21,12 +21,12 @@ func ReadMessages(b []byte, limit int) (messages [][]byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: Config{Lobby: nobody{}, Key: key, LoginSize: limit}, conns: make(map[*conn]struct{})}
+	s := &Server{cfg: Config{Lobby: nobody{}, Key: key, LoginSize: limit}, conns: make(map[*conn]struct{}), strangers: newStrangers()}
 	if err := s.cfg.fill(); err != nil {
 		return nil, err
 	}
 	c := newConn(s, link.Peer{})
-	s.admit(c)
+	s.admit(c, nil)
 	c.open(discard{})
 	c.br = bufio.NewReaderSize(bytes.NewReader(b), readBuffer)
 	for {
@@ -106,4 +106,37 @@ func (n *Nonces) Add(nonce [box.NonceSize]byte) (added bool, err error) {
 		return false, nil
 	}
 	return true, n.Keep(nonce)
+}
+
+// Strangers are strangers by number, without connections.
+type Strangers struct {
+	all  strangers
+	held map[int]*stranger
+}
+
+// NewStrangers has none yet.
+func NewStrangers() *Strangers {
+	return &Strangers{all: newStrangers(), held: make(map[int]*stranger)}
+}
+
+// Add adds one and returns his number.
+func (ss *Strangers) Add(from netip.Addr) int {
+	s := &stranger{}
+	ss.all.add(s, from)
+	ss.held[s.number] = s
+	return s.number
+}
+
+// Remove removes one.
+func (ss *Strangers) Remove(number int) {
+	ss.all.remove(ss.held[number])
+	delete(ss.held, number)
+}
+
+// Oldest is the number of who is to go first; 0 if there is nobody.
+func (ss *Strangers) Oldest() int {
+	if s := ss.all.oldest(); s != nil {
+		return s.number
+	}
+	return 0
 }

@@ -356,6 +356,7 @@ func (p *peer) answer() parlor.Response {
 // works checks that packets are answered.
 func (p *peer) works() {
 	p.Helper()
+	p.deadline() // a test may be at it for long
 	p.send(`{"message": "still here"}`)
 	if r := p.answer(); r.Message != "still here" {
 		p.Errorf("answered with %q", r.Message)

@@ -3,7 +3,6 @@
 package wslink
 
 import (
-	"container/list"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -32,25 +31,29 @@ type Server struct {
 	stop  chan struct{}
 	wg    sync.WaitGroup // the sweeper, and two goroutines for each connection
 
-	mu      sync.Mutex // guards the fields below
-	conns   map[*conn]struct{}
-	pending int                        // connections that have not logged in
-	held    int                        // bytes that their messages hold beyond usual logins
-	number  int                        // connections so far, to tell the oldest
-	opening list.List                  // of net.Conn that have not been upgraded yet, the oldest first
-	entries map[net.Conn]*list.Element // of opening
-	closing bool
+	mu        sync.Mutex // guards the fields below
+	conns     map[*conn]struct{}
+	opening   map[net.Conn]*stranger // connections that have not been upgraded yet
+	strangers strangers              // these, and those of conns that have not logged in
+	held      int                    // bytes that the messages of strangers hold beyond usual logins
+	closing   bool
 }
 
 // maxHeader bounds a request's header, in bytes.
 const maxHeader = 16 << 10
+
+// socketKey is for the socket of a request, in its context.
+type socketKey struct{}
 
 // New makes a server. It holds one goroutine until Close.
 func New(cfg Config) (*Server, error) {
 	if err := cfg.fill(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, stop: make(chan struct{}), conns: make(map[*conn]struct{}), entries: make(map[net.Conn]*list.Element)}
+	s := &Server{
+		cfg: cfg, stop: make(chan struct{}),
+		conns: make(map[*conn]struct{}), opening: make(map[net.Conn]*stranger), strangers: newStrangers(),
+	}
 	s.http = &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: cfg.LoginTimeout, // for the TLS handshake too
@@ -62,6 +65,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.http.ConnState = s.connState
 	s.http.DisableGeneralOptionsHandler = true // or OPTIONS * would be answered with 200
+	s.http.ConnContext = func(ctx context.Context, nc net.Conn) context.Context {
+		return context.WithValue(ctx, socketKey{}, nc)
+	}
 	s.http.Protocols = new(http.Protocols)
 	s.http.Protocols.SetHTTP1(true) // WebSocket's opening handshake is HTTP/1.1
 	s.wg.Go(s.sweep)                // ends with Close
@@ -78,30 +84,22 @@ func (s *Server) Serve(ln net.Listener) error {
 	return err
 }
 
-// connState looks after the connections that have not been upgraded. Of more than Config.Pending the oldest
-// is cut off: who means it has sent his request by then.
+// connState looks after the connections that have not been upgraded. They count from the first moment: each
+// holds a file descriptor.
 func (s *Server) connState(nc net.Conn, state http.ConnState) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	var victim *stranger
 	switch state {
 	case http.StateNew:
-		s.entries[nc] = s.opening.PushBack(nc)
-		if s.opening.Len() > s.cfg.Pending {
-			s.stats.Refused.Add(1)
-			oldest := s.opening.Front()
-			s.leaveOpening(oldest.Value.(net.Conn))
-			oldest.Value.(net.Conn).Close()
-		}
+		victim = s.makeRoom()
+		newcomer := &stranger{socket: nc}
+		s.strangers.add(newcomer, addrPort(nc.RemoteAddr().String()).Addr())
+		s.opening[nc] = newcomer
 	case http.StateHijacked, http.StateClosed:
-		s.leaveOpening(nc)
+		s.remove(s.opening[nc])
 	}
-}
-
-func (s *Server) leaveOpening(nc net.Conn) {
-	if e := s.entries[nc]; e != nil {
-		s.opening.Remove(e)
-		delete(s.entries, nc)
-	}
+	s.mu.Unlock()
+	victim.cut()
 }
 
 // Stats are the server's counters.
@@ -119,7 +117,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := newConn(s, s.peer(r))
-	if !s.admit(c) {
+	socket, _ := r.Context().Value(socketKey{}).(net.Conn)
+	if !s.admit(c, socket) {
 		s.stats.Refused.Add(1)
 		w.Header().Set("Connection", "close")
 		http.Error(w, "Limit of connections reached. Try again later.", http.StatusServiceUnavailable)
@@ -194,9 +193,8 @@ func tokens(h http.Header, name, token string) bool {
 // that is not a proxy's: what stands before it is the client's own claim.
 func (s *Server) peer(r *http.Request) link.Peer {
 	p := link.Peer{Remote: r.RemoteAddr}
-	if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		p.Addr = at.Addr().Unmap()
-		p.Remote = netip.AddrPortFrom(p.Addr, at.Port()).String()
+	if at := addrPort(r.RemoteAddr); at.IsValid() {
+		p.Addr, p.Remote = at.Addr(), at.String()
 	}
 	if !s.trusted(p.Addr) {
 		return p
@@ -219,68 +217,73 @@ func (s *Server) peer(r *http.Request) link.Peer {
 	return p
 }
 
+// addrPort is the address of a socket; it is not valid if the socket is none of the system's.
+func addrPort(text string) netip.AddrPort {
+	at, _ := netip.ParseAddrPort(text)
+	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
+}
+
 func (s *Server) trusted(addr netip.Addr) bool {
 	return slices.ContainsFunc(s.cfg.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// admit enters a connection in the table, unless there are too many. When too many have not logged in, an
-// older one makes room: the oldest of the network that has most of them, so that a crowd of strangers pushes
-// out its own.
-func (s *Server) admit(c *conn) bool {
+// admit enters a connection in the table in the place of its socket, which is nil if another server has
+// accepted it, unless there is no room for it.
+func (s *Server) admit(c *conn, socket net.Conn) bool {
 	s.mu.Lock()
-	if s.closing || len(s.conns) >= s.cfg.Connections {
+	users := len(s.conns) + len(s.opening) - s.strangers.size
+	if s.closing || users >= s.cfg.Connections {
 		s.mu.Unlock()
 		return false
 	}
-	var victim *conn
-	if s.pending >= s.cfg.Pending {
-		s.stats.Refused.Add(1)
-		victim = s.oldestStranger()
-		s.unpend(victim)
-	}
-	s.number++
-	c.number = s.number
+	s.remove(s.opening[socket])
+	victim := s.makeRoom()
+	c.stranger = &stranger{conn: c}
+	s.strangers.add(c.stranger, c.peer.Addr)
 	s.conns[c] = struct{}{}
-	s.pending++
 	s.wg.Add(1) // before Shutdown waits, as closing is not set
 	s.mu.Unlock()
-	if victim != nil {
-		victim.abort() // without the lock, which comes after the connection's own
-	}
+	victim.cut() // without the lock, which comes after the connection's own
 	return true
 }
 
-func (s *Server) oldestStranger() *conn {
-	most, crowds := 0, make(map[netip.Addr]int)
-	for c := range s.conns {
-		if !c.counted {
-			n := link.Network(c.peer.Addr)
-			crowds[n]++
-			most = max(most, crowds[n])
-		}
+// makeRoom is called for a newcomer, and takes a stranger out if there are too many connections, or too many
+// that have not logged in. It is the oldest of the network that has most of them, so that a crowd pushes out
+// its own: who means it has sent his request or login by then. Who is taken out is to be cut off; nil if
+// nobody has to go, or there are only users.
+func (s *Server) makeRoom() *stranger {
+	if s.strangers.size < s.cfg.Pending && len(s.conns)+len(s.opening) < s.cfg.Connections {
+		return nil
 	}
-	var oldest *conn
-	for c := range s.conns {
-		if !c.counted && crowds[link.Network(c.peer.Addr)] == most && (oldest == nil || c.number < oldest.number) {
-			oldest = c
-		}
+	victim := s.strangers.oldest()
+	if victim != nil {
+		s.stats.Refused.Add(1)
+		delete(s.conns, victim.conn)
+		s.remove(victim)
 	}
-	return oldest
+	return victim
 }
 
-// loggedIn takes a connection off the count of pending ones.
+// remove takes somebody, if anybody, off the strangers.
+func (s *Server) remove(st *stranger) {
+	if st == nil {
+		return
+	}
+	s.strangers.remove(st)
+	if st.conn != nil {
+		st.conn.stranger = nil
+	} else {
+		delete(s.opening, st.socket)
+	}
+}
+
+// loggedIn makes a user of a stranger, who may have been cut off meanwhile.
 func (s *Server) loggedIn(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unpend(c)
-}
-
-func (s *Server) unpend(c *conn) {
-	if !c.counted {
-		c.counted = true
-		s.pending--
-		s.held -= c.held
-	}
+	s.remove(c.stranger)
+	s.held -= c.held
+	c.held = 0
 }
 
 // usualLogin is how many bytes of a stranger's message are not counted in Config.StrangersSize.
@@ -291,7 +294,7 @@ const usualLogin = 16 << 10
 func (s *Server) hold(c *conn, n int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.counted {
+	if c.stranger == nil {
 		return true
 	}
 	if s.held+n > s.cfg.StrangersSize {
@@ -306,7 +309,8 @@ func (s *Server) hold(c *conn, n int) bool {
 func (s *Server) forget(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unpend(c)
+	s.remove(c.stranger)
+	s.held -= c.held
 	delete(s.conns, c)
 	s.wg.Done()
 }
