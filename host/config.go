@@ -96,8 +96,9 @@ func (c *Config) fill() error {
 	if c.KeyFile == "" && c.SaveFile != "" {
 		c.KeyFile = c.SaveFile + ".key"
 	}
-	if most := openFiles() - 100; most > 0 { // the rest is for the save file and what else a program opens
-		c.Wire.Connections = min(cmp.Or(c.Wire.Connections, 100_000), most)
+	if files := openFiles(); files > 0 {
+		spare := min(100, files/2) // for the save file and what else a program opens
+		c.Wire.Connections = min(cmp.Or(c.Wire.Connections, 100_000), files-spare)
 	}
 	_, err := parseProxies(c.TrustedProxies)
 	return err

@@ -3,6 +3,7 @@ package host_test
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -259,4 +260,30 @@ func awaitLog(t *testing.T, c *pypeer.Client, line string) {
 		}
 		return false
 	})
+}
+
+// TestFewFiles: connections that send nothing leave descriptors for the save file, however few there are.
+func TestFewFiles(t *testing.T) {
+	t.Parallel()
+	program, err := parlorProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := run(t, "sh", "-c", `ulimit -n 256 && exec "$0" "$@"`, program, "serve", "--listen", "127.0.0.1:0",
+		"--admin-password", "secret", "--save", filepath.Join(t.TempDir(), "save.json"))
+	admin := dial(t, p.addr(), client.Config{Username: "admin", Password: "secret"})
+	for range 400 {
+		nc, err := net.Dial("tcp", p.addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		r, err := admin.Request(t.Context(), parlor.RequestCreateInvite, nil) // answered when it is saved
+		if err != nil || r.Status != parlor.StatusOK {
+			t.Fatalf("%s, %v", r.DebugText(), err)
+		}
+	}
+	dial(t, p.addr(), client.Config{Username: "alice", Password: "pw"})
+	p.signal(syscall.SIGTERM)
+	p.ends(0)
 }
