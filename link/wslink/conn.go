@@ -71,7 +71,7 @@ func (c *conn) Peer() link.Peer { return c.peer }
 // connection: this one has grown its stack by the agreement on keys, and an idle user shall not hold it.
 func (c *conn) serve(nc net.Conn, early []byte) {
 	if !c.open(nc) {
-		nc.Close() // it was cut off during the upgrade
+		cut(nc) // it was cut off during the upgrade
 		c.srv.forget(c)
 		return
 	}
@@ -309,7 +309,7 @@ func (c *conn) abort() {
 	defer c.out.mu.Unlock()
 	c.out.dead = true
 	if c.nc != nil {
-		c.nc.Close()
+		cut(c.nc)
 	}
 }
 

@@ -359,3 +359,56 @@ func TestBody(t *testing.T) {
 		t.Errorf("%q, %v", text, err)
 	}
 }
+
+// politeListener accepts connections whose Close waits for the other side, as that of TLS does while the
+// other side does not read.
+type politeListener struct{ net.Listener }
+
+func (ln politeListener) Accept() (net.Conn, error) {
+	nc, err := ln.Listener.Accept()
+	return &polite{Conn: nc, closed: make(chan struct{})}, err
+}
+
+type polite struct {
+	net.Conn
+	closed chan struct{} // with what is below
+	once   sync.Once
+}
+
+func (p *polite) Close() error      { <-p.closed; return nil }
+func (p *polite) NetConn() net.Conn { return below{p.Conn, p} }
+
+type below struct {
+	net.Conn
+	above *polite
+}
+
+func (b below) Close() error {
+	b.above.once.Do(func() { close(b.above.closed) })
+	return b.Conn.Close()
+}
+
+// TestSlowGoodbye: a close that waits for the other side holds up nobody.
+func TestSlowGoodbye(t *testing.T) {
+	t.Parallel()
+	w := start(t, wslink.Config{Pending: 1})
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.address = ln.Addr().String()
+	go w.Serve(politeListener{ln}) // ends with Close
+	stranger := w.upgrade(t)
+	alice := w.login(t, "alice") // at the cost of the stranger
+	if _, err := stranger.in.Read(make([]byte, 1)); err == nil {
+		t.Error("the stranger is still there")
+	}
+	alice.message(ws.OpClose, []byte{3, 232})
+	if f := alice.read(); f.Header.OpCode != ws.OpClose {
+		t.Errorf("opcode %d", f.Header.OpCode)
+	}
+	w.lobby.waitClosed(t, "alice") // and the connection is about to be closed, or being closed
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -73,17 +73,17 @@ func (c *conn) deliver(text []byte) error {
 	buf.b = c.appendFrame(buf.b, &outgoing{op: ws.OpText, sealed: true, text: text})
 	n, err := c.direct.write(buf.b)
 	o.mu.Lock()
-	defer o.mu.Unlock()
 	o.dead = o.dead || err != nil
 	if n < len(buf.b) && !o.dead {
 		o.rest = append([]byte(nil), buf.b[n:]...)
 	}
 	if len(o.rest) > 0 || len(o.queue) > 0 && !o.dead {
 		c.srv.wg.Go(c.write) // ends when the queue is empty
+		o.mu.Unlock()
 		return nil
 	}
 	o.running = false
-	c.finish()
+	c.unlock()
 	return nil
 }
 
@@ -162,8 +162,7 @@ func (c *conn) write() {
 		o.mu.Lock()
 		if len(o.queue) == 0 && len(o.rest) == 0 || o.dead {
 			o.running = false
-			c.finish()
-			o.mu.Unlock()
+			c.unlock()
 			return
 		}
 		messages, size := o.take()
@@ -238,17 +237,22 @@ func (c *conn) open(nc net.Conn) bool {
 	return true
 }
 
-// finish closes the socket once nobody needs it: it is dead, or the reader has ended and all is written. The
-// server forgets a connection only when neither reader nor writer is left: until then the sweeper looks
-// after it. It is called with the lock held, and forgets once, as nothing is enqueued afterwards.
-func (c *conn) finish() {
+// unlock is called with the lock held when nobody writes. It releases the lock, and then closes the socket if
+// nobody needs it: it is dead, or the reader has ended and all is written. The server forgets a connection
+// only when neither reader nor writer is left: until then the sweeper looks after it. It is forgotten once, as
+// nothing is enqueued afterwards.
+func (c *conn) unlock() {
 	o := &c.out
-	if !o.dead && !o.readOver {
-		return
+	dead, last := o.dead, o.readOver
+	o.dead = dead || last
+	o.mu.Unlock()
+	switch {
+	case dead:
+		cut(c.nc)
+	case last:
+		c.nc.Close() // without the lock: TLS says goodbye, and waits for a peer that does not read
 	}
-	o.dead = true
-	c.nc.Close()
-	if o.readOver {
+	if last {
 		c.srv.forget(c)
 	}
 }
@@ -256,11 +260,12 @@ func (c *conn) finish() {
 // readerDone notes that the reader has ended, and closes the socket unless the writer still needs it.
 func (c *conn) readerDone() {
 	c.out.mu.Lock()
-	defer c.out.mu.Unlock()
 	c.out.readOver = true
-	if !c.out.running {
-		c.finish()
+	if c.out.running {
+		c.out.mu.Unlock()
+		return
 	}
+	c.unlock()
 }
 
 func (o *outbox) isClosing() bool {
