@@ -30,7 +30,8 @@ type Server struct {
 	generated bool        // the administrator's password was made up here
 }
 
-// shutdownWait is how long clients get to answer the close of their connection.
+// shutdownWait is how long clients may hold up the end, from its beginning: the saves before and after their
+// sessions count too, as others kill a program that takes long to end (Docker after 10 s).
 const shutdownWait = 5 * time.Second
 
 // Start opens everything: the save file, the key, the listeners. When it returns, the ports are open; clients
@@ -62,7 +63,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, listenError(s.cfg.Listen, err)
 	}
 	if err := s.open(); err != nil {
-		return nil, errors.Join(err, s.close())
+		return nil, errors.Join(err, s.close(ctx))
 	}
 	return s, nil
 }
@@ -174,21 +175,25 @@ func (s *Server) Run(ctx context.Context) (exitCode int, err error) {
 			}
 		})
 	}
+	ending, cut := context.WithCancel(context.Background())
+	defer cut()
+	wg.Go(func() { // ends with the lobby
+		<-s.lobby.Stopped()
+		time.AfterFunc(shutdownWait, cut)
+	})
 	exitCode, err = s.lobby.Run(serving)
 	if ctx.Err() == nil { // the program was not asked to end: by the lobby itself, or by a listener
 		err = errors.Join(err, context.Cause(serving))
 	}
-	err = errors.Join(err, s.close())
+	err = errors.Join(err, s.close(ending))
 	wg.Wait()
 	return exitCode, err
 }
 
-// close closes the wire, and then what was opened, the last first.
-func (s *Server) close() error {
+// close closes the wire, whose clients are cut off when ctx ends, and then what was opened, the last first.
+func (s *Server) close(ctx context.Context) error {
 	var errs []error
 	if s.ws != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), shutdownWait)
-		defer cancel()
 		errs = append(errs, s.ws.Shutdown(ctx))
 	}
 	closeAll(s.listeners)

@@ -221,7 +221,7 @@ func (s *Server) end() error {
 	first := s.SaveNow()
 	s.mu.Lock()
 	for l := range s.links {
-		l.link.Close(link.CloseGoingAway, "")
+		l.close(link.CloseGoingAway, "")
 	}
 	s.mu.Unlock()
 	waitBounded(&s.sessionWG, s.cfg.Limits.EndWait)

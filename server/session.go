@@ -125,14 +125,19 @@ func (ss *session) waitForSpace() error {
 	}
 }
 
-// next takes the next request from the queue, or ends the work. It is called by whoever is busy.
-func (ss *session) next() (r request, ok bool) {
-	ss.mu.Lock()
-	defer ss.mu.Unlock()
+// wake has whoever waits for space look again. The lock is held.
+func (ss *session) wake() {
 	if ss.space != nil {
 		close(ss.space)
 		ss.space = nil
 	}
+}
+
+// next takes the next request from the queue, or ends the work. It is called by whoever is busy.
+func (ss *session) next() (r request, ok bool) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	ss.wake()
 	if len(ss.queue) == 0 || ss.ended {
 		ss.busy = false
 		ss.queue = nil
@@ -230,10 +235,11 @@ func (ss *session) send(r parlor.Response) error {
 
 // close ends the link after what was sent, and takes no more requests.
 func (ss *session) close(code link.Code, reason string) {
+	ss.link.Close(code, reason) // first, as a reader whose request is refused closes for that
 	ss.mu.Lock()
 	ss.ended = true
+	ss.wake()
 	ss.mu.Unlock()
-	ss.link.Close(code, reason)
 }
 
 func (ss *session) hasEnded() bool {
@@ -251,10 +257,7 @@ func (ss *session) Closed() {
 	ss.srv.mu.Unlock()
 	ss.mu.Lock()
 	ss.ended = true
-	if ss.space != nil {
-		close(ss.space)
-		ss.space = nil
-	}
+	ss.wake()
 	ss.queue, ss.bytes = nil, 0
 	busy := ss.busy
 	ss.mu.Unlock()

@@ -126,6 +126,28 @@ func TestShutdown(t *testing.T) {
 			pass(10 * time.Second)
 		})
 	})
+	t.Run("link that waits for room in its queue", func(t *testing.T) {
+		cfg := server.Config{Limits: server.Limits{Queue: 1, QueueWait: time.Hour}}
+		inWorld(t, cfg, script{}, func(t *testing.T, w *world) {
+			// A wire's reader, which tells of the end of the link, is what waits.
+			admin := dial(t, peer{w.srv, func(l link.Link) link.Link { return endless{l} }})
+			admin.tryLogin("admin", adminPassword)
+			admin.send(parlor.RequestSleep, parlor.Map{"seconds": 4})
+			admin.send(parlor.RequestHelp, nil)
+			began := time.Now()
+			sent := make(chan time.Duration)
+			go func() { // ends with the wait
+				admin.conn.Send(t.Context(), parlor.Packet{Message: parlor.RequestHelp})
+				sent <- time.Since(began)
+			}()
+			synctest.Wait()
+			w.stop()
+			if took := <-sent; took != 0 {
+				t.Errorf("the link has waited for %v", took)
+			}
+			admin.conn.Close()
+		})
+	})
 	t.Run("updates end", func(t *testing.T) {
 		var mu sync.Mutex
 		n := 0

@@ -48,7 +48,7 @@ type Config struct {
 	PingInterval time.Duration // silence before a ping is sent; default 10 s
 	PingTimeout  time.Duration // further silence before the connection is closed; default 10 s
 	WriteTimeout time.Duration // for a client to take what is written; default 5 s
-	CloseTimeout time.Duration // for the other side to answer a close frame; default 2 s
+	CloseTimeout time.Duration // for the other side to take what is left and answer the close frame; default 2 s
 
 	// Logger gets what people who run the server should know. Default: slog.Default.
 	Logger *slog.Logger

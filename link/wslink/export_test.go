@@ -50,10 +50,10 @@ func (nobody) Open(link.Link) (link.Session, error) { return nil, link.ErrTooMan
 // discard is a socket to which everything can be written.
 type discard struct{ net.Conn }
 
-func (discard) Read([]byte) (int, error)        { return 0, io.EOF }
-func (discard) Write(b []byte) (int, error)     { return len(b), nil }
-func (discard) Close() error                    { return nil }
-func (discard) SetReadDeadline(time.Time) error { return nil }
+func (discard) Read([]byte) (int, error)    { return 0, io.EOF }
+func (discard) Write(b []byte) (int, error) { return len(b), nil }
+func (discard) Close() error                { return nil }
+func (discard) SetDeadline(time.Time) error { return nil }
 
 // Pass lets seconds go by for the sweeper.
 func (s *Server) Pass(seconds int) {

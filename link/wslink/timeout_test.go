@@ -4,6 +4,7 @@ package wslink_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -154,6 +155,25 @@ func TestShutdownWhileWriting(t *testing.T) {
 	w.lobby.waitClosed(t, "deaf") // the queue was full, and the reader has ended; the writer is stuck
 	if err := w.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCloseWhileWriting: a client that does not read is not waited for longer than for one that does.
+func TestCloseWhileWriting(t *testing.T) {
+	t.Parallel()
+	w := start(t, wslink.Config{WriteTimeout: time.Hour, CloseTimeout: 10 * time.Millisecond, QueueSize: 1 << 20})
+	deaf := w.login(t, "deaf")
+	deaf.send(`{"message": "flood"}`)
+	w.lobby.waitClosed(t, "deaf") // the queue was full, and the reader has ended; the writer is stuck
+	ended := make(chan error, 1)
+	go func() { ended <- w.Shutdown(context.Background()) }()
+	select {
+	case err := <-ended:
+		if n := w.Stats().WriteTimeout.Load(); err != nil || n != 1 {
+			t.Errorf("%v, %d counted", err, n)
+		}
+	case <-time.After(patience):
+		t.Error("it has not ended")
 	}
 }
 

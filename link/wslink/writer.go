@@ -4,8 +4,10 @@ package wslink
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -110,7 +112,7 @@ func (c *conn) control(op ws.OpCode, payload []byte) {
 	c.enqueue(outgoing{op: op, text: append([]byte(nil), payload...)})
 }
 
-// Close ends the connection after what was sent before.
+// Close ends the connection after what was sent before, which the other side has Config.CloseTimeout to take.
 func (c *conn) Close(code link.Code, reason string) {
 	payload := binary.BigEndian.AppendUint16(nil, uint16(code))
 	payload = append(payload, reason[:min(len(reason), ws.MaxControlFramePayloadSize-2)]...)
@@ -141,11 +143,12 @@ func (c *conn) enqueue(m outgoing) error {
 	return full
 }
 
-// flush has the writer write what is queued, and bounds the reading if that is a close. The lock is held.
+// flush has the writer write what is queued, and bounds that and the reading if it ends with a close. The lock is
+// held.
 func (c *conn) flush() {
 	o := &c.out
 	if o.closing {
-		c.nc.SetReadDeadline(time.Now().Add(c.srv.cfg.CloseTimeout))
+		c.nc.SetDeadline(time.Now().Add(c.srv.cfg.CloseTimeout))
 	}
 	if !o.running {
 		o.running = true
@@ -175,6 +178,9 @@ func (c *conn) write() {
 		o.writing.Store(c.srv.clock.Load() + 1)
 		_, err := c.nc.Write(buf.b)
 		o.writing.Store(0)
+		if errors.Is(err, os.ErrDeadlineExceeded) { // of a connection that is being closed
+			c.srv.stats.WriteTimeout.Add(1)
+		}
 		o.mu.Lock()
 		o.size -= size // what is under way counts until it is written
 		o.dead = o.dead || err != nil
