@@ -44,7 +44,7 @@ type Config struct {
 	// SaveFile keeps users, invites and games, in pgnet's format. Empty: they end with the server.
 	SaveFile string
 	// KeyFile keeps the server's key, so that clients can pin it, and beside it, in KeyFile.logins, what is
-	// needed to refuse replayed logins. Default: SaveFile.key; without a SaveFile a new key at each start.
+	// needed to refuse replayed logins; one server at a time may have them. Default: SaveFile.key; without a SaveFile a new key at each start.
 	KeyFile string
 	// TLSCert and TLSKey are files of a certificate chain and its key, for wss://. Both or none.
 	TLSCert, TLSKey string

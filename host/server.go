@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"parlor/box"
+	"parlor/internal/lockfile"
 	"parlor/link/wslink"
 	"parlor/server"
 	"parlor/store"
@@ -122,7 +123,15 @@ func (s *Server) openKey() (*box.Key, *wslink.Nonces, error) {
 			"--pubkey will refuse this server; if there was one, end the server and restore it from a copy",
 			"save", s.cfg.SaveFile, "key", s.cfg.KeyFile)
 	}
-	nonces, err := wslink.OpenNonces(s.cfg.KeyFile + ".logins")
+	logins := s.cfg.KeyFile + ".logins"
+	lock, err := lockfile.Acquire(logins) // two servers would overwrite what the other remembers
+	if err != nil {
+		return nil, nil, fmt.Errorf("open file of logins: %w", err)
+	}
+	if lock != nil {
+		s.closers = append(s.closers, lock)
+	}
+	nonces, err := wslink.OpenNonces(logins)
 	if err != nil {
 		return nil, nil, err
 	}

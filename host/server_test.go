@@ -187,6 +187,18 @@ func TestDamagedSave(t *testing.T) {
 	}
 }
 
+// TestTakenKey: two servers with one key would overwrite each other's logins, which could then be replayed.
+func TestTakenKey(t *testing.T) {
+	t.Parallel()
+	key := filepath.Join(t.TempDir(), "key")
+	s := start(t, host.Config{KeyFile: key})
+	_, err := host.Start(t.Context(), quiet(host.Config{KeyFile: key}))
+	wantError(t, err, "another server is using it", key+".logins", "give each server a file of its own")
+	dial(t, s.addr(), client.Config{Username: "alice"})
+	s.stop()
+	start(t, host.Config{KeyFile: key})
+}
+
 // wantFiles checks what is in a folder.
 func wantFiles(t *testing.T, dir string, want map[string]string) {
 	t.Helper()

@@ -33,6 +33,7 @@ func house() table {
 	return table{
 		{"internal/pyjson", nil},
 		{"internal/near", nil},
+		{"internal/lockfile", nil},
 		{"msgpack", nil},
 		{"box", nil},
 		{"packet", []string{"msgpack"}},
@@ -45,11 +46,11 @@ func house() table {
 		{"store", []string{"."}},
 		{"store/sqlite", []string{".", "store"}},
 		{"store/postgres", []string{".", "store"}},
-		{"store/pgnetfile", []string{"internal/pyjson", ".", "store"}},
+		{"store/pgnetfile", []string{"internal/pyjson", "internal/lockfile", ".", "store"}},
 		{"room", []string{"."}},
 		{"server", []string{"internal/pyjson", "internal/near", "box", ".", "link", "store", "room"}},
 		{"client", []string{"internal/pyjson", "box", ".", "link", "link/wslink"}}, // wslink: the default dialer
-		{"host", public},
+		{"host", join(public, "internal/lockfile")},
 		{"cluster", []string{".", "link", "store", "room", "server"}},
 		{"console", []string{"internal/pyjson", ".", "link", "store", "room", "server"}},
 		{"parlortest", []string{".", "link", "link/memlink", "store", "room", "server", "client", "host"}},

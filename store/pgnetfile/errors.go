@@ -7,11 +7,13 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"parlor/internal/lockfile"
 )
 
 var (
 	// ErrLocked says that another server, or another [File], has the save file open.
-	ErrLocked = errors.New("another server is using it")
+	ErrLocked = lockfile.ErrLocked
 	// ErrOnlyPrevious says that the save file is missing, and the one before it is there.
 	ErrOnlyPrevious = errors.New("is missing, but the one before it is there")
 	// ErrTooLarge says that a save file is, or would be, above Options.MaxSize.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"parlor/internal/lockfile"
 	"parlor/store"
 )
 
@@ -100,7 +101,7 @@ func open(path string, opts Options) (*File, error) {
 	if _, err := f.stat(); err != nil {
 		return nil, err
 	}
-	if f.lock, err = acquire(real + ".lock"); err != nil {
+	if f.lock, err = lockfile.Acquire(real + ".lock"); err != nil {
 		return nil, err
 	}
 	f.removeLeftovers()

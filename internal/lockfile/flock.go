@@ -1,6 +1,6 @@
 //go:build darwin || dragonfly || freebsd || illumos || linux || netbsd || openbsd
 
-package pgnetfile
+package lockfile
 
 import (
 	"errors"
@@ -9,8 +9,9 @@ import (
 	"syscall"
 )
 
-// acquire locks the file at path, which is made if it is missing, until it is closed or the process ends.
-func acquire(path string) (*os.File, error) {
+// Acquire locks the file at path, which is made if it is missing, mode 0600. It does not wait: the error is
+// ErrLocked if another holds it. The file is nil where there are no locks.
+func Acquire(path string) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("make the lock: %w", err)
