@@ -33,11 +33,14 @@ func (s *stranger) cut() {
 
 // cut closes a socket at once, which does not block. TLS would say goodbye first, and wait for a peer that
 // does not read for 5 s.
-func cut(nc net.Conn) {
+func cut(nc net.Conn) { below(nc).Close() }
+
+// below is the socket of a connection: what TLS runs on, or the connection itself.
+func below(nc net.Conn) net.Conn {
 	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
-		nc = t.NetConn()
+		return t.NetConn()
 	}
-	nc.Close()
+	return nc
 }
 
 // strangers are all of them, in a crowd for each network. Nothing here looks at all of them: an attack is

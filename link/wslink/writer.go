@@ -237,11 +237,18 @@ func (c *conn) open(nc net.Conn) bool {
 		return false
 	}
 	c.nc, c.direct = nc, newDirectWriter(nc)
+	if socket, ok := below(nc).(interface{ SetWriteBuffer(int) error }); ok {
+		socket.SetWriteBuffer(writeBuffer) // where that fails, the system's default is right too
+	}
 	if c.out.closing {
 		c.flush()
 	}
 	return true
 }
+
+// writeBuffer is how many bytes the system shall hold for a client that does not read. Left to itself it takes
+// some MB for each, of which Config.QueueSize knows nothing.
+const writeBuffer = 128 << 10
 
 // unlock is called with the lock held when nobody writes. It releases the lock, and then closes the socket if
 // nobody needs it: it is dead, or the reader has ended and all is written. The server forgets a connection
