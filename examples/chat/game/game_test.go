@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -68,6 +69,42 @@ func TestLongLog(t *testing.T) {
 	}
 	if lines := strings.Count(c.SaveString(), "\n") + 1; lines != 10_000 {
 		t.Errorf("%d lines are kept", lines)
+	}
+}
+
+// TestLogSize: however much is said, the whole log stays far below what a server saves of one game (8 MiB), also
+// when it comes from a save that was larger; the last lines are there.
+func TestLogSize(t *testing.T) {
+	const most = 256 << 10
+	c := chat(t, strings.Repeat(strings.Repeat("x", 1000)+"\n", 10_000)+"the end")
+	if save := c.SaveString(); len(save) > most || !strings.HasSuffix(save, "\nthe end") {
+		t.Errorf("restored a save of %d bytes", len(save))
+	}
+	for i := range 10_000 {
+		c.HandleGamePacket(parlor.Packet{Username: "alice", Message: fmt.Sprint(i, strings.Repeat("x", 900))})
+	}
+	save := c.SaveString()
+	if len(save) > most || len(save) < most/2 || !strings.Contains(save, "says: '9999xxx") {
+		t.Errorf("the save has %d bytes", len(save))
+	}
+}
+
+// TestLongMessageIsCutFirst: a message of the size that a packet may have is not rendered as a whole, which
+// would take its room many milliseconds.
+func TestLongMessageIsCutFirst(t *testing.T) {
+	c := chat(t, "")
+	message := strings.Repeat("\u00ad", 380_000) // each is rendered as \xad
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 10 {
+		c.HandleGamePacket(parlor.Packet{Username: "alice", Message: message})
+	}
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > uint64(len(message)) {
+		t.Errorf("10 messages of %d bytes took %d bytes of memory", len(message), n)
+	}
+	if !strings.Contains(c.SaveString(), `alice says: '\xad\xad`) {
+		t.Errorf("log %.100q", c.SaveString())
 	}
 }
 
