@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -66,6 +67,34 @@ func TestSaveSize(t *testing.T) {
 			t.Errorf("%d counted", n)
 		}
 		w.log.has(t, "limit of save size reached")
+	})
+}
+
+// TestDestroyedWhileSaving: the save of a game that was destroyed meanwhile does not count any more.
+func TestDestroyedWhileSaving(t *testing.T) {
+	d := new(disk)
+	var slow atomic.Bool
+	s := script{persistent: always(true), save: func() string {
+		if slow.Load() {
+			time.Sleep(2 * time.Second) // sleep: virtual time; a save that is not ready when the game is destroyed
+		}
+		return strings.Repeat("x", 100)
+	}}
+	inWorld(t, server.Config{Store: d, Limits: server.Limits{SavesSize: 250}}, s, func(t *testing.T, w *world) {
+		admin := w.login("admin")
+		for range 3 {
+			slow.Store(true)
+			admin.create("room")
+			w.srv.SaveNow()
+			admin.wantOK(admin.ask(parlor.RequestDestroyGame, parlor.Map{"name": "room"}), "Destroyed game: 'room'")
+			pass(5 * time.Second)
+		}
+		slow.Store(false)
+		admin.create("room")
+		w.srv.SaveNow()
+		if !hasGame(d.content(), "room") {
+			t.Errorf("stored %v, want the game", d.content().Games)
+		}
 	})
 }
 

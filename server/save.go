@@ -125,6 +125,9 @@ func (s *Server) noteSave(g *game, save string, ok bool, err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.games[g.name] != g {
+		return // it was destroyed meanwhile, and its save is not counted any more
+	}
 	total := s.savedBytes + len(save) - len(g.saved)
 	if len(save) > s.cfg.Limits.SaveSize || len(save) > len(g.saved) && total > s.cfg.Limits.SavesSize {
 		s.stats.SavesRefused.Add(1)
