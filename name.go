@@ -14,8 +14,9 @@ const (
 )
 
 // UserNameAllowed tells whether a new user may have this name (section 9): 3 to 20 letters A-Z a-z and digits, without
-// "admin" in any letter case. Digits may be of any script, but of one only, so that names cannot be made to
-// look alike (defect 16).
+// "admin" in any letter case. Digits may be of any script, but of one only (defect 16). That keeps the grossest
+// imitations out, and lobbies also compare new names by [FoldDigits]; names such as l1l and lIl, or b0b and bob, in
+// any script, still look alike in some fonts.
 func UserNameAllowed(name string) bool { return nameAllowed(name, maxUserNameLen, false) }
 
 // GameNameAllowed tells whether a new game may have this name (section 9): 3 to 50 letters A-Z a-z, digits of
@@ -45,6 +46,17 @@ func nameAllowed(name string, maxLen int, spaces bool) bool {
 		}
 	}
 	return !strings.Contains(strings.ToLower(name), AdminName)
+}
+
+// FoldDigits is the name with all digits written as 0 to 9. A lobby refuses a new user whose name differs from
+// another user's by the script of its digits only.
+func FoldDigits(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= utf8.RuneSelf && unicode.Is(unicode.Nd, r) {
+			return '0' + r - digitZero(r)
+		}
+		return r
+	}, name)
 }
 
 // digitZero is the zero of the run of ten digits that r belongs to. Runs of Nd are contiguous tens, counted

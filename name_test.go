@@ -117,3 +117,20 @@ func TestNamesOfOddBytes(t *testing.T) {
 		}
 	}
 }
+
+// TestFoldDigits: whatever its script, a digit folds to the one of its value.
+func TestFoldDigits(t *testing.T) {
+	for _, text := range readNames(t).Other.FirstDigits {
+		zero := codePoint(t, text)
+		for i := range rune(10) {
+			if got, want := parlor.FoldDigits("a"+string(zero+i)+"b"), fmt.Sprintf("a%db", i); got != want {
+				t.Errorf("FoldDigits of %U is %q, want %q", zero+i, got, want)
+			}
+		}
+	}
+	for _, name := range []string{"", "alice1", "Zo\u00eb \xff", "\u00b2\u00bd"} {
+		if got := parlor.FoldDigits(name); got != strings.ToValidUTF8(name, "\ufffd") {
+			t.Errorf("FoldDigits(%q) = %q", name, got)
+		}
+	}
+}

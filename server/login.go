@@ -266,7 +266,7 @@ func (s *Server) register(c credentials) (refused string, undo func()) {
 		return textPassword, nil
 	case s.cfg.RequirePassword && c.password == "":
 		return "User password required.", nil
-	case !parlor.UserNameAllowed(c.user):
+	case !parlor.UserNameAllowed(c.user) || s.imitates(c.user):
 		return "Username not allowed.", nil
 	case len(s.users) >= s.cfg.Limits.Users:
 		s.stats.UsersRefused.Add(1)
@@ -287,13 +287,27 @@ func (s *Server) register(c credentials) (refused string, undo func()) {
 	}
 }
 
+// imitates tells whether a name differs from a user's by the script of its digits only (defect 16).
+func (s *Server) imitates(name string) bool {
+	folded := parlor.FoldDigits(name)
+	return folded != name && s.users[folded] != nil || s.oddDigits[folded] > 0
+}
+
 func (s *Server) addUser(u *store.User) {
 	s.users[u.Name] = u
 	s.order = append(s.order, u)
+	if folded := parlor.FoldDigits(u.Name); folded != u.Name {
+		s.oddDigits[folded]++
+	}
 }
 
 func (s *Server) removeUser(u *store.User) {
 	delete(s.users, u.Name)
+	if folded := parlor.FoldDigits(u.Name); folded != u.Name {
+		if s.oddDigits[folded]--; s.oddDigits[folded] == 0 {
+			delete(s.oddDigits, folded)
+		}
+	}
 	s.order = slices.DeleteFunc(s.order, func(o *store.User) bool { return o == u })
 }
 

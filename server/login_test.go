@@ -428,3 +428,29 @@ func TestNonTextPassword(t *testing.T) {
 		w.login("alice")
 	})
 }
+
+// TestImitatedNames: a new name is not another user's with its digits in another script (defect 16); names that
+// are known already are taken as they are, and a name is free again when its user is deleted.
+func TestImitatedNames(t *testing.T) {
+	d := new(disk)
+	d.Save(store.Snapshot{Registration: true, Users: []store.User{
+		store.NewUser("carol1", passwordOf("carol1")), store.NewUser("carol१", passwordOf("carol१")),
+	}})
+	inWorld(t, server.Config{Store: d}, script{}, func(t *testing.T, w *world) {
+		w.login("carol1").close()
+		w.login("carol१").close()
+		w.login("alice1").close()
+		w.login("dave٢").close()
+		for _, name := range []string{"alice１", "alice𝟏", "carol١", "dave2", "dave२"} {
+			g := w.connect()
+			g.wantNoLogin(g.tryLogin(name, "x"), "Username not allowed.")
+		}
+		for _, name := range []string{"alice1", "dave٢"} {
+			if err := w.srv.DeleteUser(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.login("alice１").close()
+		w.login("dave2").close()
+	})
+}
