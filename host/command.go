@@ -92,6 +92,7 @@ func ServeCommand(games map[string]parlor.NewGame, defaultKind string) *cobra.Co
 	f.IntVar(&cfg.Limits.Users, "max-users", 0, "registered users (default 1000000)")
 	f.IntVar(&cfg.Limits.Games, "max-games", 0, "games at once (default 10000)")
 	f.IntVar(&cfg.Limits.GamesPerUser, "max-user-games", 0, "games created by one user (default 100)")
+	f.IntVar(&cfg.Limits.SavesSize, "max-saves", 0, "bytes of the saves of all games (default 67108864)")
 	f.DurationVar(&cfg.Limits.InviteLife, "invite-life", 0, "how long an invite code is good; negative is for ever (default 720h)")
 	f.Float64Var(&cfg.Limits.RequestsPerSecond, "max-requests", 0, "requests a second of one user (default 50000)")
 	f.BoolVar(&cfg.Verbose, "verbose", false, "log packets and responses, without secrets")

@@ -25,12 +25,25 @@ func (s *Server) save(ss *session, _ arguments) (parlor.Response, bool) {
 	}
 	s.saveGames(func(err error) {
 		if err != nil {
-			ss.finish(parlor.Unexpected("Saved success=False server data to disk: " + s.cfg.Store.Path()))
+			ss.finish(parlor.Unexpected("Saved success=False server data to disk: "+s.cfg.Store.Path(), unsavedPayload(err)))
 			return
 		}
 		ss.finish(parlor.OK("Saved success=True server data to disk: " + s.cfg.Store.Path()))
 	})
 	return parlor.Response{}, false
+}
+
+// unsavedPayload names the games that were not saved, a hundred of them at most.
+func unsavedPayload(err error) parlor.Map {
+	var unsaved *UnsavedError
+	if !errors.As(err, &unsaved) {
+		return parlor.Map{}
+	}
+	games := parlor.Map{}
+	for _, name := range sortedKeys(unsaved.Games)[:min(100, len(unsaved.Games))] {
+		games[name] = unsaved.Games[name]
+	}
+	return parlor.Map{"unsaved": games}
 }
 
 const textCode = "Created invite code: "

@@ -44,29 +44,77 @@ func good(t *testing.T, r parlor.Response) {
 
 func TestSaveSize(t *testing.T) {
 	d := new(disk)
-	cfg := server.Config{Games: keepers("a"), Store: d, Limits: server.Limits{SaveSize: 10, SavesSize: 15}}
+	cfg := server.Config{Games: keepers("a"), Store: d, Limits: server.Limits{SaveSize: 10, SavesSize: 30}}
 	inWorld(t, cfg, script{}, func(t *testing.T, w *world) {
 		alice := w.login("alice")
-		keep := func(game, save string) {
+		keep := func(game, save, want string) {
 			good(t, alice.ask(parlor.RequestJoinGame, parlor.Map{"name": game}))
 			alice.wantOK(alice.ask("keep", parlor.Map{"save": save}), "kept")
 			alice.ask(parlor.RequestLeaveGame, nil)
-			if err := w.srv.SaveNow(); err != nil {
-				t.Fatal(err)
+			err := w.srv.SaveNow()
+			if got := fmt.Sprint(err); !strings.Contains(got, want) {
+				t.Errorf("saving %q of %s: error %s, want %s", save, game, got, want)
 			}
 		}
-		keep("one", "12345678")
-		keep("one", "12345678901") // over the limit of one game
-		keep("two", "12345678")    // over that of all
-		keep("two", "1234567")
+		keep("one", "12345678", "<nil>")
+		keep("one", "12345678901", `all was saved but games, which keep what they saved before: "one" (limit of save size reached: 11 of 10 bytes`)
+		keep("one", "12345678", "<nil>")
+		keep("two", "12345678", `"two" (limit of one user's saves reached: 16 bytes, and 14 are left for all`)
+		keep("two", "1234567", "<nil>")
 		snap, _, _ := d.Load()
-		if got := fmt.Sprint(snap.Games); got != "[{one   12345678} {two   1234567}]" {
+		if got := fmt.Sprint(snap.Games); got != "[{one   12345678 alice} {two   1234567 alice}]" {
 			t.Errorf("stored %s", got)
 		}
 		if n := w.srv.Stats().SavesRefused.Load(); n < 2 {
 			t.Errorf("%d counted", n)
 		}
-		w.log.has(t, "limit of save size reached")
+		w.log.has(t, "limit of saves reached")
+	})
+}
+
+// TestSavesAreShared: users who save all that they can leave something for the next one, who is saved, also after
+// a restart; and what the administrator and the exit are told is what happened.
+func TestSavesAreShared(t *testing.T) {
+	d := new(disk)
+	cfg := server.Config{Games: keepers("a"), Store: d, Limits: server.Limits{SavesSize: 1000}}
+	keep := func(t *testing.T, w *world, user, game string, size int) {
+		t.Helper()
+		g := w.login(user)
+		good(t, g.ask(parlor.RequestJoinGame, parlor.Map{"name": game}))
+		g.wantOK(g.ask("keep", parlor.Map{"save": strings.Repeat("x", size)}), "kept")
+		g.ask(parlor.RequestLeaveGame, nil)
+		g.close()
+	}
+	inWorld(t, cfg, script{}, func(t *testing.T, w *world) {
+		for i := range 20 {
+			keep(t, w, "greedy", fmt.Sprint("much ", i), 100)
+		}
+		w.srv.SaveNow()
+		keep(t, w, "greedy2", "more", 250)
+		if err := w.srv.SaveNow(); !errors.As(err, new(*server.UnsavedError)) {
+			t.Errorf("error %v, want one that names the games of greedy", err)
+		}
+		w.stop()
+		if !errors.As(w.err, new(*server.UnsavedError)) {
+			t.Errorf("the end says %v, as if all games were saved", w.err)
+		}
+	})
+	inWorld(t, cfg, script{}, func(t *testing.T, w *world) {
+		keep(t, w, "greedy", "much 0", 101) // still hers
+		keep(t, w, "victim", "small", 100)
+		admin := w.login("admin")
+		r := admin.wantRefused(admin.ask(parlor.RequestSave, nil), "Saved success=False server data to disk: memory")
+		if text := string(r.Payload.JSON()); !strings.Contains(text, `"much 0": "limit of one user's saves reached`) || strings.Contains(text, "small") {
+			t.Errorf("payload %s", text)
+		}
+		if !hasGame(d.content(), "small") {
+			t.Error("the victim's game is not saved")
+		}
+		for i := range 20 {
+			admin.ask(parlor.RequestDestroyGame, parlor.Map{"name": fmt.Sprint("much ", i)}) // those that were saved, whichever they are
+		}
+		keep(t, w, "victim", "small", 300)
+		admin.wantOK(admin.ask(parlor.RequestSave, nil), "Saved success=True server data to disk: memory")
 	})
 }
 
@@ -80,7 +128,7 @@ func TestDestroyedWhileSaving(t *testing.T) {
 		}
 		return strings.Repeat("x", 100)
 	}}
-	inWorld(t, server.Config{Store: d, Limits: server.Limits{SavesSize: 250}}, s, func(t *testing.T, w *world) {
+	inWorld(t, server.Config{Store: d, Limits: server.Limits{SavesSize: 350}}, s, func(t *testing.T, w *world) {
 		admin := w.login("admin")
 		for range 3 {
 			slow.Store(true)

@@ -22,9 +22,10 @@ import (
 // game is one entry of the directory: a room, and what the lobby knows about it.
 type game struct {
 	name, password, kind string
-	creator              string // empty for a game of an earlier start
+	creator              *creator
 	room                 *room.Room
 	asked                atomic.Bool // for its line in the directory, and has not answered
+	saves                atomic.Bool // it has the methods by which it can be saved
 	number               uint64      // games are listed in the order of creation
 
 	// What follows is guarded by Server.mu.
@@ -32,6 +33,25 @@ type game struct {
 	open    bool   // made, and not failed
 	failed  bool   // a saved game that could not be made again: its save is kept, and nobody can join
 	saved   string // what it saved last, or was loaded with
+}
+
+// creator is a user with games in the directory. It is guarded by Server.mu.
+type creator struct {
+	name  string // empty if it is not known, as in files of pgnet: then each game has a creator of its own
+	games int
+	saved int // bytes of their saves
+}
+
+// creatorOf finds or makes the creator of a name.
+func (s *Server) creatorOf(name string) *creator {
+	c := s.creators[name]
+	if c == nil {
+		c = &creator{name: name}
+		if name != "" {
+			s.creators[name] = c
+		}
+	}
+	return c
 }
 
 // addGame enters a game in the directory and opens its room. The lock is held. Opened may be nil.
@@ -44,16 +64,25 @@ func (s *Server) addGameOf(newGame parlor.NewGame, saved store.Game, opened func
 	s.created++
 	g := &game{
 		name: saved.Name, password: saved.Password, kind: saved.Kind, saved: saved.Data,
+		creator: s.creatorOf(saved.Creator),
 		number:  s.created,
 		members: make(map[*session]struct{}),
 	}
 	s.games[g.name] = g
 	s.savedBytes += len(g.saved)
+	g.creator.games++
+	g.creator.saved += len(g.saved)
 	cfg := room.Config{
 		Name: g.name, New: newGame, Save: saved.Data,
-		Logger: s.logger, Workers: s.rooms, Made: s.checkAbilities,
+		Logger: s.logger, Workers: s.rooms,
 		Mailbox: s.cfg.Limits.Mailbox, Budget: s.cfg.Limits.HookBudget, MaxInfo: s.cfg.Limits.InfoSize,
 		Stats: &s.stats.Rooms,
+		Made: func(made parlor.Game) {
+			s.checkAbilities(made)
+			_, persists := made.(parlor.Persister)
+			_, saves := made.(parlor.Saver)
+			g.saves.Store(persists && saves)
+		},
 		Left:  func(m room.Member) { s.left(g, m.(*session)) },
 		Ended: func() { s.removeGame(g) },
 	}
@@ -101,9 +130,10 @@ func (s *Server) removeGame(g *game) {
 func (s *Server) forgetGame(g *game) {
 	delete(s.games, g.name)
 	s.savedBytes -= len(g.saved)
+	g.creator.saved -= len(g.saved)
 	g.saved = ""
-	if s.gamesOf[g.creator]--; s.gamesOf[g.creator] <= 0 {
-		delete(s.gamesOf, g.creator)
+	if g.creator.games--; g.creator.games == 0 {
+		delete(s.creators, g.creator.name)
 	}
 }
 
@@ -138,13 +168,11 @@ func (s *Server) createGame(ss *session, args arguments) (parlor.Response, bool)
 		s.mu.Unlock()
 		return parlor.Unexpected(refused), true
 	}
-	g := s.addGame(store.Game{Name: name, Password: args.text("password"), Kind: kind}, func(err error) {
+	g := s.addGame(store.Game{Name: name, Password: args.text("password"), Kind: kind, Creator: ss.user}, func(err error) {
 		if err == nil {
 			s.event(slog.LevelInfo, "game created", "game", name, "kind", cmp.Or(kind, s.cfg.DefaultKind), "user", ss.user)
 		}
 	})
-	g.creator = ss.user
-	s.gamesOf[ss.user]++
 	g.room.Join(ss.user, ss, func(rate float64, err error) { // with the lock held, so that nobody joins earlier
 		if err != nil {
 			g.room.Close(func() { ss.finish(parlor.Unexpected("Game could not be created.")) })
@@ -166,7 +194,7 @@ func (s *Server) refuseGame(user, name, kind string) string {
 	case len(s.games) >= s.cfg.Limits.Games:
 		s.stats.GamesRefused.Add(1)
 		return "Limit of games reached."
-	case s.gamesOf[user] >= s.cfg.Limits.GamesPerUser && user != parlor.AdminName:
+	case user != parlor.AdminName && s.creators[user] != nil && s.creators[user].games >= s.cfg.Limits.GamesPerUser:
 		s.stats.GamesRefused.Add(1)
 		return "Limit of games of one user reached."
 	}

@@ -13,13 +13,17 @@ type Limits struct {
 	Links int // links at once, logged in or not; default 100,000
 	Users int // registered users; default 1,000,000
 	Games int // games at once; default 10,000
-	// GamesPerUser bounds the games that one user has created, since the start, and that are still there;
-	// default 100. The administrator is not bound.
+	// GamesPerUser bounds the games that one user has created and that are still there; default 100. The
+	// administrator is not bound.
 	GamesPerUser int
 	SaveSize     int // bytes of one game's save; default 8 MiB
-	SavesSize    int // bytes of all games' saves; default 128 MiB
-	TextSize     int // bytes of a game's password and of a name in an invite; default 256
-	Invites      int // unused invite codes; default 10,000
+	// SavesSize bounds the bytes of all games' saves; default 64 MiB, as every registration writes them again.
+	// The games of one user may grow only as long as they leave as much free as they have, so that nobody can
+	// fill it: a crowd of users gets a fair part each, and something is left for the next. The administrator's
+	// may fill it.
+	SavesSize int
+	TextSize  int // bytes of a game's password and of a name in an invite; default 256
+	Invites   int // unused invite codes; default 10,000
 	// InviteLife is how long an invite code is good; default 30 days, negative for ever.
 	InviteLife time.Duration
 
@@ -52,7 +56,7 @@ func (l *Limits) fill() {
 	def(&l.Games, 10_000)
 	def(&l.GamesPerUser, 100)
 	def(&l.SaveSize, 8<<20)
-	def(&l.SavesSize, 128<<20)
+	def(&l.SavesSize, 64<<20)
 	def(&l.TextSize, 256)
 	def(&l.Invites, 10_000)
 	def(&l.InviteLife, 30*24*time.Hour)
@@ -93,7 +97,8 @@ type Stats struct {
 	LinksRefused    atomic.Int64 // links over Limits.Links
 	UsersRefused    atomic.Int64 // registrations over Limits.Users
 	GamesRefused    atomic.Int64 // games over Limits.Games
-	SavesRefused    atomic.Int64 // saves over Limits.SaveSize or Limits.SavesSize
+	SavesRefused    atomic.Int64 // saves over Limits.SaveSize, Limits.SavesSize or a user's part of that
+	SavesMissed     atomic.Int64 // saves that games failed to give, or not within Limits.SaveWait
 	InvitesRefused  atomic.Int64 // codes over Limits.Invites
 	QueueFull       atomic.Int64 // times that a link had to wait for room in its session's queue
 	RequestsRefused atomic.Int64 // requests over Limits.RequestsPerSecond

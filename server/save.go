@@ -3,7 +3,10 @@ package server
 import (
 	"cmp"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"parlor"
@@ -80,7 +83,7 @@ func (s *Server) snapshot() store.Snapshot {
 	}
 	slices.SortFunc(games, func(a, b *game) int { return cmp.Compare(a.number, b.number) })
 	for _, g := range games {
-		saved := store.Game{Name: g.name, Password: g.password, Data: g.saved}
+		saved := store.Game{Name: g.name, Password: g.password, Data: g.saved, Creator: g.creator.name}
 		if len(s.cfg.Games) > 1 || g.kind != s.cfg.DefaultKind { // by name, as another start may have another default
 			saved.Kind = g.kind
 		}
@@ -97,28 +100,71 @@ func (s *Server) saveGames(done func(error)) {
 		return
 	}
 	s.saving.Go(func() { // ends after Limits.SaveWait at the latest
-		s.askSaves()
-		s.store(done)
-	})
-}
-
-// askSaves asks all games for their saves, and waits for Limits.SaveWait at most.
-func (s *Server) askSaves() {
-	askAll(s.listGames(), s.cfg.Limits.SaveWait, func(g *game, answered func()) {
-		g.room.Save(func(save string, ok bool, err error) {
-			s.noteSave(g, save, ok, err)
-			answered()
+		unsaved := s.askSaves()
+		s.store(func(err error) {
+			if err == nil {
+				err = unsaved
+			}
+			done(err)
 		})
 	})
 }
 
-func (s *Server) noteSave(g *game, save string, ok bool, err error) {
+// askSaves asks all games for their saves, and waits for Limits.SaveWait at most. The error is an *UnsavedError.
+func (s *Server) askSaves() error {
+	games := slices.DeleteFunc(s.listGames(), func(g *game) bool { return !g.saves.Load() })
+	var mu sync.Mutex // guards unsaved, as a late answer may come when this has returned
+	unsaved := make(map[string]string)
+	for _, g := range games {
+		unsaved[g.name] = "it did not answer in time"
+	}
+	askAll(games, s.cfg.Limits.SaveWait, func(g *game, answered func()) {
+		g.room.Save(func(save string, ok bool, err error) {
+			reason := s.noteSave(g, save, ok, err)
+			mu.Lock()
+			defer mu.Unlock()
+			if unsaved[g.name] = reason; reason == "" {
+				delete(unsaved, g.name)
+			}
+			answered()
+		})
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	if len(unsaved) == 0 {
+		return nil
+	}
+	s.stats.SavesMissed.Add(int64(len(unsaved)))
+	return &UnsavedError{Games: maps.Clone(unsaved)}
+}
+
+// UnsavedError says which games were not saved, and why. They keep what they saved before, and all else is saved.
+type UnsavedError struct {
+	Games map[string]string // the reason by the game's name
+}
+
+func (e *UnsavedError) Error() string {
+	const most = 5 // games that are named
+	names := slices.Sorted(maps.Keys(e.Games))
+	var named []string
+	for _, name := range names[:min(most, len(names))] {
+		named = append(named, fmt.Sprintf("%q (%s)", name, e.Games[name]))
+	}
+	text := "all was saved but games, which keep what they saved before: " + strings.Join(named, ", ")
+	if len(names) > most {
+		text += fmt.Sprintf(", and %d more", len(names)-most)
+	}
+	return text
+}
+
+// noteSave takes a game's save, or says why not.
+func (s *Server) noteSave(g *game, save string, ok bool, err error) (refused string) {
 	if errors.Is(err, room.ErrClosed) {
-		return // it ended a moment ago
+		return "" // it ended a moment ago
 	}
 	if err != nil {
 		s.logger.Warn("a game did not save; what it saved before is kept", "game", g.name, "err", err)
-		return
+		return "it failed; the log says more"
 	}
 	if !ok {
 		save = ""
@@ -126,14 +172,35 @@ func (s *Server) noteSave(g *game, save string, ok bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.games[g.name] != g {
-		return // it was destroyed meanwhile, and its save is not counted any more
+		return "" // it was destroyed meanwhile, and its save is not counted any more
 	}
-	total := s.savedBytes + len(save) - len(g.saved)
-	if len(save) > s.cfg.Limits.SaveSize || len(save) > len(g.saved) && total > s.cfg.Limits.SavesSize {
+	growth := len(save) - len(g.saved)
+	if refused = s.refuseSave(g, len(save), growth); refused != "" {
 		s.stats.SavesRefused.Add(1)
-		s.logger.Error("limit of save size reached; what the game saved before is kept", "game", g.name,
-			"bytes", len(save), "limit", s.cfg.Limits.SaveSize, "all games", total, "limit of all", s.cfg.Limits.SavesSize)
-		return
+		s.logger.Error("limit of saves reached; what the game saved before is kept", "game", g.name, "creator", g.creator.name,
+			"reason", refused, "of the creator", g.creator.saved, "of all games", s.savedBytes)
+		return refused
 	}
-	g.saved, s.savedBytes = save, total
+	g.saved = save
+	s.savedBytes += growth
+	g.creator.saved += growth
+	return ""
+}
+
+// refuseSave is why a game's save is not taken, or empty. What shrinks is always taken. The lock is held.
+func (s *Server) refuseSave(g *game, size, growth int) string {
+	l := &s.cfg.Limits
+	free := l.SavesSize - s.savedBytes - growth
+	switch {
+	case size > l.SaveSize:
+		return fmt.Sprintf("limit of save size reached: %d of %d bytes; raise Limits.SaveSize", size, l.SaveSize)
+	case growth <= 0:
+		return ""
+	case free < 0:
+		return fmt.Sprintf("limit of all saves reached: %d bytes; raise --max-saves or destroy games", l.SavesSize)
+	case g.creator.saved+growth > free && g.creator.name != parlor.AdminName:
+		return fmt.Sprintf("limit of one user's saves reached: %d bytes, and %d are left for all; raise --max-saves or destroy games",
+			g.creator.saved+growth, free)
+	}
+	return ""
 }

@@ -100,7 +100,7 @@ type Server struct {
 	sessions     map[string]*session // by user; a name is reserved here before it is answered (defect 2)
 	links        map[*session]struct{}
 	games        map[string]*game
-	gamesOf      map[string]int        // games by the user who created them, of those created since the start
+	creators     map[string]*creator   // those of the games, by name
 	savedBytes   int                   // of all games' saves
 	checked      map[reflect.Type]bool // types of game whose methods were looked at
 	created      uint64                // games so far, to order them
@@ -126,7 +126,7 @@ func New(cfg Config) (*Server, error) {
 		sessions:     make(map[string]*session),
 		links:        make(map[*session]struct{}),
 		games:        make(map[string]*game),
-		gamesOf:      make(map[string]int),
+		creators:     make(map[string]*creator),
 		checked:      make(map[reflect.Type]bool),
 	}
 	s.verbose.Store(cfg.Verbose)
@@ -180,8 +180,8 @@ func (c *Config) fill() error {
 }
 
 // Run keeps the server's timers until Shutdown is called or ctx ends, then ends every session with close
-// code 1001, saves, and returns the exit code: Shutdown's, or 0. It is called once. The error is that of the last save. The
-// saves come before the sessions are ended and once more after it, and the wait for sessions is bounded
+// code 1001, saves, and returns the exit code: Shutdown's, or 0. It is called once. The error is that of the last save, an
+// *UnsavedError among them. The saves come before the sessions are ended and once more after it, and the wait for sessions is bounded
 // (defect 28).
 func (s *Server) Run(ctx context.Context) (exitCode int, err error) {
 	ticker := time.NewTicker(s.cfg.Autosave)
@@ -241,10 +241,13 @@ func (s *Server) lastSave() error {
 	if s.cfg.Store == nil {
 		return nil
 	}
-	s.askSaves()
+	unsaved := s.askSaves()
 	s.commits.close(net.ErrClosed)
 	s.saving.Wait()
-	return s.commit()
+	if err := s.commit(); err != nil {
+		return err
+	}
+	return unsaved
 }
 
 // closeGames ends all rooms, so that their timers stop, and waits for them within bounds.
@@ -337,8 +340,9 @@ func (s *Server) CreateInvite(user string) (code string, err error) {
 	return code, err
 }
 
-// SaveNow saves the games and all else. It blocks until that is stored; a game that does not answer within
-// Limits.SaveWait keeps what it saved before. It does nothing without a store.
+// SaveNow saves the games and all else. It blocks until that is stored. Games that cannot be saved, or do not
+// answer within Limits.SaveWait, keep what they saved before; they are in an *UnsavedError then, and all else is
+// stored. It does nothing without a store.
 func (s *Server) SaveNow() error { return await(s.saveGames) }
 
 // await turns a call with a callback into one that blocks.

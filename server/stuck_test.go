@@ -84,7 +84,10 @@ func TestStuckGame(t *testing.T) {
 			bob, admin := w.login("bob"), w.login("admin")
 			bob.create("other")
 			began := time.Now()
-			admin.wantOK(admin.ask(parlor.RequestSave, nil), "Saved success=True server data to disk: memory")
+			r := admin.wantRefused(admin.ask(parlor.RequestSave, nil), "Saved success=False server data to disk: memory")
+			if text := string(r.Payload.JSON()); text != `{"unsaved": {"stuck": "it did not answer in time"}}` {
+				t.Errorf("payload %s", text)
+			}
 			if took := time.Since(began); took > 2*time.Second {
 				t.Errorf("saved after %v, want 2 s at most", took)
 			}

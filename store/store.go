@@ -54,6 +54,7 @@ type Game struct {
 	Password string // in clear, as pgnet keeps it; empty for none
 	Kind     string // which of the server's kinds of game it is; empty for the default
 	Data     string // the save
+	Creator  string // the user who created it; empty if that is not known
 }
 
 // Invite is a code that lets a name register while registration is off.

@@ -19,7 +19,7 @@ var (
 	topKeys    = []string{"users", "games", "registration", "invite_codes", "parlor"}
 	userKeys   = []string{"name", "salt", "password"}
 	gameKeys   = []string{"name", "password", "data"}
-	parlorKeys = []string{"kinds", "data", "expires"}
+	parlorKeys = []string{"kinds", "data", "expires", "creators"}
 )
 
 // A decoder reads one save file. The text is walked by Python's rules, so that what pgnet reads is read and
@@ -116,7 +116,7 @@ func (d *decoder) invites(raw []byte) *DamagedError {
 // parlor reads what pgnet has no place for. What it says of games that are not there is ignored: pgnet may
 // have written the file meanwhile, or somebody with an editor.
 func (d *decoder) parlor(raw []byte) *DamagedError {
-	var sub [3][]byte
+	var sub [4][]byte
 	if err := d.members("parlor", raw, parlorKeys, sub[:]); err != nil {
 		return err
 	}
@@ -124,6 +124,16 @@ func (d *decoder) parlor(raw []byte) *DamagedError {
 		err := d.table("parlor.kinds", sub[0], func(game, kind string) {
 			if i, ok := d.gameAt[game]; ok {
 				d.snap.Games[i].Kind = kind
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if sub[3] != nil {
+		err := d.table("parlor.creators", sub[3], func(game, creator string) {
+			if i, ok := d.gameAt[game]; ok {
+				d.snap.Games[i].Creator = creator
 			}
 		})
 		if err != nil {

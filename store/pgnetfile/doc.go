@@ -7,12 +7,14 @@
 //
 //	"parlor": {
 //	    "kinds": {"chess 7": "chess"},
-//	    "data": {"dungeon": "/wABAg=="}
+//	    "data": {"dungeon": "/wABAg=="},
+//	    "expires": {"1a2b": "2000000000"},
+//	    "creators": {"dungeon": "alice"}
 //	}
 //
 // kinds says which games are of a kind other than the default. data holds, in base64, saves that are not text
 // and that a JSON string therefore cannot hold; the game's own data has U+FFFD in their place, and counts
-// if somebody changed it.
+// if somebody changed it. expires says when invites end, in seconds since 1970, and creators who created a game.
 //
 // # Files
 //

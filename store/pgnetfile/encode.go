@@ -108,7 +108,7 @@ func appendTable(b []byte, end string, n int, at func(i int) (key, value string)
 
 // appendParlor appends what pgnet has no place for, if there is any.
 func appendParlor(b []byte, s store.Snapshot) []byte {
-	var kinds, exact []store.Game
+	var kinds, exact, created []store.Game
 	var expire []store.Invite
 	for _, g := range s.Games {
 		if g.Kind != "" {
@@ -116,6 +116,9 @@ func appendParlor(b []byte, s store.Snapshot) []byte {
 		}
 		if !isText(g.Data) {
 			exact = append(exact, g)
+		}
+		if g.Creator != "" {
+			created = append(created, g)
 		}
 	}
 	for _, invite := range s.Invites {
@@ -142,8 +145,13 @@ func appendParlor(b []byte, s store.Snapshot) []byte {
 		b = appendTable(b, indent, len(expire), func(i int) (string, string) {
 			return expire[i].Code, strconv.FormatInt(expire[i].Expires, 10)
 		})
+		sep = ","
 	}
-	if len(kinds)+len(exact)+len(expire) > 0 {
+	if len(created) > 0 {
+		b = append(b, sep+indent+`"creators": `...)
+		b = appendTable(b, indent, len(created), func(i int) (string, string) { return created[i].Name, created[i].Creator })
+	}
+	if len(kinds)+len(exact)+len(expire)+len(created) > 0 {
 		b = append(b, "\n    }"...)
 	}
 	return b

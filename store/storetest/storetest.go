@@ -51,7 +51,7 @@ func Equal(a, b store.Snapshot) bool {
 func Sample() store.Snapshot {
 	return store.Snapshot{
 		Users:        []store.User{store.NewUser("zoe", "pass"), {Name: "bob", Salt: "any text", Hash: "00ff"}},
-		Games:        []store.Game{{Name: "chess 7", Password: "sesame", Kind: "chess", Data: "e4 e5"}, {Name: "plain", Data: "x"}},
+		Games:        []store.Game{{Name: "chess 7", Password: "sesame", Kind: "chess", Data: "e4 e5", Creator: "zoe"}, {Name: "plain", Data: "x"}},
 		Registration: true,
 		Invites:      []store.Invite{{Code: "1a2b", User: "carol"}, {Code: "0000"}, {Code: "ffff", Expires: 2_000_000_000}},
 	}
@@ -98,7 +98,7 @@ func texts(t *testing.T, open func() store.Store) {
 	for i, text := range oddTexts {
 		name := fmt.Sprintf("%d%s", i, text) // names are unique
 		snap.Users = append(snap.Users, store.User{Name: name, Salt: text, Hash: text})
-		snap.Games = append(snap.Games, store.Game{Name: name, Password: text, Kind: text, Data: text})
+		snap.Games = append(snap.Games, store.Game{Name: name, Password: text, Kind: text, Data: text, Creator: text})
 		snap.Invites = append(snap.Invites, store.Invite{Code: name, User: text})
 	}
 	save(t, s, snap)
