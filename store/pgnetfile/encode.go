@@ -25,24 +25,58 @@ func (p place) key(name string) string {
 	return key + "." + name
 }
 
-// appendSnapshot appends the file as Python's json.dumps(file, indent=4) would.
-func appendSnapshot(b []byte, s store.Snapshot) []byte {
-	b = slices.Grow(b, estimate(s))
+// gamesText is what the file says of games. It is kept from one Save to the next: saves are most of a file and
+// change at intervals, but each registration writes them again.
+type gamesText struct {
+	of    []store.Game // nil before the first
+	list  []byte
+	exact []byte // the table of the saves that are not text; empty if there are none
+}
+
+// update makes the texts of the games, unless they are of the same ones. Comparing is cheap where nothing has
+// changed, as the saves are in the same place then.
+func (t *gamesText) update(games []store.Game) {
+	if t.of != nil && slices.Equal(t.of, games) {
+		return
+	}
+	t.of = append(make([]store.Game, 0, len(games)), games...)
+	t.list = slices.Grow(t.list[:0], estimate(store.Snapshot{Games: games}))
+	t.list = appendList(t.list, games, func(b []byte, g store.Game) []byte {
+		return appendEntry(b, gameKeys, g.Name, g.Password, g.Data)
+	})
+	exact := slices.DeleteFunc(slices.Clone(games), func(g store.Game) bool { return isText(g.Data) })
+	if t.exact = t.exact[:0]; len(exact) > 0 {
+		t.exact = appendTable(t.exact, indent, len(exact), func(i int) (string, string) {
+			return exact[i].Name, base64.StdEncoding.EncodeToString([]byte(exact[i].Data))
+		})
+	}
+}
+
+// snapshot is the file as Python's json.dumps(file, indent=4) would write it, in pieces: it is not copied
+// together, as it may be large.
+func (t *gamesText) snapshot(s store.Snapshot) [][]byte {
+	t.update(s.Games)
+	head, tail := appendHead(nil, s), appendTail(nil, s, t.exact)
+	return [][]byte{head, t.list, tail}
+}
+
+func appendHead(b []byte, s store.Snapshot) []byte {
+	b = slices.Grow(b, estimate(store.Snapshot{Users: s.Users}))
 	b = append(b, "{\n    \"users\": "...)
 	b = appendList(b, s.Users, func(b []byte, u store.User) []byte {
 		return appendEntry(b, userKeys, u.Name, u.Salt, u.Hash)
 	})
-	b = append(b, ",\n    \"games\": "...)
-	b = appendList(b, s.Games, func(b []byte, g store.Game) []byte {
-		return appendEntry(b, gameKeys, g.Name, g.Password, g.Data)
-	})
+	return append(b, ",\n    \"games\": "...)
+}
+
+func appendTail(b []byte, s store.Snapshot, exact []byte) []byte {
 	b = append(b, ",\n    \"registration\": "...)
 	b = strconv.AppendBool(b, s.Registration)
 	b = append(b, ",\n    \"invite_codes\": "...)
 	b = appendTable(b, "\n    ", len(s.Invites), func(i int) (string, string) {
 		return s.Invites[i].Code, s.Invites[i].User
 	})
-	b = appendParlor(b, s)
+	b = appendParlor(b, s, exact)
 	return append(b, "\n}"...)
 }
 
@@ -106,16 +140,16 @@ func appendTable(b []byte, end string, n int, at func(i int) (key, value string)
 	return append(append(b, end...), '}')
 }
 
+// indent is that of a table's end in what pgnet has no place for.
+const indent = "\n        "
+
 // appendParlor appends what pgnet has no place for, if there is any.
-func appendParlor(b []byte, s store.Snapshot) []byte {
-	var kinds, exact, created []store.Game
+func appendParlor(b []byte, s store.Snapshot, exact []byte) []byte {
+	var kinds, created []store.Game
 	var expire []store.Invite
 	for _, g := range s.Games {
 		if g.Kind != "" {
 			kinds = append(kinds, g)
-		}
-		if !isText(g.Data) {
-			exact = append(exact, g)
 		}
 		if g.Creator != "" {
 			created = append(created, g)
@@ -126,7 +160,6 @@ func appendParlor(b []byte, s store.Snapshot) []byte {
 			expire = append(expire, invite)
 		}
 	}
-	const indent = "\n        "
 	sep := ",\n    \"parlor\": {"
 	if len(kinds) > 0 {
 		b = append(b, sep+indent+`"kinds": `...)
@@ -135,9 +168,7 @@ func appendParlor(b []byte, s store.Snapshot) []byte {
 	}
 	if len(exact) > 0 {
 		b = append(b, sep+indent+`"data": `...)
-		b = appendTable(b, indent, len(exact), func(i int) (string, string) {
-			return exact[i].Name, base64.StdEncoding.EncodeToString([]byte(exact[i].Data))
-		})
+		b = append(b, exact...)
 		sep = ","
 	}
 	if len(expire) > 0 {

@@ -1,6 +1,10 @@
 package pgnetfile
 
-import "parlor/store"
+import (
+	"slices"
+
+	"parlor/store"
+)
 
 // The steps before which tests look or fail.
 const (
@@ -30,4 +34,4 @@ func Decode(data []byte) (store.Snapshot, *DamagedError) {
 }
 
 // Encode returns the bytes of a file.
-func Encode(s store.Snapshot) []byte { return appendSnapshot(nil, s) }
+func Encode(s store.Snapshot) []byte { return slices.Concat(new(gamesText).snapshot(s)...) }

@@ -66,6 +66,7 @@ type File struct {
 	lock   *os.File // nil where there are no locks
 	closed bool
 	loaded bool      // whether a Load has succeeded: only then may a Save replace what is there
+	games  gamesText // of the last Save
 	kept   time.Time // when PATH.previous was last made, or the first Save; zero before it
 
 	before func(step string) error // called before each step; an error fails the step. Nil but in tests
@@ -185,11 +186,15 @@ func (f *File) save(s store.Snapshot) error {
 			return err
 		}
 	}
-	data := appendSnapshot(nil, s)
-	if err := f.checkSize(int64(len(data))); err != nil {
+	pieces := f.games.snapshot(s)
+	var size int64
+	for _, piece := range pieces {
+		size += int64(len(piece))
+	}
+	if err := f.checkSize(size); err != nil {
 		return err
 	}
-	return f.replace(data)
+	return f.replace(pieces)
 }
 
 // Close lets other servers have the file. It may be called again, and does not wait.

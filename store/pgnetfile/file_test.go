@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -351,4 +352,44 @@ func BenchmarkMillion(b *testing.B) {
 			}
 		}
 	})
+}
+
+// TestGamesAreEncodedOnce: a Save for another user, as at each registration, does not encode all games again; the
+// file is what a whole encoding makes, whatever changes in between.
+func TestGamesAreEncodedOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "save.json")
+	f := open(t, path, pgnetfile.Options{})
+	const size = 8 << 20
+	snap := store.Snapshot{Games: []store.Game{
+		{Name: "large", Data: strings.Repeat("x", size), Creator: "zoe"}, {Name: "bytes", Data: "\xff\x00"},
+	}}
+	check := func() {
+		t.Helper()
+		save(t, f, snap)
+		if read(t, path) != string(pgnetfile.Encode(snap)) {
+			t.Fatal("the file is not the snapshot")
+		}
+	}
+	check()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for i := range 4 {
+		snap.Users = append(snap.Users, store.User{Name: fmt.Sprint("user", i)})
+		save(t, f, snap)
+	}
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > size {
+		t.Errorf("4 saves took %d bytes of memory, though no game has changed", n)
+	}
+	check()
+	snap.Games[1].Data = "\xfe" // in place: the file must not rely on the caller's slice
+	check()
+	snap.Games[1].Data = "text"
+	check()
+	snap.Games[0].Name = "renamed"
+	check()
+	snap.Games = snap.Games[:1]
+	check()
+	snap.Games = nil
+	check()
 }

@@ -42,9 +42,9 @@ func (f *File) step(name string, do func() error) error {
 	return nil
 }
 
-// replace makes data the content of the file. Nothing is touched before the new file is whole and on disk, as
+// replace makes the pieces of data the content of the file. Nothing is touched before the new file is whole and on disk, as
 // that is where a full disk shows.
-func (f *File) replace(data []byte) error {
+func (f *File) replace(data [][]byte) error {
 	old, err := f.stat()
 	if err != nil {
 		return err
@@ -65,7 +65,7 @@ func (f *File) replace(data []byte) error {
 	return f.move(tmp, old != nil)
 }
 
-func (f *File) writeNew(tmp string, data []byte, old fs.FileInfo) error {
+func (f *File) writeNew(tmp string, data [][]byte, old fs.FileInfo) error {
 	var file *os.File
 	err := f.step(stepCreate, func() (err error) {
 		file, err = create(tmp)
@@ -75,11 +75,15 @@ func (f *File) writeNew(tmp string, data []byte, old fs.FileInfo) error {
 		return err
 	}
 	err = f.step(stepWrite, func() error {
-		_, err := file.Write(data)
-		if err == nil && old != nil {
-			err = likeOld(file, old)
+		for _, piece := range data {
+			if _, err := file.Write(piece); err != nil {
+				return err
+			}
 		}
-		return err
+		if old != nil {
+			return likeOld(file, old)
+		}
+		return nil
 	})
 	if err == nil {
 		err = f.step(stepSync, file.Sync)
