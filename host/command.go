@@ -90,6 +90,7 @@ func ServeCommand(games map[string]parlor.NewGame, defaultKind string) *cobra.Co
 	f.StringSliceVar(&cfg.Origins, "allow-origin", nil, "web origin whose pages may connect (default: all)")
 	f.IntVar(&cfg.Wire.Connections, "max-connections", 0, "connections at once (default 100000, or what open files allow)")
 	f.IntVar(&cfg.Limits.Users, "max-users", 0, "registered users (default 1000000)")
+	f.IntVar(&cfg.Limits.RegistrationBurst, "max-network-users", 0, "new users of one network at once, then one every ten seconds; the loopback, and a proxy that is not trusted there, is not bound (default 200)")
 	f.IntVar(&cfg.Limits.Games, "max-games", 0, "games at once (default 10000)")
 	f.IntVar(&cfg.Limits.GamesPerUser, "max-user-games", 0, "games created by one user (default 100)")
 	f.IntVar(&cfg.Limits.SavesSize, "max-saves", 0, "bytes of the saves of all games (default 67108864)")

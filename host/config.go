@@ -80,7 +80,7 @@ func (c *Config) fill() error {
 	}
 	for flag, n := range map[string]int{
 		"--max-users": c.Limits.Users, "--max-games": c.Limits.Games, "--max-connections": c.Wire.Connections, "--max-user-games": c.Limits.GamesPerUser,
-		"--max-saves": c.Limits.SavesSize,
+		"--max-network-users": c.Limits.RegistrationBurst, "--max-saves": c.Limits.SavesSize,
 	} {
 		if n < 0 {
 			return fmt.Errorf("%s %d: the limit must be a positive number, or 0 for the default", flag, n)

@@ -266,3 +266,55 @@ func TestInviteNameSize(t *testing.T) {
 		admin.wantRefused(r, "Limit of name length reached.")
 	})
 }
+
+// TestRegistrationsOfOneNetwork: one host cannot use up all users and games. An invite, another network, the
+// loopback and known users are not held up.
+func TestRegistrationsOfOneNetwork(t *testing.T) {
+	cfg := server.Config{Limits: server.Limits{RegistrationBurst: 3, Addresses: 2}}
+	inWorld(t, cfg, script{}, func(t *testing.T, w *world) {
+		register := func(addr, user, code string) (*guest, parlor.Response) {
+			g := w.connectFrom(addr)
+			return g, g.ask("handshake", parlor.Map{"username": user, "password": passwordOf(user), "invite_code": code})
+		}
+		in := func(addr, user, code string) {
+			t.Helper()
+			g, r := register(addr, user, code)
+			g.wantOK(r, "Authenticated.")
+			g.close()
+		}
+		refused := func(addr, user string) {
+			t.Helper()
+			g, r := register(addr, user, "")
+			g.wantNoLogin(r, "Limit of new users of one network reached. Try again later, or with an invite code.")
+		}
+		for i := range 3 {
+			in(fmt.Sprint("2001:db8::", i), fmt.Sprint("user", i), "")
+		}
+		refused("2001:db8::9", "user9")
+		in("2001:db8::9", "user1", "")
+		code, err := w.srv.CreateInvite("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		in("2001:db8::9", "user3", code)
+		in("2001:db8:0:1::1", "user4", "")
+		for i := range 10 {
+			in("127.0.0.1", fmt.Sprint("local", i), "")
+			in("::1", fmt.Sprint("six", i), "")
+			in("::ffff:127.0.0.1", fmt.Sprint("mapped", i), "")
+		}
+		pass(10 * time.Second)
+		in("2001:db8::9", "user9", "")
+		refused("2001:db8::9", "user10")
+		if n := w.srv.Stats().UsersRefused.Load(); n != 2 {
+			t.Errorf("%d counted, want 2", n)
+		}
+	})
+	cfg.Limits.RegistrationsPerSecond = -1
+	inWorld(t, cfg, script{}, func(t *testing.T, w *world) {
+		for i := range 10 {
+			g := w.connectFrom("192.0.2.1")
+			g.wantOK(g.tryLogin(fmt.Sprint("user", i), "x"), "Authenticated.")
+		}
+	})
+}

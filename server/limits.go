@@ -8,7 +8,7 @@ import (
 )
 
 // Limits bounds what clients can make the server hold. A zero field takes its default. A negative number of
-// requests or of failures per second takes that limit away; elsewhere a negative value refuses everything.
+// requests, registrations or failures per second takes that limit away; elsewhere a negative value refuses everything.
 type Limits struct {
 	Links int // links at once, logged in or not; default 100,000
 	Users int // registered users; default 1,000,000
@@ -36,9 +36,15 @@ type Limits struct {
 	QueueWait  time.Duration // how long a link waits for room in the queue before it is closed; default 5 s
 
 	RequestsPerSecond float64 // of one session, in bursts of as many; default 50,000
+	// RegistrationsPerSecond bounds the users that one network (an IPv4 address, a /64 of IPv6) registers without
+	// an invite, after RegistrationBurst at once; default 0.1, and 200, which is a LAN party behind one address.
+	// The loopback is not bound: a proxy that is not among the trusted ones must bound its clients itself.
+	RegistrationsPerSecond float64
+	RegistrationBurst      int
+
 	FailuresPerSecond float64 // failed logins of one address, and of one name; default 1
 	FailureBurst      int     // failed logins before they are slowed down; default 20
-	Addresses         int     // addresses and names whose failed logins are remembered; default 65,536
+	Addresses         int     // addresses and names whose failed logins, and networks whose registrations, are remembered; default 65,536 each
 
 	ResponseSize int           // bytes of a response's message and payload; default 786,392, the most that pgnet's clients take
 	LeaveWait    time.Duration // how long a name is held for a game that is slow to see its user off; default 1 s
@@ -68,6 +74,8 @@ func (l *Limits) fill() {
 	def(&l.QueueBytes, 2<<20)
 	def(&l.QueueWait, 5*time.Second)
 	def(&l.RequestsPerSecond, 50_000)
+	def(&l.RegistrationsPerSecond, 0.1)
+	def(&l.RegistrationBurst, 200)
 	def(&l.FailuresPerSecond, 1)
 	def(&l.FailureBurst, 20)
 	def(&l.Addresses, 1<<16)
@@ -95,7 +103,7 @@ type Stats struct {
 	LoginsRefused   atomic.Int64 // logins refused, for whatever reason
 	LoginsSlowed    atomic.Int64 // logins delayed or refused because too many had failed
 	LinksRefused    atomic.Int64 // links over Limits.Links
-	UsersRefused    atomic.Int64 // registrations over Limits.Users
+	UsersRefused    atomic.Int64 // registrations over Limits.Users or Limits.RegistrationsPerSecond
 	GamesRefused    atomic.Int64 // games over Limits.Games
 	SavesRefused    atomic.Int64 // saves over Limits.SaveSize, Limits.SavesSize or a user's part of that
 	SavesMissed     atomic.Int64 // saves that games failed to give, or not within Limits.SaveWait

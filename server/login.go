@@ -219,7 +219,7 @@ func (s *Server) admit(ss *session, c credentials) (refused string, undo func())
 		}
 		return "", nil
 	}
-	return s.register(c)
+	return s.register(ss, c)
 }
 
 // passwordFits checks the password of a known user.
@@ -249,7 +249,7 @@ func (s *Server) takeover(old *session, c credentials) bool {
 }
 
 // register makes the checks for a name that is not registered, and registers it.
-func (s *Server) register(c credentials) (refused string, undo func()) {
+func (s *Server) register(ss *session, c credentials) (refused string, undo func()) {
 	invite := -1
 	if c.invite != "" || c.badInvite {
 		invite = slices.IndexFunc(s.invites, func(i store.Invite) bool {
@@ -271,6 +271,9 @@ func (s *Server) register(c credentials) (refused string, undo func()) {
 	case len(s.users) >= s.cfg.Limits.Users:
 		s.stats.UsersRefused.Add(1)
 		return "Limit of registered users reached.", nil
+	case invite < 0 && !s.registered.allow(ss.peer.Addr):
+		s.stats.UsersRefused.Add(1)
+		return "Limit of new users of one network reached. Try again later, or with an invite code.", nil
 	}
 	u := store.NewUser(c.user, c.password)
 	s.addUser(&u)

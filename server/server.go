@@ -95,6 +95,7 @@ type Server struct {
 	registration bool
 	users        map[string]*store.User
 	order        []*store.User       // by registration
+	registered   registrations       // by network
 	oddDigits    map[string]int      // users whose names have digits beyond 0 to 9, by parlor.FoldDigits
 	invites      []store.Invite      // by creation
 	sessions     map[string]*session // by user; a name is reserved here before it is answered (defect 2)
@@ -122,6 +123,7 @@ func New(cfg Config) (*Server, error) {
 		stop:         make(chan struct{}),
 		registration: !cfg.NoRegistration,
 		users:        make(map[string]*store.User),
+		registered:   newRegistrations(cfg.Limits),
 		oddDigits:    make(map[string]int),
 		sessions:     make(map[string]*session),
 		links:        make(map[*session]struct{}),
