@@ -3,6 +3,7 @@ package server_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -187,7 +188,7 @@ func TestGamesPerUser(t *testing.T) {
 	})
 }
 
-// TestDirectoryIsCut: a directory that is too large to send leaves out empty games, and then what is over.
+// TestDirectoryIsCut: a directory that is too large to send leaves out empty games, as many as are over.
 func TestDirectoryIsCut(t *testing.T) {
 	cfg := server.Config{Games: keepers("a"), Limits: server.Limits{ResponseSize: 5000}}
 	inWorld(t, cfg, script{}, func(t *testing.T, w *world) {
@@ -199,8 +200,58 @@ func TestDirectoryIsCut(t *testing.T) {
 		good(t, bob.ask(parlor.RequestCreateGame, parlor.Map{"name": "played"}))
 		dir := bob.ask(parlor.RequestGameDir, nil)
 		bob.wantOK(dir, "See payload for games directory.")
-		if text := string(dir.Payload.JSON()); !strings.Contains(text, "played") || strings.Contains(text, "empty") {
+		if text := string(dir.Payload.JSON()); !strings.Contains(text, "played") || !strings.Contains(text, "empty 1") || strings.Contains(text, "empty 2") {
 			t.Errorf("directory %.100s", text)
+		}
+	})
+}
+
+// TestDirectoryIsCutFairly: of the games that do not fit, it is those of whom has most that are left out.
+func TestDirectoryIsCutFairly(t *testing.T) {
+	cfg := server.Config{Games: keepers("a"), Limits: server.Limits{ResponseSize: 5000}}
+	inWorld(t, cfg, script{}, func(t *testing.T, w *world) {
+		greedy, bob := w.login("greedy"), w.login("bobby")
+		create := func(g *guest, name string) {
+			t.Helper()
+			good(t, g.ask(parlor.RequestCreateGame, parlor.Map{"name": name}))
+			g.ask(parlor.RequestLeaveGame, nil)
+		}
+		for i := range 9 {
+			create(greedy, fmt.Sprint("many ", i))
+		}
+		create(bob, "mine")
+		good(t, bob.ask(parlor.RequestCreateGame, parlor.Map{"name": "played"}))
+		var names []string
+		for name := range bob.games() {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		if got := fmt.Sprint(names); got != "[many 0 mine played]" {
+			t.Errorf("directory of %s", got)
+		}
+	})
+}
+
+// TestDirectoryRate: a session that asks for a large directory in a loop is slowed down, and nobody else.
+func TestDirectoryRate(t *testing.T) {
+	cfg := server.Config{Games: keepers("a"), Limits: server.Limits{DirectoryRate: 1000}}
+	inWorld(t, cfg, script{}, func(t *testing.T, w *world) {
+		alice, bob := w.login("alice"), w.login("bobby")
+		good(t, alice.ask(parlor.RequestCreateGame, parlor.Map{"name": "room"})) // its line has more than 1000 bytes
+		began := time.Now()
+		for range 4 {
+			alice.games()
+		}
+		if took := time.Since(began); took < 3*time.Second || took > 5*time.Second {
+			t.Errorf("four directories in %v, want one a second", took)
+		}
+		began = time.Now()
+		bob.games()
+		if took := time.Since(began); took != 0 {
+			t.Errorf("bob waited for %v", took)
+		}
+		if n := w.srv.Stats().DirectoriesSlowed.Load(); n != 3 {
+			t.Errorf("%d counted, want 3", n)
 		}
 	})
 }

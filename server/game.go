@@ -316,13 +316,30 @@ func (s *Server) membersOf(g *game) []*session {
 }
 
 // gameDir answers with the directory. Games give their lines on their own goroutines; requests that come
-// while they are asked share the next asking.
+// while they are asked share the next asking. The directory can be hundreds of times as large as the request, so
+// a session that asks again soon waits until the bytes of the one before are paid for: some hundred that ask in a
+// loop would otherwise keep a processor busy with sealing them, and others waiting behind it.
 func (s *Server) gameDir(ss *session, _ arguments) (parlor.Response, bool) {
-	s.dirs.ask(func(dir parlor.Payload) {
-		ss.finish(parlor.OK("See payload for games directory.", dir))
-	})
+	ask := func() {
+		s.dirs.ask(func(dir parlor.Payload) {
+			if rate := s.cfg.Limits.DirectoryRate; rate > 0 {
+				cost := time.Duration(float64(len(dir.JSON())) / float64(rate) * float64(time.Second))
+				ss.nextDir = time.Now().Add(min(cost, maxDirWait))
+			}
+			ss.finish(parlor.OK("See payload for games directory.", dir))
+		})
+	}
+	if wait := time.Until(ss.nextDir); wait > 0 {
+		s.stats.DirectoriesSlowed.Add(1)
+		time.AfterFunc(wait, ask)
+	} else {
+		ask()
+	}
 	return parlor.Response{}, false
 }
+
+// maxDirWait bounds how long the answer is held back: pgnet's clients give up after 5 s.
+const maxDirWait = 4 * time.Second
 
 // directory asks the games in which something happened for their lines, waits for Limits.InfoWait at most,
 // and makes the payload. A game that has not answered last time is not asked again until it has. It blocks,
@@ -339,11 +356,11 @@ func (s *Server) directory() parlor.Payload {
 		g.room.Refresh(func() { g.asked.Store(false); done() })
 	})
 	limit := s.cfg.Limits.ResponseSize - 1024 // for the rest of the response
-	dir, whole := s.appendDirectory(games, false, limit)
+	dir, whole := s.appendDirectory(games, limit)
 	if !whole {
-		dir, _ = s.appendDirectory(games, true, limit)
+		dir, _ = s.appendDirectory(s.fairPart(games, limit), limit)
 		if n := s.stats.TooLarge.Add(1); n&(n-1) == 0 {
-			s.logger.Warn("the game directory is too large to send; empty games are left out", "games", len(games), "count", n)
+			s.logger.Warn("limit of response size reached: the game directory is too large to send; empty games of those who have most are left out", "games", len(games), "count", n)
 		}
 	}
 	return parlor.Encode(dir)
@@ -354,24 +371,51 @@ type pythonText []byte
 
 func (t pythonText) AppendPyJSON(b []byte) ([]byte, error) { return append(b, t...), nil }
 
-// appendDirectory makes the payload of the games, or of those with users, as far as they fit the limit.
-func (s *Server) appendDirectory(games []*game, occupied bool, limit int) (dir pythonText, whole bool) {
+// fairPart are as many of the games as fit the limit: those with users first, then an empty one of each creator,
+// a second one of each, and so on, so that one with many cannot hide those of others.
+func (s *Server) fairPart(games []*game, limit int) []*game {
+	turn := make(map[*game]int, len(games)) // 0 with users, or how many empty ones of the creator come first, and one
+	empty := make(map[*creator]int)
+	for _, g := range games {
+		if s.usersOf(g) == 0 {
+			empty[g.creator]++
+			turn[g] = empty[g.creator]
+		}
+	}
+	games = slices.Clone(games)
+	slices.SortStableFunc(games, func(a, b *game) int { return cmp.Compare(turn[a], turn[b]) })
+	size := len(`{"games": {}}`)
+	for i, g := range games {
+		info, _ := g.room.Info()
+		if size += len(appendGame(nil, g, s.usersOf(g), info)) + len(", "); size > limit {
+			games = games[:i]
+			break
+		}
+	}
+	slices.SortFunc(games, byNumber)
+	return games
+}
+
+func (s *Server) usersOf(g *game) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(g.members)
+}
+
+func byNumber(a, b *game) int { return cmp.Compare(a.number, b.number) }
+
+// appendDirectory makes the payload of the games, as far as they fit the limit.
+func (s *Server) appendDirectory(games []*game, limit int) (dir pythonText, whole bool) {
 	b := []byte(`{"games": {`)
 	first := true
 	for _, g := range games {
-		s.mu.Lock()
-		users := len(g.members)
-		s.mu.Unlock()
-		if occupied && users == 0 {
-			continue
-		}
 		info, _ := g.room.Info()
 		end := len(b)
 		if !first {
 			b = append(b, ", "...)
 		}
 		first = false
-		if b = appendGame(b, g, users, info); len(b) > limit {
+		if b = appendGame(b, g, s.usersOf(g), info); len(b) > limit {
 			return append(b[:end], "}}"...), false
 		}
 	}
@@ -401,7 +445,7 @@ func (s *Server) listGames() []*game {
 			games = append(games, g)
 		}
 	}
-	slices.SortFunc(games, func(a, b *game) int { return cmp.Compare(a.number, b.number) })
+	slices.SortFunc(games, byNumber)
 	return games
 }
 

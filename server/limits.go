@@ -8,7 +8,7 @@ import (
 )
 
 // Limits bounds what clients can make the server hold. A zero field takes its default. A negative number of
-// requests, registrations or failures per second takes that limit away; elsewhere a negative value refuses everything.
+// requests, registrations, failures or directory bytes per second takes that limit away; elsewhere a negative value refuses everything.
 type Limits struct {
 	Links int // links at once, logged in or not; default 100,000
 	Users int // registered users; default 1,000,000
@@ -35,6 +35,7 @@ type Limits struct {
 	QueueBytes int           // the same, in bytes of their texts; default 2 MiB
 	QueueWait  time.Duration // how long a link waits for room in the queue before it is closed; default 5 s
 
+	DirectoryRate     int     // bytes a second of the game directory to one session; default 256 KiB, negative for no limit
 	RequestsPerSecond float64 // of one session, in bursts of as many; default 50,000
 	// RegistrationsPerSecond bounds the users that one network (an IPv4 address, a /64 of IPv6) registers without
 	// an invite, after RegistrationBurst at once; default 0.1, and 200, which is a LAN party behind one address.
@@ -73,6 +74,7 @@ func (l *Limits) fill() {
 	def(&l.Queue, 256)
 	def(&l.QueueBytes, 2<<20)
 	def(&l.QueueWait, 5*time.Second)
+	def(&l.DirectoryRate, 256<<10)
 	def(&l.RequestsPerSecond, 50_000)
 	def(&l.RegistrationsPerSecond, 0.1)
 	def(&l.RegistrationBurst, 200)
@@ -98,23 +100,24 @@ func def[T comparable](v *T, value T) {
 
 // Stats counts what happened since the start. Every limit has a counter.
 type Stats struct {
-	Requests        atomic.Int64 // requests answered
-	Logins          atomic.Int64 // logins accepted
-	LoginsRefused   atomic.Int64 // logins refused, for whatever reason
-	LoginsSlowed    atomic.Int64 // logins delayed or refused because too many had failed
-	LinksRefused    atomic.Int64 // links over Limits.Links
-	UsersRefused    atomic.Int64 // registrations over Limits.Users or Limits.RegistrationsPerSecond
-	GamesRefused    atomic.Int64 // games over Limits.Games
-	SavesRefused    atomic.Int64 // saves over Limits.SaveSize, Limits.SavesSize or a user's part of that
-	SavesMissed     atomic.Int64 // saves that games failed to give, or not within Limits.SaveWait
-	InvitesRefused  atomic.Int64 // codes over Limits.Invites
-	QueueFull       atomic.Int64 // times that a link had to wait for room in its session's queue
-	RequestsRefused atomic.Int64 // requests over Limits.RequestsPerSecond
-	TooLarge        atomic.Int64 // responses over Limits.ResponseSize, and directories that were cut to it
-	TextsRefused    atomic.Int64 // texts over Limits.TextSize
-	Malformed       atomic.Int64 // messages that were not packets
-	SaveErrors      atomic.Int64 // writes of the store that failed
-	Unlogged        atomic.Int64 // events of clients, such as games created, that were too many to log
+	Requests          atomic.Int64 // requests answered
+	Logins            atomic.Int64 // logins accepted
+	LoginsRefused     atomic.Int64 // logins refused, for whatever reason
+	LoginsSlowed      atomic.Int64 // logins delayed or refused because too many had failed
+	LinksRefused      atomic.Int64 // links over Limits.Links
+	UsersRefused      atomic.Int64 // registrations over Limits.Users or Limits.RegistrationsPerSecond
+	GamesRefused      atomic.Int64 // games over Limits.Games
+	SavesRefused      atomic.Int64 // saves over Limits.SaveSize, Limits.SavesSize or a user's part of that
+	SavesMissed       atomic.Int64 // saves that games failed to give, or not within Limits.SaveWait
+	InvitesRefused    atomic.Int64 // codes over Limits.Invites
+	QueueFull         atomic.Int64 // times that a link had to wait for room in its session's queue
+	RequestsRefused   atomic.Int64 // requests over Limits.RequestsPerSecond
+	DirectoriesSlowed atomic.Int64 // directories delayed by Limits.DirectoryRate
+	TooLarge          atomic.Int64 // responses over Limits.ResponseSize, and directories that were cut to it
+	TextsRefused      atomic.Int64 // texts over Limits.TextSize
+	Malformed         atomic.Int64 // messages that were not packets
+	SaveErrors        atomic.Int64 // writes of the store that failed
+	Unlogged          atomic.Int64 // events of clients, such as games created, that were too many to log
 
 	Rooms room.Stats // what went wrong in games
 }

@@ -81,7 +81,7 @@ func (s *Server) snapshot() store.Snapshot {
 			games = append(games, g)
 		}
 	}
-	slices.SortFunc(games, func(a, b *game) int { return cmp.Compare(a.number, b.number) })
+	slices.SortFunc(games, byNumber)
 	for _, g := range games {
 		saved := store.Game{Name: g.name, Password: g.password, Data: g.saved, Creator: g.creator.name}
 		if len(s.cfg.Games) > 1 || g.kind != s.cfg.DefaultKind { // by name, as another start may have another default

@@ -39,6 +39,7 @@ type session struct {
 	game     atomic.Pointer[game] // where the user is
 	current  parlor.Packet        // the packet that a room is answering; belongs to whoever is busy
 	told     string               // likewise: the game that the last response named
+	nextDir  time.Time            // when it may have the directory again; likewise
 	deleted  atomic.Bool          // the user was deleted; her next packet is told so
 	freed    sync.Once            // the name is given back
 	gone     chan struct{}        // closed when it is; guarded by Server.mu, nil while nobody waits

@@ -35,7 +35,7 @@ func inStuckWorld(t *testing.T, run func(t *testing.T, w stuckWorld)) {
 			info:       always("info"),
 		}
 		d := new(disk)
-		w := stuckWorld{world: start(t, server.Config{Store: d}, s), disk: d}
+		w := stuckWorld{world: start(t, server.Config{Store: d, Limits: server.Limits{DirectoryRate: -1}}, s), disk: d}
 		defer close(block)
 		w.alice = w.login("alice")
 		w.alice.create("stuck")
