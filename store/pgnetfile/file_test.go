@@ -381,6 +381,13 @@ func TestGamesAreEncodedOnce(t *testing.T) {
 	if n := after.TotalAlloc - before.TotalAlloc; n > size {
 		t.Errorf("4 saves took %d bytes of memory, though no game has changed", n)
 	}
+	f.MarkGames()
+	snap.Users = append(snap.Users, store.User{Name: "last"})
+	save(t, f, snap)
+	if !strings.Contains(read(t, path), "\"games\": [\n\t") {
+		t.Error("the games were encoded again, though none has changed")
+	}
+	snap.Games[0].Password = "changed"
 	check()
 	snap.Games[1].Data = "\xfe" // in place: the file must not rely on the caller's slice
 	check()
