@@ -3,6 +3,8 @@ package msgpack
 import (
 	"fmt"
 	"reflect"
+
+	"github.com/tinylib/msgp/msgp"
 )
 
 // Unmarshal reads the one value of b into what into points to. It validates the whole message first
@@ -34,6 +36,13 @@ func UnmarshalValid(b []byte, into any) error {
 	v := reflect.ValueOf(into)
 	if v.Kind() != reflect.Pointer || v.IsNil() {
 		return fmt.Errorf("msgpack: want a pointer to decode into, got %T", into)
+	}
+	if u, ok := into.(msgp.Unmarshaler); ok { // the whole message is its: no need to look where it ends
+		left, err := u.UnmarshalMsg(b)
+		if err == nil && len(left) > 0 {
+			err = ErrTrailing
+		}
+		return err
 	}
 	v = v.Elem()
 	_, err := codecOf(v.Type()).decode(b, v)
