@@ -28,7 +28,6 @@ func NewClient(reg *Registry, cfg Config) *Client {
 	e := newEndpoint(reg.clone(), cfg)
 	c := &Client{endpoint: e, Conn: newConn(e, SideClient, 0), ready: make(chan struct{}), err: err}
 	e.client = c
-	e.emit(Event{Name: EventClientInitialize})
 	return c
 }
 
@@ -83,6 +82,7 @@ func (c *Client) usable() error {
 	if !c.started.CompareAndSwap(false, true) {
 		return fmt.Errorf("packet: a client connects only once; make another one")
 	}
+	c.emit(Event{Name: EventClientInitialize})
 	return nil
 }
 

@@ -69,7 +69,10 @@ func (e *endpoint) emit(ev Event) {
 	}
 }
 
-// byside is one of two event names.
+// Emit sends an event of the program's own, with a name and data of its own, to whoever listens.
+func (e *endpoint) Emit(ev Event) { e.emit(ev) }
+
+// bySide is one of two event names.
 func (e *endpoint) bySide(server, client EventName) EventName {
 	if e.server != nil {
 		return server

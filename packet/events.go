@@ -15,7 +15,7 @@ type EventName string
 
 // The events of servers and clients. Which fields of Event each has stands beside it; all have Server or Client.
 const (
-	EventServerInitialize EventName = "peng3dnet:server.initialize"                   // the server was made
+	EventServerInitialize EventName = "peng3dnet:server.initialize"                   // Serve was called for the first time
 	EventServerBind       EventName = "peng3dnet:server.bind"                         // it listens: Addr, with the true port
 	EventServerStart      EventName = "peng3dnet:server.start"                        // it is about to accept
 	EventServerStop       EventName = "peng3dnet:server.stop"                         // it accepts no more: Reason "method"
@@ -27,7 +27,7 @@ const (
 	EventServerRecv       EventName = "peng3dnet:server.connection.recv"              // Conn, ID, Data
 	EventServerClose      EventName = "peng3dnet:server.connection.close"             // Conn, Reason
 
-	EventClientInitialize EventName = "peng3dnet:client.initialize"        // the client was made
+	EventClientInitialize EventName = "peng3dnet:client.initialize"        // Connect was called
 	EventConnect          EventName = "peng3dnet:client.connect"           // the socket is open: Conn, Addr
 	EventClientStart      EventName = "peng3dnet:client.start"             // it begins to read
 	EventClientStop       EventName = "peng3dnet:client.stop"              // it reads no more: Reason "method"

@@ -38,7 +38,10 @@ type entry struct {
 }
 
 // origin is what an entry and its copies in other registries have in common.
-type origin struct{ name string }
+type origin struct {
+	name string
+	typ  any // the *Type; nil for the protocol's own
+}
 
 // Entry is a packet as a look-up finds it.
 type Entry struct {
@@ -133,6 +136,16 @@ func (r *Registry) Lookup(key any) (Entry, error) {
 		return Entry{}, err
 	}
 	return Entry{ID: e.id, Name: e.name, Lost: e.lost}, nil
+}
+
+// Type returns the *Type that Register or Handle returned for a packet, given as for Lookup; nil for the protocol's
+// own.
+func (r *Registry) Type(key any) (any, error) {
+	e, err := r.find(key)
+	if err != nil {
+		return nil, err
+	}
+	return e.origin.typ, nil
 }
 
 // Entries lists all packets in order of registration, the protocol's own last.

@@ -23,6 +23,7 @@ type Server struct {
 	listeners map[net.Listener]struct{}
 	conns     map[int64]*Conn
 	lastCID   int64
+	begun     bool // Serve was called
 	stopped   bool
 	serving   sync.WaitGroup // calls of Serve
 	end       context.Context
@@ -38,7 +39,6 @@ func NewServer(reg *Registry, cfg Config) *Server {
 	if err == nil {
 		s.tls, s.err = cfg.TLS.serverConfig(&cfg)
 	}
-	s.emit(Event{Name: EventServerInitialize})
 	return s
 }
 
@@ -81,8 +81,13 @@ func (s *Server) Serve(ln net.Listener) error {
 	}
 	s.listeners[ln] = struct{}{}
 	s.serving.Add(1)
+	first := !s.begun
+	s.begun = true
 	s.mu.Unlock()
 	defer s.serving.Done()
+	if first {
+		s.emit(Event{Name: EventServerInitialize})
+	}
 	s.emit(Event{Name: EventServerBind, Addr: ln.Addr()})
 	s.emit(Event{Name: EventServerStart})
 	pause := time.Duration(0)

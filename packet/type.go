@@ -24,6 +24,7 @@ type Type[T any] struct {
 // Errors are ErrAlreadyRegistered, and ErrInvalidAction or ErrRegistry for options that make no sense.
 func Register[T any](r *Registry, name string, receive func(c *Conn, body T) error, opts ...Option) (*Type[T], error) {
 	t := &Type[T]{source: &origin{name: name}}
+	t.source.typ = t
 	t.values.New = func() any { return new(T) }
 	e := &entry{name: name, origin: t.source}
 	if receive != nil {
