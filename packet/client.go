@@ -80,6 +80,9 @@ func (c *Client) usable() error {
 		return fmt.Errorf("%w: the connection type %q; add it with AddConnType", ErrNotRegistered, c.endpoint.cfg.ConnType)
 	}
 	if !c.started.CompareAndSwap(false, true) {
+		if err := c.Err(); err != nil {
+			return err
+		}
 		return fmt.Errorf("packet: a client connects only once; make another one")
 	}
 	c.emit(Event{Name: EventClientInitialize})
@@ -150,6 +153,11 @@ func (c *Client) run() {
 // giveUp ends a client that did not get a connection.
 func (c *Client) giveUp(err error) {
 	c.shut(&CloseError{Reason: ReasonSocketClose, Cause: err}, false)
+	c.ended()
+}
+
+// ended is the end of a client that never had a connection.
+func (c *Client) ended() {
 	c.state.Store(int32(StateClosed))
 	c.SetMode(ModeClosed)
 	close(c.Conn.done)

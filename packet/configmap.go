@@ -28,7 +28,7 @@ func DefaultConfig() map[string]any {
 // begin with "net." too. The map is not changed.
 //
 // Of the options that Parlor does not have, net.encrypt.enabled is refused. net.ssl.client.force_verify false without
-// net.ssl.cafile accepts any server, as in peng3dnet.
+// net.ssl.cafile and net.ssl.client.check_hostname accepts any server, as in peng3dnet.
 func ConfigFromMap(options map[string]any) (Config, error) {
 	m := reader{values: DefaultConfig()}
 	for _, key := range slices.Sorted(maps.Keys(options)) {
@@ -72,7 +72,7 @@ func ConfigFromMap(options map[string]any) (Config, error) {
 	if cfg.CompressLevel == 0 {
 		cfg.CompressLevel = LevelStore
 	}
-	cfg.TLS.SkipVerify = cfg.TLS.SkipVerify && cfg.TLS.CAFile == ""
+	cfg.TLS.SkipVerify = cfg.TLS.SkipVerify && cfg.TLS.CAFile == "" && cfg.TLS.SkipHostname
 	return cfg, m.err
 }
 
@@ -132,7 +132,10 @@ func (r *reader) events() bool {
 	if on, ok := r.values["net.events.enable"].(bool); ok {
 		return on
 	}
-	return r.choice("net.events.enable", "auto", "true", "false") == "auto"
+	if r.values["net.events.enable"] != "auto" {
+		r.wrongType("net.events.enable", "true, false or \"auto\"")
+	}
+	return true
 }
 
 // address is net.X.addr if it is set, else net.X.addr.host; a port that it lacks is net.X.addr.port. Addresses may

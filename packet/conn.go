@@ -38,6 +38,7 @@ type Conn struct {
 	room                       chan struct{} // with Config.Manual: holds a token when the queue has room
 	queuedPackets, queuedBytes int           // guarded by end.queue.mu
 
+	hurry    atomic.Bool   // the other side did not read, and has CloseTimeout for the rest
 	over     atomic.Bool   // it ends: nothing is sent any more
 	mute     atomic.Bool   // this side has closed it: nothing is handled any more
 	stopping chan struct{} // closed when it begins to end
@@ -89,8 +90,10 @@ func (c *Conn) State() State { return State(c.state.Load()) }
 // SetState changes the state, as an Init of a connection type does, or a login. It does not change that of a
 // connection which has ended.
 func (c *Conn) SetState(s State) {
-	if old := c.state.Load(); State(old) != StateClosed {
-		c.state.CompareAndSwap(old, int32(s))
+	for old := c.state.Load(); State(old) != StateClosed; old = c.state.Load() {
+		if c.state.CompareAndSwap(old, int32(s)) {
+			return
+		}
 	}
 }
 

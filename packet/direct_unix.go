@@ -18,14 +18,27 @@ type directWriter struct {
 	err error
 }
 
-// newDirectWriter returns nil for connections that are no sockets of the system's own, such as TLS.
-func newDirectWriter(nc net.Conn) *directWriter {
-	sc, ok := nc.(syscall.Conn)
-	if !ok {
+// rawSocket is the system's side of a TCP or unix socket, nil for all else. A type that embeds one of them would have
+// its SyscallConn too, but wants its own Read and Write to be called.
+func rawSocket(nc net.Conn) syscall.RawConn {
+	var raw syscall.RawConn
+	var err error
+	switch nc := nc.(type) {
+	case *net.TCPConn:
+		raw, err = nc.SyscallConn()
+	case *net.UnixConn:
+		raw, err = nc.SyscallConn()
+	}
+	if err != nil {
 		return nil
 	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
+	return raw
+}
+
+// newDirectWriter returns nil for connections that are no sockets of the system's own, such as TLS.
+func newDirectWriter(nc net.Conn) *directWriter {
+	raw := rawSocket(nc)
+	if raw == nil {
 		return nil
 	}
 	d := &directWriter{raw: raw}

@@ -37,7 +37,7 @@ var (
 
 	// ErrWriteQueueFull means that the other side does not read, over Config.WriteQueue.
 	ErrWriteQueueFull = errors.New("write queue full: the other side does not read")
-	// ErrServerFull means more connections than Config.MaxConns.
+	// ErrServerFull means that the server has as many connections as its Config.MaxConns lets it.
 	ErrServerFull = errors.New("too many connections")
 
 	// ErrNotConnected means a client that has not connected yet.
@@ -79,12 +79,17 @@ func (e *CloseError) Error() string {
 	return text
 }
 
-// Unwrap makes it net.ErrClosed, and its cause, to errors.Is.
+// Unwrap makes it its cause and net.ErrClosed to errors.Is, and ErrServerFull where that is the reason. The cause comes
+// first, so that as a net.Error it is a timeout if that was the cause.
 func (e *CloseError) Unwrap() []error {
-	if e.Cause == nil {
-		return []error{ErrClosed}
+	var all []error
+	if e.Cause != nil {
+		all = append(all, e.Cause)
 	}
-	return []error{ErrClosed, e.Cause}
+	if e.Reason == ReasonServerFull {
+		all = append(all, ErrServerFull)
+	}
+	return append(all, ErrClosed)
 }
 
 // CheckError says which check of a smart packet failed, and wraps ErrInvalidPacket.

@@ -26,12 +26,9 @@ const heldSize = 4 << 10
 
 func (in *input) init(nc net.Conn) {
 	in.nc = nc
-	sc, ok := nc.(syscall.Conn)
-	if ok {
-		if raw, err := sc.SyscallConn(); err == nil {
-			in.raw, in.try = raw, in.read
-			return
-		}
+	if in.raw = rawSocket(nc); in.raw != nil {
+		in.try = in.read
+		return
 	}
 	in.held = make([]byte, heldSize)
 }

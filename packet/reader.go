@@ -1,10 +1,12 @@
 package packet
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -94,6 +96,7 @@ func (c *Conn) feed(part *[]byte, b []byte) error {
 			c.cork()
 		}
 		c.handleFrame(frame[:size])
+		c.msg = Message{} // an idle connection must not hold its last body
 		if c.over.Load() {
 			return errOver
 		}
@@ -262,7 +265,11 @@ func rescue(err *error) {
 // report tells of an error in the program's own code. The connection goes on.
 func (c *Conn) report(what string, err error) {
 	c.end.stats.HandlerErrors.Add(1)
-	c.end.log().Warn("packet: "+what+" failed", "conn", c.cid, "remote", c.RemoteAddr(), "err", err)
+	level := slog.LevelWarn
+	if _, ok := errors.AsType[*misfitError](err); ok {
+		level = slog.LevelDebug
+	}
+	c.end.log().Log(context.Background(), level, "packet: "+what+" failed", "conn", c.cid, "remote", c.RemoteAddr(), "err", err)
 }
 
 // finish is the end of the reader.
@@ -294,10 +301,15 @@ func (c *Conn) whyEnded(err error) (why *CloseError, tell bool) {
 	if c.side == SideClient {
 		why.Reason = ReasonSocketClose
 	}
+	c.out.mu.Lock()
+	deaf, ended := c.out.deaf, c.out.ended != nil
+	c.out.mu.Unlock()
 	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded) && c.Err() == nil:
+	case deaf != nil:
+		why.Cause = deaf
+	case errors.Is(err, os.ErrDeadlineExceeded) && !ended:
 		c.end.stats.HandshakeTimeout.Add(1)
-		return &CloseError{Reason: ReasonHandshakeTimeout, Cause: err}, true
+		return &CloseError{Reason: ReasonHandshakeTimeout, Cause: fmt.Errorf("%w: %w", ErrTimeout, err)}, true
 	case err != io.EOF && err != errOver:
 		why.Cause = err
 	}

@@ -278,7 +278,7 @@ func (r *Registry) remap(server map[string]ID) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, e := range r.entries {
-		if e.internal() && (taken[e.id] != "" && taken[e.id] != e.name || taken[e.id] == "" && hasKey(server, e.name)) {
+		if other, ok := taken[e.id]; e.internal() && (ok && other != e.name || !ok && hasKey(server, e.name)) {
 			return fmt.Errorf("%w: the server moves the protocol's own packet %s", ErrRegistry, e.name)
 		}
 	}
@@ -287,7 +287,7 @@ func (r *Registry) remap(server map[string]ID) error {
 		moved := *e
 		if id, ok := server[e.name]; ok {
 			moved.id, moved.lost = id, false
-		} else if taken[e.id] != "" {
+		} else if _, ok := taken[e.id]; ok {
 			moved.lost = true
 		}
 		entries[i] = &moved

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -172,12 +173,14 @@ func (s *Server) greet(c *Conn) error {
 		defer cancel()
 		if err := c.secure(ctx, nc, nil); err != nil {
 			s.log().Debug("packet: connection refused", "remote", plain.RemoteAddr(), "err", err)
+			if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+				s.stats.HandshakeTimeout.Add(1)
+			}
 			c.shut(&CloseError{Cause: err}, false)
-			c.closed = true // no hook knows of it
-			return err
+			return s.unborn(c, err)
 		}
 		if !c.open(nc) {
-			return errOver
+			return s.unborn(c, errOver)
 		}
 		c.setDeadline(s.cfg.HandshakeTimeout)
 	}
@@ -202,6 +205,14 @@ func (s *Server) greet(c *Conn) error {
 	}
 	s.emit(Event{Name: EventAccept, Conn: c, Addr: c.RemoteAddr()})
 	return nil
+}
+
+// unborn ends a connection that no hook knows of.
+func (s *Server) unborn(c *Conn, err error) error {
+	c.closed = true
+	c.state.Store(int32(StateClosed))
+	c.SetMode(ModeClosed)
+	return err
 }
 
 func (s *Server) forget(c *Conn) {

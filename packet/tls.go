@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync/atomic"
+	"time"
 )
 
 // serverConfig is what a server secures its connections with, or nil for no TLS (section 14).
@@ -32,7 +33,12 @@ func (t *TLS) serverConfig(cfg *Config) (*tls.Config, error) {
 	}
 	if pool != nil {
 		out.ClientCAs = pool
-		out.ClientAuth = tls.VerifyClientCertIfGiven
+		switch out.ClientAuth { // never less than TLS.Config asks for
+		case tls.NoClientCert, tls.RequestClientCert:
+			out.ClientAuth = tls.VerifyClientCertIfGiven
+		case tls.RequireAnyClientCert:
+			out.ClientAuth = tls.RequireAndVerifyClientCert
+		}
 	}
 	if t.RequireClientCert {
 		if out.ClientCAs == nil {
@@ -77,17 +83,29 @@ func (t *TLS) clientConfig(host string, asked *atomic.Bool) (*tls.Config, error)
 		out.InsecureSkipVerify = true
 	case t.SkipHostname:
 		out.InsecureSkipVerify = true // of the name; VerifyConnection looks at the rest
-		roots := out.RootCAs
-		out.VerifyConnection = func(s tls.ConnectionState) error {
-			opts := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
-			for _, cert := range s.PeerCertificates[1:] {
-				opts.Intermediates.AddCert(cert)
-			}
-			_, err := s.PeerCertificates[0].Verify(opts)
-			return err
-		}
+		out.VerifyConnection = verifyChain(out.RootCAs, out.Time, out.VerifyConnection)
 	}
 	return out, nil
+}
+
+// verifyChain verifies a server's certificate but for its name, and then does what the program asks for.
+func verifyChain(roots *x509.CertPool, now func() time.Time, then func(tls.ConnectionState) error) func(tls.ConnectionState) error {
+	return func(s tls.ConnectionState) error {
+		opts := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
+		if now != nil {
+			opts.CurrentTime = now()
+		}
+		for _, cert := range s.PeerCertificates[1:] {
+			opts.Intermediates.AddCert(cert)
+		}
+		if _, err := s.PeerCertificates[0].Verify(opts); err != nil {
+			return &tls.CertificateVerificationError{UnverifiedCertificates: s.PeerCertificates, Err: err}
+		}
+		if then != nil {
+			return then(s)
+		}
+		return nil
+	}
 }
 
 func (t *TLS) base() *tls.Config {

@@ -19,7 +19,7 @@ type Type[T any] struct {
 // automatic one unless [WithID] gives it. A receive of nil is for packets that are only sent.
 //
 // What receive returns, and panics, are logged and counted; the connection goes on. A body that does not fit T is
-// such an error.
+// such an error, logged at level debug only.
 //
 // Errors are ErrAlreadyRegistered, and ErrInvalidAction or ErrRegistry for options that make no sense.
 func Register[T any](r *Registry, name string, receive func(c *Conn, body T) error, opts ...Option) (*Type[T], error) {
@@ -85,6 +85,13 @@ func (t *Type[T]) Send(c *Conn, body T) error {
 	return err
 }
 
+// misfitError means a body that is not what the handler takes. A peer can send as many as it likes, so that they are no
+// warnings.
+type misfitError struct{ err error }
+
+func (e *misfitError) Error() string { return e.err.Error() }
+func (e *misfitError) Unwrap() error { return e.err }
+
 func (t *Type[T]) receiver(receive func(c *Conn, body T) error) func(*Conn, *Message) error {
 	switch receive := any(receive).(type) {
 	case func(*Conn, Body) error:
@@ -100,7 +107,7 @@ func (t *Type[T]) receiver(receive func(c *Conn, body T) error) func(*Conn, *Mes
 		*v = zero
 		t.values.Put(v)
 		if err != nil {
-			return err
+			return &misfitError{err}
 		}
 		return receive(c, body)
 	}

@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"sync"
@@ -27,6 +28,7 @@ type outbox struct {
 	ended    *CloseError // why it ends; nothing is queued any more
 	saidBye  bool        // our half of the connection is closed
 	readOver bool        // the reader has ended
+	deaf     error       // why the other side takes nothing any more
 	dead     bool        // the socket is closed
 	direct   *directWriter
 }
@@ -52,6 +54,8 @@ func (c *Conn) write(frame []byte) error {
 	switch {
 	case o.ended != nil:
 		return o.ended
+	case o.deaf != nil:
+		return fmt.Errorf("%w: %w", ErrClosed, o.deaf)
 	case !c.opened.Load():
 		return ErrNotConnected
 	}
@@ -62,7 +66,9 @@ func (c *Conn) write(frame []byte) error {
 	if waiting > 0 && waiting+len(frame) > c.end.cfg.WriteQueue {
 		c.end.stats.QueueFull.Add(1)
 		err := fmt.Errorf("%w: %d bytes wait, limit WriteQueue %d", ErrWriteQueueFull, waiting, c.end.cfg.WriteQueue)
+		c.hurry.Store(true)
 		c.shutLocked(&CloseError{Reason: ReasonWriteQueueFull, Cause: err}, true)
+		c.nc.SetWriteDeadline(time.Now().Add(c.end.cfg.CloseTimeout)) // also for a write that is under way
 		return err
 	}
 	c.put(frame)
@@ -72,13 +78,13 @@ func (c *Conn) write(frame []byte) error {
 // put writes a frame or queues it, whatever waits already. The lock is held.
 func (c *Conn) put(frame []byte) {
 	o := &c.out
-	if o.dead {
+	if o.dead || o.deaf != nil {
 		return
 	}
 	if o.buf == nil && !o.busy && !o.corked && o.direct != nil {
 		n, err := o.direct.write(frame)
 		if err != nil {
-			c.kill()
+			c.writeFailed(err)
 			return
 		}
 		if n == len(frame) {
@@ -112,7 +118,7 @@ func (c *Conn) flush() {
 	n, err := o.direct.write(o.buf.b)
 	switch {
 	case err != nil:
-		c.kill()
+		c.writeFailed(err)
 	case n == len(o.buf.b):
 		putBuffer(o.buf)
 		o.buf = nil
@@ -158,7 +164,7 @@ func (c *Conn) writeQueue() {
 	o := &c.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for o.buf != nil && !o.dead {
+	for o.buf != nil && !o.dead && o.deaf == nil {
 		buf, begun := o.buf, o.begun
 		o.buf, o.begun, o.underway = nil, 0, len(buf.b)
 		o.mu.Unlock()
@@ -167,21 +173,48 @@ func (c *Conn) writeQueue() {
 		o.mu.Lock()
 		o.underway = 0
 		if err != nil {
-			if e, ok := err.(net.Error); ok && e.Timeout() && !o.dead {
-				c.end.stats.WriteTimeout.Add(1)
-				c.shutLocked(&CloseError{Reason: ReasonWriteTimeout, Cause: err}, false)
-			}
-			c.kill()
+			c.writeFailed(err)
 		}
 	}
 	o.busy = false
 	c.settle()
 }
 
+// writeFailed gives up writing. What the other side has said before, such as why it closes, is still there to be read,
+// up to the end that follows. The lock is held.
+func (c *Conn) writeFailed(err error) {
+	o := &c.out
+	if o.dead || o.deaf != nil {
+		return
+	}
+	o.deaf = err
+	if o.buf != nil {
+		putBuffer(o.buf)
+		o.buf = nil
+	}
+	if e, ok := err.(net.Error); ok && e.Timeout() {
+		if o.ended == nil {
+			c.end.stats.WriteTimeout.Add(1)
+			c.shutLocked(&CloseError{Reason: ReasonWriteTimeout, Cause: fmt.Errorf("%w: %w", ErrTimeout, err)}, false)
+		}
+		c.kill()
+		return
+	}
+	if o.readOver {
+		c.kill()
+		return
+	}
+	c.nc.SetReadDeadline(time.Now().Add(c.end.cfg.CloseTimeout)) // or sooner: it has ended
+}
+
 // writeOut writes frames, joined or one by one, of which the first begun bytes are the rest of one.
 func (c *Conn) writeOut(b []byte, begun int) error {
 	joins := c.joins()
 	for len(b) > 0 {
+		timeout := c.end.cfg.WriteTimeout
+		if c.hurry.Load() {
+			timeout = c.end.cfg.CloseTimeout
+		}
 		n := min(len(b), writeStep)
 		if begun > 0 {
 			n, begun = min(begun, writeStep), begun-min(begun, writeStep)
@@ -189,7 +222,7 @@ func (c *Conn) writeOut(b []byte, begun int) error {
 			size, _ := frameSize(b, MaxPacketLength)
 			n, begun = min(size, writeStep), size-min(size, writeStep)
 		}
-		c.nc.SetWriteDeadline(time.Now().Add(c.end.cfg.WriteTimeout))
+		c.nc.SetWriteDeadline(time.Now().Add(timeout))
 		if _, err := c.nc.Write(b[:n]); err != nil {
 			return err
 		}
@@ -218,13 +251,18 @@ func (c *Conn) shutLocked(why *CloseError, tell bool) {
 	close(c.stopping)
 	if !c.opened.Load() {
 		c.kill() // there is nothing to say yet, nor a way to say it
+		if client := c.end.client; client != nil && client.started.CompareAndSwap(false, true) {
+			client.ended() // and Connect will not be called any more
+		}
 		return
 	}
 	if o.corked {
 		o.corked = false
 		o.hold.Stop()
 	}
-	c.nc.SetReadDeadline(time.Now().Add(c.end.cfg.WriteTimeout + c.end.cfg.CloseTimeout))
+	if o.deaf == nil {
+		c.nc.SetReadDeadline(time.Now().Add(c.end.cfg.WriteTimeout + c.end.cfg.CloseTimeout))
+	}
 	if tell {
 		c.put(closeFrame(why.Reason))
 	}
@@ -251,6 +289,9 @@ func (c *Conn) settle() {
 	if o.ended == nil || o.buf != nil || o.busy || o.dead {
 		return
 	}
+	if o.deaf != nil && !o.readOver {
+		return // the reader is about to see the end
+	}
 	half, ok := c.nc.(interface{ CloseWrite() error })
 	switch {
 	case o.readOver || !ok:
@@ -259,10 +300,10 @@ func (c *Conn) settle() {
 		o.saidBye = true
 		c.nc.SetReadDeadline(time.Now().Add(c.end.cfg.CloseTimeout))
 		c.end.goes(func() { // with TLS it may wait for the socket, some seconds at most
-			if half.CloseWrite() != nil {
+			if err := half.CloseWrite(); err != nil {
 				o.mu.Lock()
 				defer o.mu.Unlock()
-				c.kill()
+				c.writeFailed(err)
 			}
 		})
 	}
@@ -278,6 +319,10 @@ func (c *Conn) kill() {
 	if o.buf != nil {
 		putBuffer(o.buf)
 		o.buf = nil
+	}
+	if secured, ok := c.nc.(*tls.Conn); ok {
+		secured.NetConn().Close() // its own Close may wait for the other side, for seconds, to read the last alert
+		return
 	}
 	c.nc.Close()
 }
