@@ -172,3 +172,8 @@ func eventually(t testing.TB, what string, f func() bool) {
 		time.Sleep(time.Millisecond) // sleep: polls
 	}
 }
+
+// slogTo logs everything as text.
+func slogTo(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
