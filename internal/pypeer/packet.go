@@ -12,10 +12,13 @@ type PacketPeer struct {
 	proc *process
 }
 
-// StartPacketServer starts a Python server with these options and returns when it
-// listens. It is killed when the test ends.
+// StartPacketServer starts a Python server with these options, or none, and returns
+// when it listens. It is killed when the test ends.
 func StartPacketServer(tb testing.TB, options map[string]any) *PacketPeer {
 	tb.Helper()
+	if options == nil {
+		options = map[string]any{}
+	}
 	text, err := json.Marshal(options)
 	if err != nil {
 		tb.Fatalf("packetserver.py: options %v: %v", options, err)
