@@ -139,6 +139,12 @@ func (l *Listener) Accept() *Conn {
 	return newConn(l.tb, nc)
 }
 
+// Next waits for a client as long as the listener is there, and may be called on a goroutine of its own.
+func (l *Listener) Next() (nc net.Conn, ok bool) {
+	nc, err := l.ln.Accept()
+	return nc, err == nil
+}
+
 func newConn(tb testing.TB, nc net.Conn) *Conn {
 	tb.Cleanup(func() { nc.Close() })
 	return &Conn{tb, nc, bufio.NewReader(nc)}

@@ -75,7 +75,7 @@ func (e *buildError) Error() string { return "go build: " + e.err.Error() + "\n"
 // Process is a program that runs.
 type Process struct {
 	// Stdout and Stderr are what it has printed.
-	Stdout, Stderr Screen
+	Stdout, Stderr *Screen
 
 	tb    testing.TB
 	cmd   *exec.Cmd
@@ -86,9 +86,8 @@ type Process struct {
 // Start starts a program. It is killed at the end of the test.
 func Start(tb testing.TB, program string, args ...string) *Process {
 	tb.Helper()
-	p := &Process{tb: tb, cmd: exec.Command(program, args...), done: make(chan struct{})}
-	p.Stdout.changed, p.Stderr.changed = make(chan struct{}, 1), make(chan struct{}, 1)
-	p.cmd.Stdout, p.cmd.Stderr = &p.Stdout, &p.Stderr
+	p := &Process{Stdout: NewScreen(), Stderr: NewScreen(), tb: tb, cmd: exec.Command(program, args...), done: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = p.Stdout, p.Stderr
 	var err error
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		tb.Fatal(err)
@@ -142,24 +141,7 @@ func (p *Process) Signal(s os.Signal) {
 // Await waits until standard output has a text.
 func (p *Process) Await(text string) {
 	p.tb.Helper()
-	p.await(&p.Stdout, text)
-}
-
-func (p *Process) await(s *Screen, text string) {
-	p.tb.Helper()
-	late := time.After(Patience)
-	for ended := false; !strings.Contains(s.Text(), text); {
-		if ended {
-			p.tb.Fatalf("the program has ended without %q", text)
-		}
-		select {
-		case <-s.changed:
-		case <-p.done:
-			ended = true // one more look
-		case <-late:
-			p.tb.Fatalf("the program does not print %q", text)
-		}
-	}
+	p.Stdout.await(p.tb, text, p.done)
 }
 
 // Ends waits for the end and checks the exit code.
@@ -180,6 +162,32 @@ type Screen struct {
 	mu      sync.Mutex // guards b
 	b       bytes.Buffer
 	changed chan struct{} // holds a token after a change
+}
+
+// NewScreen returns an empty one, for a program in the test's own process.
+func NewScreen() *Screen { return &Screen{changed: make(chan struct{}, 1)} }
+
+// Await waits until the screen has a text.
+func (s *Screen) Await(tb testing.TB, text string) {
+	tb.Helper()
+	s.await(tb, text, nil)
+}
+
+func (s *Screen) await(tb testing.TB, text string, done <-chan struct{}) {
+	tb.Helper()
+	late := time.After(Patience)
+	for ended := false; !strings.Contains(s.Text(), text); {
+		if ended {
+			tb.Fatalf("the program has ended without %q", text)
+		}
+		select {
+		case <-s.changed:
+		case <-done:
+			ended = true // one more look
+		case <-late:
+			tb.Fatalf("the program does not print %q; on its screen is\n%s", text, s.Text())
+		}
+	}
 }
 
 // Write is for the program.
