@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"parlor/msgpack"
@@ -66,7 +67,7 @@ func Serve(s *packet.Server, opts Options) error {
 			switch m.ID {
 			case IDRequest:
 				c.SetMode(packet.ModePing)
-				return true, c.WritePacket(IDResponse, opts.answer(c, m.Value()))
+				return true, c.WritePacket(IDResponse, opts.answer(c, m))
 			case IDResponse:
 				c.Close(ReasonInvalidSide)
 			default:
@@ -78,17 +79,30 @@ func Serve(s *packet.Server, opts Options) error {
 	})
 }
 
-func (o *Options) answer(c *packet.Conn, request any) map[string]any {
-	answer := make(map[string]any)
+// answer is a map in the order of its parts, as peng3dnet's is: what one of them overrides keeps its place. The
+// request comes back as it was, with its keys in their order.
+func (o *Options) answer(c *packet.Conn, m *packet.Message) msgpack.Map {
+	var answer msgpack.Map
+	places := make(map[string]int)
+	add := func(part map[string]any) {
+		for _, key := range slices.Sorted(maps.Keys(part)) {
+			if at, ok := places[key]; ok {
+				answer[at].Value = part[key]
+				continue
+			}
+			places[key] = len(answer)
+			answer = append(answer, msgpack.Pair{Key: key, Value: part[key]})
+		}
+	}
 	if !o.NoWriteBack {
-		answer["oldmsg"] = request
+		add(map[string]any{"oldmsg": m.Body()})
 	}
 	if o.Func != nil {
-		maps.Copy(answer, o.Func(c, request))
+		add(o.Func(c, m.Value()))
 	}
-	maps.Copy(answer, o.Data)
-	answer["peng3dnet"] = msgpack.Map{
-		{Key: "version", Value: packet.Version}, {Key: "release", Value: packet.Release}, {Key: "protoversion", Value: packet.ProtoVersion}}
+	add(o.Data)
+	add(map[string]any{"peng3dnet": msgpack.Map{
+		{Key: "version", Value: packet.Version}, {Key: "release", Value: packet.Release}, {Key: "protoversion", Value: packet.ProtoVersion}}})
 	return answer
 }
 
