@@ -15,7 +15,6 @@ func TestSplits(t *testing.T) {
 	}{
 		{"joined", func(frames [][]byte) [][]byte { return [][]byte{bytes.Join(frames, nil)} }},
 		{"byte by byte", func(frames [][]byte) [][]byte { return cutEvery(bytes.Join(frames, nil), 1) }},
-		{"seven bytes", func(frames [][]byte) [][]byte { return cutEvery(bytes.Join(frames, nil), 7) }},
 	}
 	for k := 1; k <= 8; k++ {
 		splits = append(splits, struct {

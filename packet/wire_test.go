@@ -127,7 +127,7 @@ type raw struct {
 }
 
 func newRaw(t testing.TB, nc net.Conn) *raw {
-	r := &raw{t: t, nc: nc, frames: make(chan []byte, 1<<14)}
+	r := &raw{t: t, nc: nc, frames: make(chan []byte, 1<<10)}
 	go r.read() // ends when nc does
 	t.Cleanup(func() {
 		nc.Close()
