@@ -27,7 +27,7 @@ func TestIdleConnectionHoldsNoBody(t *testing.T) {
 	reg := packet.NewRegistry()
 	packet.MustRegister(reg, "t:any", func(*packet.Conn, any) error { return nil })
 	s := serve(t, packet.NewServer(reg, packet.Config{}))
-	const conns, size = 20, 500_000
+	const conns, size = 10, 300_000
 	var peers []*wire
 	for range conns {
 		w := dialWire(t, s.addr)
