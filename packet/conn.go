@@ -191,6 +191,12 @@ func (c *Conn) SendID(id ID, v any) error {
 	if e == nil {
 		return fmt.Errorf("%w: packet %d", ErrNotRegistered, id)
 	}
+	if !c.watched(e) {
+		if err := c.check(e); err != nil {
+			return err
+		}
+		return c.writeValue(e.id, v)
+	}
 	return c.send(e, id, v, id < FirstAutoID)
 }
 
