@@ -31,8 +31,8 @@ func allocations(t *testing.T, w *wire, frame []byte) float64 {
 		round()
 	}
 	least := 1e9
-	for range 5 {
-		least = min(least, testing.AllocsPerRun(200, round))
+	for range 3 {
+		least = min(least, testing.AllocsPerRun(100, round))
 	}
 	return least
 }
