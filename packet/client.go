@@ -117,7 +117,7 @@ func (c *Client) connect(ctx context.Context, nc net.Conn, host string) error {
 	}
 	c.emit(Event{Name: EventConnect, Conn: conn, Addr: nc.RemoteAddr()})
 	if hook := c.endpoint.cfg.Hooks.Connect; hook != nil {
-		if err := hook(conn); err != nil {
+		if err := safely(func() error { return hook(conn) }); err != nil {
 			conn.Abort(nil)
 			c.run()
 			return err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 )
 
 // Errors that callers branch on. All that can be returned wrap one of them, unless they come from the system.
@@ -71,10 +72,23 @@ func (e *CloseError) Error() string {
 		text += " by the other side"
 	}
 	if e.Reason != nil {
-		text += fmt.Sprintf(": %.200v", e.Reason)
+		text += ": " + brief(e.Reason)
 	}
 	if e.Cause != nil {
 		text += ": " + e.Cause.Error()
+	}
+	return text
+}
+
+// brief is a peer's value as a text that is not too long.
+func brief(v any) string {
+	const most = 200
+	text, ok := v.(string)
+	if !ok {
+		text = fmt.Sprint(v)
+	}
+	if len(text) > most {
+		return strings.ToValidUTF8(text[:most], "") + "..."
 	}
 	return text
 }

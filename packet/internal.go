@@ -67,12 +67,7 @@ func receiveHello(c *Conn, m *Message) error {
 func (c *Conn) begin(k *connType) {
 	c.kind.Store(k)
 	if k.Init != nil {
-		var err error
-		func() {
-			defer rescue(&err)
-			err = k.Init(c)
-		}()
-		if err != nil {
+		if err := safely(func() error { return k.Init(c) }); err != nil {
 			c.report("Init of connection type "+k.name, err)
 			c.shut(&CloseError{Reason: ReasonInternalError, Cause: err}, true)
 			return
@@ -103,7 +98,7 @@ func receiveSetType(c *Conn, m *Message) error {
 	text, _ := name.(string)
 	k := c.end.connType(text)
 	if k == nil {
-		c.shut(&CloseError{Reason: ReasonUnknownConnType, Cause: fmt.Errorf("the client asks for the connection type %.100q", fmt.Sprint(name))}, true)
+		c.shut(&CloseError{Reason: ReasonUnknownConnType, Cause: fmt.Errorf("the client asks for the connection type %q", brief(name))}, true)
 		return nil
 	}
 	c.begin(k)
@@ -199,7 +194,7 @@ func registryMap(v any) (map[string]ID, error) {
 	for name, v := range pairs {
 		id, ok := integer(v)
 		if !ok || id < 0 || id > math.MaxUint32 {
-			return nil, fmt.Errorf("%w: the server's ID of %.100q is %.100v, must be 0 to %d", ErrRegistry, name, v, uint32(math.MaxUint32))
+			return nil, fmt.Errorf("%w: the server's ID of %.100q is %s, must be 0 to %d", ErrRegistry, name, brief(v), uint32(math.MaxUint32))
 		}
 		server[name] = ID(id)
 	}
@@ -226,7 +221,7 @@ func checkVersion(m *Message) error {
 		ok = false
 	}
 	if !ok {
-		return fmt.Errorf("the server speaks protocol version %.100v, this client %d", v, ProtoVersion)
+		return fmt.Errorf("the server speaks protocol version %s, this client %d", brief(v), ProtoVersion)
 	}
 	return nil
 }

@@ -245,14 +245,15 @@ func (c *Conn) handles(e *entry, m *Message) (err error) {
 
 // guard calls a hook, and reports a panic.
 func (c *Conn) guard(what string, f func()) {
-	err := func() (err error) {
-		defer rescue(&err)
-		f()
-		return nil
-	}()
-	if err != nil {
+	if err := safely(func() error { f(); return nil }); err != nil {
 		c.report(what, err)
 	}
+}
+
+// safely calls f, and makes an error of a panic.
+func safely(f func() error) (err error) {
+	defer rescue(&err)
+	return f()
 }
 
 // rescue makes an error of a panic, with its stack.

@@ -81,6 +81,7 @@ func (s *Server) Serve(ln net.Listener) error {
 		return ErrClosed
 	}
 	s.listeners[ln] = struct{}{}
+	defer s.unlisten(ln)
 	s.serving.Add(1)
 	first := !s.begun
 	s.begun = true
@@ -104,9 +105,6 @@ func (s *Server) Serve(ln net.Listener) error {
 		}
 		var timeout net.Error
 		if !errors.As(err, &timeout) || !timeout.Timeout() && !isTemporary(err) {
-			s.mu.Lock()
-			delete(s.listeners, ln)
-			s.mu.Unlock()
 			return fmt.Errorf("packet: accept: %w", err)
 		}
 		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
@@ -116,6 +114,12 @@ func (s *Server) Serve(ln net.Listener) error {
 		case <-s.end.Done():
 		}
 	}
+}
+
+func (s *Server) unlisten(ln net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, ln)
 }
 
 // take makes a connection of a socket.
@@ -188,18 +192,13 @@ func (s *Server) greet(c *Conn) error {
 		s.log().Debug("connection accepted", "conn", c.cid, "remote", c.RemoteAddr(), "security", c.Security())
 	}
 	if hook := s.cfg.Hooks.Connect; hook != nil {
-		var err error
-		func() {
-			defer rescue(&err)
-			err = hook(c)
-		}()
-		if err != nil {
+		if err := safely(func() error { return hook(c) }); err != nil {
 			c.report("Connect hook", err)
 			c.shut(&CloseError{Reason: ReasonInternalError, Cause: err}, true)
 			return errOver
 		}
 	}
-	if err := c.hello(); err != nil {
+	if err := safely(c.hello); err != nil { // it calls hooks
 		c.shut(&CloseError{Reason: ReasonInternalError, Cause: err}, true)
 		return errOver
 	}
