@@ -177,9 +177,17 @@ func stamped(data any, now time.Time) any {
 func (c *Client) receive(conn *packet.Conn, m *packet.Message) (bool, error) {
 	switch m.ID {
 	case IDResponse:
-		select {
-		case c.pongs <- pong{m.Value(), time.Now()}:
-		default: // nobody asked
+		p := pong{m.Value(), time.Now()}
+		for kept := false; !kept; {
+			select {
+			case c.pongs <- p:
+				kept = true
+			default: // nobody has waited for the one before, which may be late
+				select {
+				case <-c.pongs:
+				default:
+				}
+			}
 		}
 	case IDRequest:
 		conn.Close(ReasonInvalidSide)
