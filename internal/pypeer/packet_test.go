@@ -1,6 +1,7 @@
 package pypeer_test
 
 import (
+	"os/exec"
 	"testing"
 
 	"parlor/internal/pypeer"
@@ -26,6 +27,14 @@ func TestPacketSession(t *testing.T) {
 	client.ExpectWith("closed", map[string]any{"reason": "servershutdown"})
 	if code := server.Wait(); code != 0 {
 		t.Errorf("the server ended with %d", code)
+	}
+}
+
+// TestPacketPeers replays the captures of peng3dnet with the peers.
+func TestPacketPeers(t *testing.T) {
+	out, err := exec.Command(pypeer.Find(t), "-B", "packetselftest.py", "../../testdata/peng3dnet").CombinedOutput()
+	if err != nil {
+		t.Errorf("packetselftest.py: %v\n%s", err, out)
 	}
 }
 

@@ -30,6 +30,9 @@ from packetpeer import (
 )
 
 
+AUTO = "__AUTO__"  # the clock's time (11)
+
+
 class Client(Peer):
     """Connects to a server, once."""
 
@@ -105,10 +108,12 @@ class Client(Peer):
         return True
 
     def ping(self, data: Any):
-        """Send a ping request: a map with the time, or any other value."""
+        """Send a ping request: a map with a time, or any other value."""
         data = from_json(data)
         if data is None or isinstance(data, dict):
-            data = {**(data or {}), "time": time.time()}
+            data = {**(data or {})}
+            if data.setdefault("time", AUTO) == AUTO:
+                data["time"] = time.time()
         self.connection.send(PING, data)
 
     def unknown(self, conn: Connection, pid: int):
