@@ -2,8 +2,9 @@
 
     packetselftest.py CAPTURES
 
-CAPTURES is a directory in the format that its README describes. The server is given what
-each capture's client wrote and has to answer what its server wrote; the client likewise.
+CAPTURES is a directory in the format that its README describes. The server is given
+what each capture's client wrote and has to answer what its server wrote; the client
+likewise.
 Ends with exit code 0 if everything passes.
 """
 
@@ -31,6 +32,7 @@ from packetpeer import (
 from packetserver import Server
 
 TIMEOUT = 20  # seconds for a frame to come
+UNASKED = ("close_", "shutdown_", "custom_")  # captures in which the program closes
 OWN_CHECKS = "smartpacket_"  # captures of checks that these peers do not have
 NO_REPLAY = ("error_oversized_length", "framing_split_in_prefix")  # 0.2.0 hangs
 
@@ -161,7 +163,7 @@ class Replay:
         body = from_json(decoded["body"])
         if pid == CLOSE:
             ping_is_done = body["reason"] in (None, "pingcomplete")  # twice (D13)
-            if self._name.startswith(("close_", "shutdown_", "custom_")) or ping_is_done:
+            if ping_is_done or self._name.startswith(UNASKED):
                 conn.close(body["reason"])
         elif pid > CLOSE and (self._side == "client" or "no echo" in self._kind):
             if self._options.conntype != "ping":  # which sends its first ping itself
