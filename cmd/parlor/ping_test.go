@@ -179,7 +179,10 @@ func lobby(t *testing.T, args ...string) (p *exampletest.Process, port string) {
 func TestPingLobby(t *testing.T) {
 	t.Parallel()
 	server, port := lobby(t)
-	for _, args := range [][]string{{"127.0.0.1:" + port, "-i", "1.6"}, {"ws://localhost:" + port + "/path", "-i", "0"}} {
+	python := pypeer.StartServer(t, pypeer.ServerOptions{})
+	for _, args := range [][]string{
+		{"127.0.0.1:" + port, "-i", "1.6"}, {"ws://localhost:" + port + "/path", "-i", "0"}, {python.Addr(), "-i", "0"},
+	} {
 		out, news, err := runPinging(t, append(args, "-c", "3", "-W", "20")...)
 		if err != nil || news != "" || !strings.Contains(out, ": a lobby at ") || !strings.Contains(out, "\n3 sent, 3 answered, 0% lost\n") {
 			t.Errorf("error %v, news %q, output\n%s", err, news, out)

@@ -32,7 +32,11 @@ func talk(ctx context.Context, address string, in io.Reader, out io.Writer) erro
 	}, packet.Smart())
 
 	client := packet.NewClient(reg, packet.Config{})
-	if err := client.Connect(ctx, address); err != nil {
+	err := client.Connect(ctx, address)
+	if err != nil && ctx.Err() != nil {
+		return errors.New("interrupted before the server has answered")
+	}
+	if err != nil {
 		return fmt.Errorf("connect to %s: %w%s", address, err, hint(err))
 	}
 	conn := client.Conn

@@ -153,6 +153,20 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestInterrupted: Ctrl-C also ends a client that waits for a server that says nothing.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	ln := exampletest.Listen(t)
+	p := exampletest.Start(t, exampletest.Build(t, "."), "client", ln.Addr())
+	c := ln.Accept()
+	p.Signal(syscall.SIGINT)
+	p.Ends(1)
+	if text := p.Stderr.Text(); text != "echo: interrupted before the server has answered\n" {
+		t.Errorf("the client says %q", text)
+	}
+	c.Close()
+}
+
 // TestPythonClient: a Python client speaks with the server.
 func TestPythonClient(t *testing.T) {
 	t.Parallel()

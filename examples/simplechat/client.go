@@ -44,7 +44,11 @@ func chat(ctx context.Context, address, nick string, in io.Reader, out io.Writer
 			c.SetMode(packet.ModeChat)
 		},
 	}})
-	if err := client.Connect(ctx, address); err != nil {
+	err := client.Connect(ctx, address)
+	if err != nil && ctx.Err() != nil {
+		return errors.New("interrupted before the server has answered")
+	}
+	if err != nil {
 		return fmt.Errorf("connect to %s: %w%s", address, err, hint(err))
 	}
 	conn := client.Conn
