@@ -277,6 +277,9 @@ func (c *Conn) report(what string, err error) {
 func (c *Conn) finish(err error) {
 	why, tell := c.whyEnded(err)
 	c.shut(why, tell)
+	if tell {
+		err = errOver // the reason is to reach the other side, which may take a while
+	}
 	c.ending()
 	if err == errOver && c.opened.Load() {
 		err = c.drain()
