@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/flate"
 	"compress/gzip"
-	"compress/zlib"
 	"context"
 	"errors"
 	"io"
@@ -25,8 +24,8 @@ func echoing(t testing.TB) *packet.Registry {
 	return reg
 }
 
-// quiet is a config whose Close hook tells the channel, and that logs nothing.
-func quiet(closed chan *packet.CloseError) packet.Config {
+// calm is a config whose Close hook tells the channel, and that logs nothing.
+func calm(closed chan *packet.CloseError) packet.Config {
 	return packet.Config{
 		Logger: slog.New(slog.DiscardHandler),
 		Hooks:  packet.Hooks{Close: func(_ *packet.Conn, err *packet.CloseError) { closed <- err }},
@@ -36,7 +35,7 @@ func quiet(closed chan *packet.CloseError) packet.Config {
 // echoes checks that an echo comes back.
 func (r *raw) echoes() {
 	r.t.Helper()
-	b := frameOf(64, "are you there?")
+	b := framed(64, "are you there?")
 	r.send(b)
 	r.expect(b)
 }
@@ -62,9 +61,8 @@ func badInputs(t *testing.T) []badInput {
 	}
 	deflated := packed(func(w io.Writer) io.WriteCloser { f, _ := flate.NewWriter(w, 6); return f })
 	gzipped := packed(func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) })
-	zipped := packed(func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) })
-	body, _ = msgpack.Append(nil, strings.Repeat("a", 9<<20))
-	bomb := packed(func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) })
+	zipped := zlibbed(body)
+	bomb := zlibbed(append([]byte{0xdb, 0, 0x90, 0, 0}, make([]byte, 9<<20)...)) // a text of 9 MiB
 	deep := append(bytes.Repeat([]byte{0x91}, 129), 0xc0)
 
 	const invalid, tooLarge = packet.ReasonInvalidFrame, packet.ReasonBodyTooLarge
@@ -72,7 +70,7 @@ func badInputs(t *testing.T) []badInput {
 		{"unregistered ID", [][]byte{rawFrame(999, 0, []byte{0xc0})}, nil, nil},
 		{"unregistered low ID", [][]byte{rawFrame(5, 0, []byte{0xc0})}, nil, nil},
 		{"largest ID", [][]byte{rawFrame(1<<32-1, 0, []byte{0xc0})}, nil, nil},
-		{"prefix split", [][]byte{frameOf(999, 1)[:2], frameOf(999, 1)[2:3], frameOf(999, 1)[3:]}, nil, nil},
+		{"prefix split", [][]byte{framed(999, 1)[:2], framed(999, 1)[2:3], framed(999, 1)[3:]}, nil, nil},
 		{"malformed", [][]byte{app("\xc1")}, invalid, packet.ErrInvalidFrame},
 		{"malformed in an unregistered packet", [][]byte{rawFrame(999, 0, []byte{0xc1})}, invalid, packet.ErrInvalidFrame},
 		{"cut short", [][]byte{app("\x92\x01")}, invalid, packet.ErrInvalidFrame},
@@ -105,7 +103,7 @@ func badInputs(t *testing.T) []badInput {
 		{"length over the limit", [][]byte{{0, 0x10, 0, 1}}, packet.ReasonFrameTooLarge, packet.ErrFrameTooLarge},
 		{"Hello out of place", [][]byte{helloFrame}, nil, nil},
 		{"SetType out of place", [][]byte{classicFrame}, nil, nil},
-		{"SetType that is no map", [][]byte{frameOf(packet.IDSetType, 1)}, nil, nil},
+		{"SetType that is no map", [][]byte{framed(packet.IDSetType, 1)}, nil, nil},
 		{"Handshake out of place", [][]byte{handshakeFrame(nil)}, packet.ReasonSmartPacketInvalid, nil},
 		{"Accept out of place", [][]byte{acceptFrame}, packet.ReasonSmartPacketInvalid, nil},
 	}
@@ -116,7 +114,7 @@ func TestBadInputServer(t *testing.T) {
 	for _, row := range badInputs(t) {
 		t.Run(row.name, func(t *testing.T) {
 			closed := make(chan *packet.CloseError, 2)
-			srv := packet.NewServer(echoing(t), quiet(closed))
+			srv := packet.NewServer(echoing(t), calm(closed))
 			ln := serveMemory(t, srv)
 			other, bad := dialRaw(t, ln), dialRaw(t, ln)
 			other.shake()
@@ -142,7 +140,7 @@ func TestBadInputClient(t *testing.T) {
 	for _, row := range badInputs(t) {
 		t.Run(row.name, func(t *testing.T) {
 			closed := make(chan *packet.CloseError, 2)
-			c, r := clientAndRaw(t, echoing(t), quiet(closed), msgpack.Map{{Key: "test:a", Value: 64}})
+			c, r := clientAndRaw(t, echoing(t), calm(closed), msgpack.Map{{Key: "test:a", Value: 64}})
 			for _, b := range row.frames {
 				r.send(b)
 			}
@@ -162,7 +160,7 @@ func TestBadInputClient(t *testing.T) {
 func clientAndRaw(t testing.TB, reg *packet.Registry, cfg packet.Config, registry msgpack.Map) (*packet.Client, *raw) {
 	t.Helper()
 	c := packet.NewClient(reg, cfg)
-	a, b := newWire()
+	a, b := newMemory()
 	r := newRaw(t, b)
 	result := make(chan error, 1)
 	go func() { result <- c.ConnectConn(t.Context(), a) }()
@@ -188,8 +186,8 @@ func checkClose(t testing.TB, got *packet.CloseError, reason any, remote bool, i
 
 // TestUnknownIDsCounted checks that packets nobody registered are counted (D3: they ended the client's processing).
 func TestUnknownIDsCounted(t *testing.T) {
-	c, r := clientAndRaw(t, echoing(t), quiet(make(chan *packet.CloseError, 2)), msgpack.Map{{Key: "test:a", Value: 64}})
-	r.send(frameOf(999, 1), frameOf(5, 1))
+	c, r := clientAndRaw(t, echoing(t), calm(make(chan *packet.CloseError, 2)), msgpack.Map{{Key: "test:a", Value: 64}})
+	r.send(framed(999, 1), framed(5, 1))
 	r.echoes()
 	if n := c.Stats().Unknown.Load(); n != 2 {
 		t.Errorf("%d unknown packets", n)
@@ -208,13 +206,13 @@ func TestOutOfPlaceEarly(t *testing.T) {
 		{"Hello before SetType", [][]byte{helloFrame, closeFrame("end")}, nil},
 		{"unknown connection type", [][]byte{typeFrame("bogus")}, [][]byte{closeFrame(packet.ReasonUnknownConnType)}},
 		{"connection type not set", [][]byte{typeFrame("_notset")}, [][]byte{closeFrame(packet.ReasonUnknownConnType)}},
-		{"connection type no text", [][]byte{frameOf(packet.IDSetType, map[string]any{"conntype": 5})}, [][]byte{closeFrame(packet.ReasonUnknownConnType)}},
-		{"SetType no map", [][]byte{frameOf(packet.IDSetType, nil), closeFrame("end")}, nil},
+		{"connection type no text", [][]byte{framed(packet.IDSetType, map[string]any{"conntype": 5})}, [][]byte{closeFrame(packet.ReasonUnknownConnType)}},
+		{"SetType no map", [][]byte{framed(packet.IDSetType, nil), closeFrame("end")}, nil},
 		{"CloseConnection", [][]byte{closeFrame("end")}, nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			closed := make(chan *packet.CloseError, 2)
-			ln := serveMemory(t, packet.NewServer(echoing(t), quiet(closed)))
+			ln := serveMemory(t, packet.NewServer(echoing(t), calm(closed)))
 			other, r := dialRaw(t, ln), dialRaw(t, ln)
 			other.shake()
 			r.expect(helloFrame)
@@ -262,8 +260,8 @@ func TestVersions(t *testing.T) {
 					body = append(m[:len(m):len(m)], msgpack.Pair{Key: "registry", Value: internals})
 				}
 				closed := make(chan *packet.CloseError, 2)
-				c := packet.NewClient(packet.NewRegistry(), quiet(closed))
-				a, b := newWire()
+				c := packet.NewClient(packet.NewRegistry(), calm(closed))
+				a, b := newMemory()
 				r := newRaw(t, b)
 				result := make(chan error, 1)
 				go func() { result <- c.ConnectConn(t.Context(), a) }()
@@ -271,7 +269,7 @@ func TestVersions(t *testing.T) {
 					r.send(helloFrame)
 					r.expect(classicFrame)
 				}
-				r.send(frameOf(id, body))
+				r.send(framed(id, body))
 				switch {
 				case !row.good:
 					r.expect(closeFrame(packet.ReasonProtoVersion))
@@ -301,14 +299,14 @@ func TestVersions(t *testing.T) {
 // TestHandshakeWithoutRegistry closes instead of failing inside (D3).
 func TestHandshakeWithoutRegistry(t *testing.T) {
 	closed := make(chan *packet.CloseError, 2)
-	c := packet.NewClient(packet.NewRegistry(), quiet(closed))
-	a, b := newWire()
+	c := packet.NewClient(packet.NewRegistry(), calm(closed))
+	a, b := newMemory()
 	r := newRaw(t, b)
 	result := make(chan error, 1)
 	go func() { result <- c.ConnectConn(t.Context(), a) }()
 	r.send(helloFrame)
 	r.expect(classicFrame)
-	r.send(frameOf(packet.IDHandshake, msgpack.Map{{Key: "version", Value: "0.2.0"}, {Key: "protoversion", Value: 2}}))
+	r.send(framed(packet.IDHandshake, msgpack.Map{{Key: "version", Value: "0.2.0"}, {Key: "protoversion", Value: 2}}))
 	r.expect(closeFrame(packet.ReasonProtoVersion))
 	r.expectEnd()
 	checkClose(t, within(t, "Close hook", closed), packet.ReasonProtoVersion, false, packet.ErrInvalidFrame)
@@ -321,7 +319,7 @@ func TestStreamEnds(t *testing.T) {
 	for _, hard := range []bool{false, true} {
 		name := map[bool]string{false: "EOF", true: "reset"}[hard]
 		end := func(r *raw) {
-			r.send(frameOf(64, "cut off")[:7])
+			r.send(framed(64, "cut off")[:7])
 			if hard {
 				r.reset()
 			} else {
@@ -330,7 +328,7 @@ func TestStreamEnds(t *testing.T) {
 		}
 		t.Run(name+" at the server", func(t *testing.T) {
 			closed := make(chan *packet.CloseError, 2)
-			ln := serveMemory(t, packet.NewServer(echoing(t), quiet(closed)))
+			ln := serveMemory(t, packet.NewServer(echoing(t), calm(closed)))
 			other := dialRaw(t, ln)
 			other.shake()
 			a, b := tcpPair(t)
@@ -347,7 +345,7 @@ func TestStreamEnds(t *testing.T) {
 		})
 		t.Run(name+" at the client", func(t *testing.T) {
 			closed := make(chan *packet.CloseError, 2)
-			c := packet.NewClient(echoing(t), quiet(closed))
+			c := packet.NewClient(echoing(t), calm(closed))
 			a, b := tcpPair(t)
 			r := newRaw(t, b)
 			result := make(chan error, 1)

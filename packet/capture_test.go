@@ -138,7 +138,7 @@ func (c *capture) readFrames(t testing.TB) []frame {
 			t.Fatal(err)
 		}
 		if f.Omitted != nil {
-			b = frameOf(packet.ID(*f.Decoded.PID), rebuilt(t, f.Decoded.Body))
+			b = framed(packet.ID(*f.Decoded.PID), rebuilt(t, f.Decoded.Body))
 			if sum := sha256.Sum256(b); len(b) != f.Omitted.Len || hex.EncodeToString(sum[:]) != f.Omitted.SHA256 {
 				t.Fatalf("frame %d was rebuilt as %d other bytes", len(list), len(b))
 			}

@@ -143,13 +143,13 @@ func TestSentBeforeTheEnd(t *testing.T) {
 		var handled atomic.Int64
 		reg := packet.NewRegistry()
 		packet.MustRegister(reg, "test:a", func(*packet.Conn, any) error { handled.Add(1); return nil })
-		ln := serveMemory(t, packet.NewServer(reg, quiet(closed)))
+		ln := serveMemory(t, packet.NewServer(reg, calm(closed)))
 		a, b := tcpPair(t)
 		ln.give(t, b)
 		r := newRaw(t, a)
 		r.shake()
 		for range many {
-			r.send(frameOf(64, 1))
+			r.send(framed(64, 1))
 		}
 		r.finish()
 		r.expectEnd()
@@ -163,7 +163,7 @@ func TestSentBeforeTheEnd(t *testing.T) {
 // TestPeerDoesNotClose checks that a side that has closed goes, even if the other does not (D21).
 func TestPeerDoesNotClose(t *testing.T) {
 	closed := make(chan *packet.CloseError, 2)
-	cfg := quiet(closed)
+	cfg := calm(closed)
 	cfg.CloseTimeout = time.Millisecond
 	c, r := clientAndRaw(t, packet.NewRegistry(), cfg, nil)
 	c.Close("done")
@@ -172,7 +172,7 @@ func TestPeerDoesNotClose(t *testing.T) {
 	within(t, "Done", c.Done())
 
 	closed = make(chan *packet.CloseError, 2)
-	cfg = quiet(closed)
+	cfg = calm(closed)
 	cfg.CloseTimeout = time.Millisecond
 	srv := packet.NewServer(packet.NewRegistry(), cfg)
 	s := dialRaw(t, serveMemory(t, srv))
@@ -188,10 +188,10 @@ func TestPeerDoesNotClose(t *testing.T) {
 func TestNothingHandledAfterClose(t *testing.T) {
 	closed := make(chan *packet.CloseError, 2)
 	got := make(chan string, 10)
-	c, r := clientAndRaw(t, named(t, got, "a"), quiet(closed), pairs{pair("a", 64)})
+	c, r := clientAndRaw(t, named(t, got, "a"), calm(closed), pairs{pair("a", 64)})
 	c.Close("done")
 	r.expect(closeFrame("done"))
-	r.send(frameOf(64, 1))
+	r.send(framed(64, 1))
 	r.send(closeFrame("a reason that comes late"))
 	r.expectEnd()
 	checkClose(t, within(t, "client", closed), "done", false, nil)
@@ -217,13 +217,13 @@ func TestCloseReceived(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			closed := make(chan *packet.CloseError, 2)
-			r := dialRaw(t, serveMemory(t, packet.NewServer(packet.NewRegistry(), quiet(closed))))
+			r := dialRaw(t, serveMemory(t, packet.NewServer(packet.NewRegistry(), calm(closed))))
 			r.shake()
-			r.send(frameOf(packet.IDCloseConnection, row.body))
+			r.send(framed(packet.IDCloseConnection, row.body))
 			r.expectEnd()
 			checkClose(t, within(t, "server", closed), row.reason, true, nil)
-			_, c := clientAndRaw(t, packet.NewRegistry(), quiet(closed), nil)
-			c.send(frameOf(packet.IDCloseConnection, row.body))
+			_, c := clientAndRaw(t, packet.NewRegistry(), calm(closed), nil)
+			c.send(framed(packet.IDCloseConnection, row.body))
 			c.expectEnd()
 			checkClose(t, within(t, "client", closed), row.reason, true, nil)
 		})
@@ -233,7 +233,7 @@ func TestCloseReceived(t *testing.T) {
 // TestShutdown checks that the reason reaches everybody, that all is closed and nothing is left (D10).
 func TestShutdown(t *testing.T) {
 	closed := make(chan *packet.CloseError, 10)
-	srv := packet.NewServer(packet.NewRegistry(), quiet(closed))
+	srv := packet.NewServer(packet.NewRegistry(), calm(closed))
 	s := serve(t, srv)
 	var peers []*raw
 	for i := range 4 {
@@ -298,7 +298,7 @@ func TestShutdown(t *testing.T) {
 // TestShutdownContext checks that the end of the context cuts off those who do not go.
 func TestShutdownContext(t *testing.T) {
 	closed := make(chan *packet.CloseError, 1)
-	cfg := quiet(closed)
+	cfg := calm(closed)
 	cfg.CloseTimeout = time.Hour
 	srv := packet.NewServer(packet.NewRegistry(), cfg)
 	r := dialRaw(t, serveMemory(t, srv))
@@ -336,8 +336,8 @@ func TestStopFromHandler(t *testing.T) {
 		conns := srv.Conns()
 		return len(conns) == 2 && conns[0].State() == packet.StateActive && conns[1].State() == packet.StateActive
 	})
-	first.send(frameOf(64, "enough"))
-	first.expect(frameOf(64, "last words"))
+	first.send(framed(64, "enough"))
+	first.expect(framed(64, "last words"))
 	for _, r := range []*raw{first, second} {
 		r.expect(closeFrame("enough"))
 		r.expectEnd()
@@ -353,7 +353,7 @@ func TestStopFromHandler(t *testing.T) {
 // TestCloseServer drops everybody at once.
 func TestCloseServer(t *testing.T) {
 	closed := make(chan *packet.CloseError, 3)
-	srv := packet.NewServer(packet.NewRegistry(), quiet(closed))
+	srv := packet.NewServer(packet.NewRegistry(), calm(closed))
 	ln := newListener()
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
@@ -396,7 +396,7 @@ func TestStopBeforeServe(t *testing.T) {
 		t.Errorf("Send before Connect: %v", err)
 	}
 	c.Close("before it began")
-	a, b := newWire()
+	a, b := newMemory()
 	if err := c.ConnectConn(t.Context(), a); !errors.Is(err, packet.ErrClosed) {
 		t.Errorf("Connect of a closed client: %v", err)
 	}
@@ -485,7 +485,7 @@ func TestPortZero(t *testing.T) {
 // TestWaitReady checks that waiting for a connection ends when that fails, and that Done comes last (D16).
 func TestWaitReady(t *testing.T) {
 	closed := make(chan *packet.CloseError, 2)
-	c := packet.NewClient(packet.NewRegistry(), quiet(closed))
+	c := packet.NewClient(packet.NewRegistry(), calm(closed))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := c.WaitReady(ctx); !errors.Is(err, context.Canceled) {
@@ -498,7 +498,7 @@ func TestWaitReady(t *testing.T) {
 	if !errors.Is(err, packet.ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &ne) || !ne.Timeout() {
 		t.Errorf("at a deadline: %v", err)
 	}
-	a, b := newWire()
+	a, b := newMemory()
 	r := newRaw(t, b)
 	waiting, connected := make(chan error, 1), make(chan error, 1)
 	go func() { waiting <- c.WaitReady(t.Context()) }()
@@ -557,10 +557,10 @@ func TestConnectFails(t *testing.T) {
 	}
 }
 
-// TestHandshakeTimeout checks that nobody can stay before the handshake.
-func TestHandshakeTimeout(t *testing.T) {
+// TestHandshakeTimeoutReason checks that the reason gets out where another goroutine writes it, as over TLS.
+func TestHandshakeTimeoutReason(t *testing.T) {
 	closed := make(chan *packet.CloseError, 1)
-	cfg := quiet(closed)
+	cfg := calm(closed)
 	cfg.HandshakeTimeout = time.Millisecond
 	srv := packet.NewServer(packet.NewRegistry(), cfg)
 	r := dialRaw(t, serveMemory(t, srv))
@@ -604,7 +604,7 @@ func TestLargeFrames(t *testing.T) {
 		r.next() // Handshake
 		for i := range many {
 			sent[0] = byte(i)
-			if b := r.next(); !sameFrame(b, frameOf(64, sent)) {
+			if b := r.next(); !sameFrame(b, framed(64, sent)) {
 				t.Fatalf("frame %d: %.200s", i, showFrame(b))
 			}
 		}
@@ -616,13 +616,13 @@ func TestLargeFrames(t *testing.T) {
 // TestWriteQueueFull checks that who does not read is closed, with a reason, and disturbs nobody.
 func TestWriteQueueFull(t *testing.T) {
 	closed := make(chan *packet.CloseError, 1)
-	cfg := quiet(closed)
+	cfg := calm(closed)
 	cfg.WriteQueue, cfg.NoCompression = 64<<10, true
 	srv := packet.NewServer(echoing(t), cfg)
 	ln := serveMemory(t, srv)
 	other := dialRaw(t, ln)
 	other.shake()
-	a, b := newWire()
+	a, b := newMemory()
 	ln.give(t, b)
 	for _, f := range [][]byte{helloFrame, nil} { // it reads Hello, then no more
 		if f != nil {

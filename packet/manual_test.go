@@ -22,7 +22,7 @@ func newGame(t *testing.T, cfg packet.Config) *game {
 	t.Helper()
 	g := new(game)
 	cfg.Manual = true
-	cfg.Logger = quiet(nil).Logger
+	cfg.Logger = calm(nil).Logger
 	note := func(s string) { g.notes = append(g.notes, s) }
 	cfg.Hooks = packet.Hooks{
 		Handshake: func(c *packet.Conn) { note("handshake") },
@@ -73,7 +73,7 @@ func TestManual(t *testing.T) {
 	g := newGame(t, packet.Config{})
 	r := dialRaw(t, g.ln)
 	r.shake() // this needs no Process
-	r.send(frameOf(64, "one"), frameOf(64, "fail"), frameOf(999, 1), frameOf(64, 5), frameOf(65, "two"), closeFrame("bye"))
+	r.send(framed(64, "one"), framed(64, "fail"), framed(999, 1), framed(64, 5), framed(65, "two"), closeFrame("bye"))
 	r.expectEnd()
 	want := []string{"handshake", "one", "received", "fail", "two", "received"}
 	got := g.process(t, 5) // the failed, the unknown and the one of a wrong type included
@@ -99,7 +99,7 @@ func TestProcessMax(t *testing.T) {
 	r := dialRaw(t, g.ln)
 	r.shake()
 	for _, s := range []string{"1", "2", "3", "4", "5"} {
-		r.send(frameOf(64, s))
+		r.send(framed(64, s))
 	}
 	eventually(t, "the packets", func() bool { return g.Stats().FramesIn.Load() == 7 })
 	ctx, cancel := context.WithCancel(t.Context())
@@ -125,7 +125,7 @@ func TestProcessEnds(t *testing.T) {
 	g := newGame(t, packet.Config{})
 	r := dialRaw(t, g.ln)
 	r.shake()
-	r.send(frameOf(64, "last"))
+	r.send(framed(64, "last"))
 	r.finish()
 	r.expectEnd()
 	eventually(t, "the end of the connection", func() bool { return len(g.Conns()) == 0 })
@@ -170,7 +170,7 @@ func TestProcessWaiters(t *testing.T) {
 // TestManualBackpressure checks that a connection which has too much queued is not read from, and that others
 // are.
 func TestManualBackpressure(t *testing.T) {
-	for _, cfg := range []packet.Config{{QueuedPackets: 4}, {QueuedBytes: 4 * len(frameOf(64, "x")[10:])}} {
+	for _, cfg := range []packet.Config{{QueuedPackets: 4}, {QueuedBytes: 4 * len(framed(64, "x")[10:])}} {
 		g := newGame(t, cfg)
 		r := dialRaw(t, g.ln)
 		r.shake()
@@ -180,7 +180,7 @@ func TestManualBackpressure(t *testing.T) {
 		go func() {
 			defer close(finished)
 			for range many {
-				r.send(frameOf(64, "x"))
+				r.send(framed(64, "x"))
 				written.Add(1)
 			}
 		}()
@@ -218,8 +218,8 @@ func TestManualClosedWhileWaiting(t *testing.T) {
 	g := newGame(t, packet.Config{QueuedPackets: 1})
 	r := dialRaw(t, g.ln)
 	r.shake()
-	r.send(frameOf(64, "x"))
-	r.send(frameOf(64, "x"))
+	r.send(framed(64, "x"))
+	r.send(framed(64, "x"))
 	eventually(t, "the packets", func() bool { return g.Stats().FramesIn.Load() == 4 })
 	c := g.Conns()[0]
 	c.Close("done")
@@ -249,7 +249,7 @@ func TestManualClient(t *testing.T) {
 		Close:     func(_ *packet.Conn, err *packet.CloseError) { notes = append(notes, "close") },
 	}}
 	c := packet.NewClient(reg, cfg)
-	a, b := newWire()
+	a, b := newMemory()
 	r := newRaw(t, b)
 	result := make(chan error, 1)
 	go func() { result <- c.ConnectConn(t.Context(), a) }()
@@ -257,7 +257,7 @@ func TestManualClient(t *testing.T) {
 	if err := within(t, "Connect", result); err != nil {
 		t.Fatal(err)
 	}
-	r.send(frameOf(64, "one"), frameOf(64, "two"), closeFrame("bye"))
+	r.send(framed(64, "one"), framed(64, "two"), closeFrame("bye"))
 	r.expectEnd()
 	total := 0
 	for {

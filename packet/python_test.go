@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math"
 	"math/rand/v2"
 	"net"
@@ -432,7 +431,7 @@ func TestPythonUnknownPackets(t *testing.T) {
 // TestPythonBadFrames: what cannot be decoded ends that connection, with a reason, and no other.
 func TestPythonBadFrames(t *testing.T) {
 	t.Parallel()
-	s := serve(t, packet.NewServer(packet.NewRegistry(), packet.Config{Logger: slog.New(slog.DiscardHandler)}))
+	s := serve(t, packet.NewServer(packet.NewRegistry(), packet.Config{Logger: quiet}))
 	c := pypeer.StartPacketClient(t)
 	for frame, reason := range map[string]string{
 		"00000007000000400000c1":         packet.ReasonInvalidFrame,

@@ -444,7 +444,7 @@ func (s *scene) sendFrames(ctx context.Context, nc net.Conn) error {
 			}
 		case f.dir == "s2c":
 		case f.is(packet.IDCloseConnection):
-			c.Close(must(frameValue(s.t, f.b).(msgpack.Map).Get("reason")))
+			c.Close(present(frameValue(s.t, f.b).(msgpack.Map).Get("reason")))
 		case f.app():
 			var v any = packet.Body(f.b[10:])
 			if !s.c.raw("c2s") {
@@ -465,7 +465,7 @@ func (s *scene) sendFrames(ctx context.Context, nc net.Conn) error {
 	return c.Err()
 }
 
-func must[T any](v T, ok bool) T {
+func present[T any](v T, ok bool) T {
 	if !ok {
 		panic("not there")
 	}

@@ -60,7 +60,7 @@ func TestSmart(t *testing.T) {
 						if err != nil {
 							t.Error(err)
 						}
-						e.raw.expect(frameOf(64, 1))
+						e.raw.expect(framed(64, 1))
 					case !errors.As(err, &check) || !errors.Is(err, packet.ErrInvalidPacket) || check.Check != send || check.Packet != "test:smart":
 						t.Errorf("error %v, want check %s", err, send)
 					}
@@ -68,7 +68,7 @@ func TestSmart(t *testing.T) {
 				})
 				t.Run(row.name+"/receipt at the "+side.String()+"/"+string(action), func(t *testing.T) {
 					e := newSmartEnd(t, side, opts, row.set)
-					e.raw.send(frameOf(64, 1))
+					e.raw.send(framed(64, 1))
 					within(t, "the Receive hook, which hears of refused packets too", e.hooked)
 					handled, invalid := 1, int64(0)
 					if recv != "" {
@@ -104,7 +104,7 @@ func newSmartEnd(t *testing.T, side packet.Side, opts []packet.Option, set func(
 	reg := packet.NewRegistry()
 	packet.MustRegister(reg, "test:smart", func(_ *packet.Conn, v any) error { e.handled <- v; return nil }, opts...)
 	packet.MustRegister(reg, "test:echo", func(c *packet.Conn, v packet.Body) error { return c.Send("test:echo", v) })
-	cfg := quiet(e.closed)
+	cfg := calm(e.closed)
 	cfg.Hooks.Receive = func(c *packet.Conn, m *packet.Message) {
 		if m.ID == 64 {
 			e.hooked <- m.ID
@@ -114,8 +114,8 @@ func newSmartEnd(t *testing.T, side packet.Side, opts []packet.Option, set func(
 		srv := packet.NewServer(reg, cfg)
 		e.raw, e.stats = dialRaw(t, serveMemory(t, srv)), srv.Stats()
 		e.raw.shake()
-		e.raw.send(frameOf(65, 1))
-		e.raw.expect(frameOf(65, 1)) // so the handshake is over
+		e.raw.send(framed(65, 1))
+		e.raw.expect(framed(65, 1)) // so the handshake is over
 		e.conn = srv.Conns()[0]
 	} else {
 		c, r := clientAndRaw(t, reg, cfg, pairs{pair("test:smart", 64), pair("test:echo", 65)})
@@ -134,8 +134,8 @@ func (e *smartEnd) check(closed bool) {
 		checkClose(e.t, within(e.t, "Close hook", e.closed), packet.ReasonSmartPacketInvalid, false, packet.ErrInvalidPacket)
 		return
 	}
-	e.raw.send(frameOf(65, "go on"))
-	e.raw.expect(frameOf(65, "go on"))
+	e.raw.send(framed(65, "go on"))
+	e.raw.expect(framed(65, "go on"))
 }
 
 // TestInvalidAction checks that actions are looked at when a packet is registered (D19).
@@ -166,7 +166,7 @@ func TestClientConnType(t *testing.T) {
 	if c.ConnType() != packet.ConnTypeNotSet || c.State() != packet.StateInit {
 		t.Errorf("new: %s, state %d", c.ConnType(), c.State())
 	}
-	a, b := newWire()
+	a, b := newMemory()
 	r := newRaw(t, b)
 	result := make(chan error, 1)
 	go func() { result <- c.ConnectConn(t.Context(), a) }()

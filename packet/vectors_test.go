@@ -124,7 +124,7 @@ var plans = map[string]plan{
 	"ping_request_sent_to_client": {
 		server: func(s *scene) {
 			pingable(s, ping.Options{})
-			s.frames[3].b = frameOf(ping.IDResponse, msgpack.Map{{Key: "oldmsg", Value: msgpack.Map{{Key: "time", Value: 5}}}, versions})
+			s.frames[3].b = framed(ping.IDResponse, msgpack.Map{{Key: "oldmsg", Value: msgpack.Map{{Key: "time", Value: 5}}}, versions})
 		},
 		client: func(s *scene) { pings(s, map[string]any{"time": 5}) },
 	},
@@ -338,7 +338,7 @@ func answered(s *scene) {
 
 // permuted adds the packet whose name 0.2.0 had lost (D5).
 func permuted(s *scene) {
-	b := frameOf(65, msgpack.Map{{Key: "n", Value: "test:a"}})
+	b := framed(65, msgpack.Map{{Key: "n", Value: "test:a"}})
 	s.frames = append(s.frames, frame{dir: "c2s", b: b, name: "test:a"}, frame{dir: "s2c", b: b, name: "test:a"})
 	s.after = func(c *packet.Client) {
 		for name, id := range map[string]packet.ID{"test:c": 64, "test:a": 65, "test:b": 66} {
@@ -369,7 +369,7 @@ func pingable(s *scene, opts ping.Options) {
 	}
 }
 
-func pingFrame(v any) []byte { return frameOf(ping.IDRequest, v) }
+func pingFrame(v any) []byte { return framed(ping.IDRequest, v) }
 
 // reordered is a frame whose map has its keys in another order.
 func reordered(t *testing.T, b []byte, keys ...string) []byte {
@@ -386,7 +386,7 @@ func reordered(t *testing.T, b []byte, keys ...string) []byte {
 	if len(out) != len(m) {
 		t.Fatalf("%d keys of %d", len(out), len(m))
 	}
-	return frameOf(frameID(b), out)
+	return framed(frameID(b), out)
 }
 
 // withoutClock is a frame with zeros as its "time", if that is a float.

@@ -17,25 +17,25 @@ import (
 	"parlor/packet"
 )
 
-// wire is one end of an in-memory connection whose two directions end apart from each other, as those of TCP
+// memoryConn is one end of an in-memory connection whose two directions end apart from each other, as those of TCP
 // do. A write returns when it was read, so that the reader sees the writes as they were made.
-type wire struct{ r, w net.Conn }
+type memoryConn struct{ r, w net.Conn }
 
-func newWire() (a, b *wire) {
+func newMemory() (a, b *memoryConn) {
 	r1, w1 := net.Pipe()
 	r2, w2 := net.Pipe()
-	return &wire{r1, w2}, &wire{r2, w1}
+	return &memoryConn{r1, w2}, &memoryConn{r2, w1}
 }
 
-func (c *wire) Read(b []byte) (int, error)         { return c.r.Read(b) }
-func (c *wire) Write(b []byte) (int, error)        { return c.w.Write(b) }
-func (c *wire) CloseWrite() error                  { return c.w.Close() }
-func (c *wire) Close() error                       { return errors.Join(c.w.Close(), c.r.Close()) }
-func (c *wire) LocalAddr() net.Addr                { return c.r.LocalAddr() }
-func (c *wire) RemoteAddr() net.Addr               { return c.r.RemoteAddr() }
-func (c *wire) SetReadDeadline(t time.Time) error  { return c.r.SetReadDeadline(t) }
-func (c *wire) SetWriteDeadline(t time.Time) error { return c.w.SetWriteDeadline(t) }
-func (c *wire) SetDeadline(t time.Time) error {
+func (c *memoryConn) Read(b []byte) (int, error)         { return c.r.Read(b) }
+func (c *memoryConn) Write(b []byte) (int, error)        { return c.w.Write(b) }
+func (c *memoryConn) CloseWrite() error                  { return c.w.Close() }
+func (c *memoryConn) Close() error                       { return errors.Join(c.w.Close(), c.r.Close()) }
+func (c *memoryConn) LocalAddr() net.Addr                { return c.r.LocalAddr() }
+func (c *memoryConn) RemoteAddr() net.Addr               { return c.r.RemoteAddr() }
+func (c *memoryConn) SetReadDeadline(t time.Time) error  { return c.r.SetReadDeadline(t) }
+func (c *memoryConn) SetWriteDeadline(t time.Time) error { return c.w.SetWriteDeadline(t) }
+func (c *memoryConn) SetDeadline(t time.Time) error {
 	return errors.Join(c.r.SetReadDeadline(t), c.w.SetWriteDeadline(t))
 }
 
@@ -46,30 +46,12 @@ type network struct {
 }
 
 var networks = []network{
-	{"memory", func(testing.TB) (net.Conn, net.Conn) { a, b := newWire(); return a, b }},
+	{"memory", func(testing.TB) (net.Conn, net.Conn) { a, b := newMemory(); return a, b }},
 	{"pipe", func(testing.TB) (net.Conn, net.Conn) { return net.Pipe() }}, // no half-close
 	{"tcp", tcpPair},
 }
 
 var memory = networks[0]
-
-func tcpPair(t testing.TB) (net.Conn, net.Conn) {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	a, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := ln.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a, b
-}
 
 // listener hands out connections that are made already.
 type listener struct {
@@ -140,7 +122,7 @@ func newRaw(t testing.TB, nc net.Conn) *raw {
 // dialRaw connects to a server in memory.
 func dialRaw(t testing.TB, ln *listener) *raw {
 	t.Helper()
-	a, b := newWire()
+	a, b := newMemory()
 	ln.give(t, b)
 	return newRaw(t, a)
 }
@@ -259,9 +241,9 @@ func (r *raw) greet(registry msgpack.Map) {
 
 // The frames of a handshake as 0.2.0 writes them.
 var (
-	helloFrame   = frameOf(packet.IDHello, msgpack.Map{{Key: "version", Value: "0.2.0"}, {Key: "protoversion", Value: 2}})
+	helloFrame   = framed(packet.IDHello, msgpack.Map{{Key: "version", Value: "0.2.0"}, {Key: "protoversion", Value: 2}})
 	classicFrame = typeFrame("classic")
-	acceptFrame  = frameOf(packet.IDHandshakeAccept, msgpack.Map{{Key: "success", Value: true}})
+	acceptFrame  = framed(packet.IDHandshakeAccept, msgpack.Map{{Key: "success", Value: true}})
 )
 
 // internals are the pairs of a registry that every Handshake has.
@@ -272,22 +254,22 @@ var internals = msgpack.Map{
 }
 
 func typeFrame(name string) []byte {
-	return frameOf(packet.IDSetType, msgpack.Map{{Key: "conntype", Value: name}})
+	return framed(packet.IDSetType, msgpack.Map{{Key: "conntype", Value: name}})
 }
 
 func closeFrame(reason any) []byte {
-	return frameOf(packet.IDCloseConnection, msgpack.Map{{Key: "reason", Value: reason}})
+	return framed(packet.IDCloseConnection, msgpack.Map{{Key: "reason", Value: reason}})
 }
 
 // handshakeFrame is a Handshake with these application packets.
 func handshakeFrame(registry msgpack.Map) []byte {
-	return frameOf(packet.IDHandshake, msgpack.Map{
+	return framed(packet.IDHandshake, msgpack.Map{
 		{Key: "version", Value: "0.2.0"}, {Key: "protoversion", Value: 2},
 		{Key: "registry", Value: append(registry[:len(registry):len(registry)], internals...)}})
 }
 
-// frameOf is the frame of a value. It is put together by hand, as AppendFrame is under test.
-func frameOf(id packet.ID, v any) []byte {
+// framed is the frame of a value. It is put together by hand, as AppendFrame is under test.
+func framed(id packet.ID, v any) []byte {
 	body, err := msgpack.Append(nil, v)
 	if err != nil {
 		panic(err)
@@ -357,17 +339,6 @@ func showFrame(b []byte) string {
 	return fmt.Sprintf("packet %d, flags %d, length %d: %.300v (%v)", frameID(b), frameFlags(b), len(b)-4, v, err)
 }
 
-// eventually waits for a condition that nothing signals.
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	for start := time.Now(); !condition(); {
-		if time.Since(start) > patience {
-			t.Fatalf("%s: did not happen", what)
-		}
-		time.Sleep(time.Millisecond) // sleep: polls
-	}
-}
-
 // within waits for a channel to be closed, or to have something.
 func within[T any](t testing.TB, what string, c <-chan T) (v T) {
 	t.Helper()
@@ -377,4 +348,15 @@ func within[T any](t testing.TB, what string, c <-chan T) (v T) {
 		t.Fatalf("%s: did not happen", what)
 	}
 	return v
+}
+
+func pair(key string, v any) msgpack.Pair { return msgpack.Pair{Key: key, Value: v} }
+
+// zlibbed is a body as a zlib stream.
+func zlibbed(body []byte) []byte {
+	var b bytes.Buffer
+	w := zlib.NewWriter(&b)
+	w.Write(body) // a buffer takes everything
+	w.Close()
+	return b.Bytes()
 }
