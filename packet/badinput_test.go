@@ -62,7 +62,7 @@ func badInputs(t *testing.T) []badInput {
 	deflated := packed(func(w io.Writer) io.WriteCloser { f, _ := flate.NewWriter(w, 6); return f })
 	gzipped := packed(func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) })
 	zipped := zlibbed(body)
-	bomb := zlibbed(append([]byte{0xdb, 0, 0x90, 0, 0}, make([]byte, 9<<20)...)) // a text of 9 MiB
+	bomb := zlibbed(append([]byte{0xdb, 0, 0x20, 0, 0}, make([]byte, 2<<20)...)) // a text of 2 MiB, over MaxBody
 	deep := append(bytes.Repeat([]byte{0x91}, 129), 0xc0)
 
 	const invalid, tooLarge = packet.ReasonInvalidFrame, packet.ReasonBodyTooLarge
@@ -114,8 +114,9 @@ func TestBadInputServer(t *testing.T) {
 	for _, row := range badInputs(t) {
 		t.Run(row.name, func(t *testing.T) {
 			closed := make(chan *packet.CloseError, 2)
-			srv := packet.NewServer(echoing(t), calm(closed))
-			ln := serveMemory(t, srv)
+			cfg := calm(closed)
+			cfg.MaxBody = 1 << 20
+			ln := serveMemory(t, packet.NewServer(echoing(t), cfg))
 			other, bad := dialRaw(t, ln), dialRaw(t, ln)
 			other.shake()
 			bad.shake()
@@ -140,7 +141,9 @@ func TestBadInputClient(t *testing.T) {
 	for _, row := range badInputs(t) {
 		t.Run(row.name, func(t *testing.T) {
 			closed := make(chan *packet.CloseError, 2)
-			c, r := clientAndRaw(t, echoing(t), calm(closed), msgpack.Map{{Key: "test:a", Value: 64}})
+			cfg := calm(closed)
+			cfg.MaxBody = 1 << 20
+			c, r := clientAndRaw(t, echoing(t), cfg, msgpack.Map{{Key: "test:a", Value: 64}})
 			for _, b := range row.frames {
 				r.send(b)
 			}

@@ -504,6 +504,7 @@ func TestWaitReady(t *testing.T) {
 	go func() { waiting <- c.WaitReady(t.Context()) }()
 	go func() { connected <- c.ConnectConn(t.Context(), a) }()
 	r.send(closeFrame("full"))
+	r.expectEnd()
 	var why *packet.CloseError
 	for _, result := range []chan error{waiting, connected} {
 		if err := within(t, "the wait", result); !errors.As(err, &why) || why.Reason != "full" {
