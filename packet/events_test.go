@@ -85,16 +85,17 @@ func TestEventsOfServerAndClient(t *testing.T) {
 	c := packet.NewClient(reg, packet.Config{})
 	mine := c.Subscribe(100)
 	connect(t, c, ln.Addr().String())
+	eventually(t, "the handshake is told at both sides", func() bool { return len(mine.C) == 8 && len(heard.C) == 9 })
 	if err := c.Send("t:a", "out"); err != nil {
 		t.Fatal(err)
 	}
 	<-echoed
+	eventually(t, "the packets are told", func() bool { return len(mine.C) == 10 && len(heard.C) == 11 })
 	c.Interrupt()
 	s.Interrupt()
 	s.Emit(packet.Event{Name: "t:own", Data: 5})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	eventually(t, "the client is told", func() bool { return len(mine.C) >= 10 })
 	if err := s.ShutdownReason(ctx, "maintenance"); err != nil {
 		t.Fatal(err)
 	}

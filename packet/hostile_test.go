@@ -430,7 +430,7 @@ func TestHandlersThatPanicOrBlock(t *testing.T) {
 	got := make(chan any, 1)
 	hook := func(*packet.Conn) { panic("hook") }
 	packet.MustRegister(reg, "t:panic", func(*packet.Conn, any) error { panic("on purpose") })
-	packet.MustRegister(reg, "t:nil", func(*packet.Conn, any) error { var m map[string]int; m["x"] = 1; return nil })
+	packet.MustRegister(reg, "t:nil", func(c *packet.Conn, _ any) error { return *c.Data.(*error) })
 	packet.MustRegister(reg, "t:block", func(*packet.Conn, any) error { <-release; return nil })
 	packet.MustRegister(reg, "t:ok", func(_ *packet.Conn, v any) error { got <- v; return nil })
 	var log syncBuffer
