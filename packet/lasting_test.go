@@ -3,6 +3,7 @@ package packet_test
 import (
 	"bytes"
 	"errors"
+	"log/slog"
 	"net"
 	"os"
 	"runtime"
@@ -154,5 +155,41 @@ func TestTimeoutsAreNetErrors(t *testing.T) {
 		t.Errorf("%#v: %v", err, err)
 	}
 	theirs.Close()
+	<-c.Done()
+}
+
+// A peer must not be able to fill the log with warnings.
+func TestMisfitsAreNoWarnings(t *testing.T) {
+	var log syncBuffer
+	reg := packet.NewRegistry()
+	packet.MustRegister(reg, "t:move", func(*packet.Conn, move) error { return nil })
+	s := serve(t, packet.NewServer(reg, packet.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}))
+	w := dialWire(t, s.addr)
+	w.handshake()
+	for range 10 {
+		w.send(64, "no move")
+	}
+	w.send(999, nil)
+	eventually(t, "all are counted", func() bool { return s.Stats().HandlerErrors.Load() == 10 && s.Stats().Unknown.Load() == 1 })
+	if log.String() != "" {
+		t.Errorf("the log says %s", log.String())
+	}
+}
+
+// A packet that only the client has does not keep an ID that the server uses for one with an empty name.
+func TestRemapToEmptyName(t *testing.T) {
+	ours, theirs := tcpPair(t)
+	c := packet.NewClient(regOf(t, "t:mine"), packet.Config{AllowMissing: true})
+	w := wireOf(t, theirs)
+	shaken := make(chan struct{})
+	go func() { defer close(shaken); w.shake(map[string]any{"": 64}) }()
+	if err := c.ConnectConn(t.Context(), ours); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Send("t:mine", 1); !errors.Is(err, packet.ErrNotRegistered) {
+		t.Errorf("%v", err)
+	}
+	<-shaken
+	c.Abort(nil)
 	<-c.Done()
 }
