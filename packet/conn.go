@@ -37,6 +37,7 @@ type Conn struct {
 
 	room                       chan struct{} // with Config.Manual: holds a token when the queue has room
 	queuedPackets, queuedBytes int           // guarded by end.queue.mu
+	notes, noteBytes           int           // likewise
 
 	hurry    atomic.Bool   // the other side did not read, and has CloseTimeout for the rest
 	over     atomic.Bool   // it ends: nothing is sent any more

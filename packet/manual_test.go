@@ -213,6 +213,46 @@ func TestManualBackpressure(t *testing.T) {
 	}
 }
 
+// TestManualIgnoredPackets checks that packets of the protocol's own, which are handled at once, do not pile up for the
+// Receive hook that waits for Process.
+func TestManualIgnoredPackets(t *testing.T) {
+	g := newGame(t, packet.Config{})
+	r := dialRaw(t, g.ln)
+	r.shake()
+	const many = 200
+	var written atomic.Int64
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		for range many {
+			r.send(helloFrame) // out of place
+			written.Add(1)
+		}
+	}()
+	eventually(t, "the first packets", func() bool { return written.Load() > 10 })
+	for range 3 {
+		other := dialRaw(t, g.ln)
+		other.shake()
+		other.send(closeFrame("enough"))
+		other.expectEnd()
+	}
+	if n := written.Load(); n > 50 {
+		t.Errorf("%d packets were read", n)
+	}
+	eventually(t, "the sender", func() bool {
+		g.Process(0)
+		select {
+		case <-finished:
+			return true
+		default:
+			return false
+		}
+	})
+	if n := g.Stats().Invalid.Load(); n < many-1 {
+		t.Errorf("%d packets came", n)
+	}
+}
+
 // TestManualClosedWhileWaiting checks that a connection which waits for room can end.
 func TestManualClosedWhileWaiting(t *testing.T) {
 	g := newGame(t, packet.Config{QueuedPackets: 1})

@@ -19,13 +19,33 @@ type item struct {
 	c    *Conn
 	m    *Message
 	call func()
+	// note means a call that tells of a packet of the protocol's own, of which the other side can send any number;
+	// noteBytes is what it holds.
+	note      bool
+	noteBytes int
 }
 
-// put queues an item. A packet of a connection that has too many waits until there is room, or the connection
-// ends.
+// queuedNotes is how many notes of a connection wait at most, and queuedNoteBytes how much they hold before another
+// waits. They are counted apart from the packets, so that a handshake needs no Process.
+const (
+	queuedNotes     = 16
+	queuedNoteBytes = 256 << 10
+)
+
+// waits tells whether an item has to wait for room. The queue's lock is held.
+func (it *item) waits() bool {
+	c := it.c
+	if it.note {
+		return c.notes >= queuedNotes || c.noteBytes >= queuedNoteBytes
+	}
+	return it.m != nil && c.hasEnough()
+}
+
+// put queues an item. A packet or note of a connection that has too many waits until there is room, or the
+// connection ends.
 func (q *queue) put(it item) {
 	q.mu.Lock()
-	for it.m != nil && it.c.hasEnough() {
+	for it.waits() {
 		q.mu.Unlock()
 		select {
 		case <-it.c.room:
@@ -37,6 +57,10 @@ func (q *queue) put(it item) {
 	if it.m != nil {
 		it.c.queuedPackets++
 		it.c.queuedBytes += len(it.m.body)
+	}
+	if it.note {
+		it.c.notes++
+		it.c.noteBytes += it.noteBytes
 	}
 	q.items = append(q.items, it)
 	q.mu.Unlock()
@@ -76,6 +100,12 @@ func (q *queue) take() (it item, ok bool) {
 	if it.m != nil {
 		it.c.queuedPackets--
 		it.c.queuedBytes -= len(it.m.body)
+	}
+	if it.note {
+		it.c.notes--
+		it.c.noteBytes -= it.noteBytes
+	}
+	if it.m != nil || it.note {
 		select {
 		case it.c.room <- struct{}{}:
 		default:

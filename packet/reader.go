@@ -215,7 +215,8 @@ func (c *Conn) dispatch(m *Message) {
 func (c *Conn) received(e *entry, m *Message) {
 	if e.internal() && c.end.cfg.Manual {
 		m = m.keep()
-		c.inTurn(func() { c.tellReceived(m) })
+		// CloseConnection comes once, and finds the others in the queue that could take its place.
+		c.end.queue.put(item{c: c, call: func() { c.tellReceived(m) }, note: !c.over.Load(), noteBytes: len(m.body)})
 		return
 	}
 	c.tellReceived(m)
