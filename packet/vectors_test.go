@@ -471,7 +471,7 @@ func pingsAll(s *scene) {
 }
 
 // replay runs the replays of a capture over a network.
-func replay(t *testing.T, name string, net network, split delivery) {
+func replay(t *testing.T, name string, net network, split delivery, change ...func(s *scene)) {
 	p, ok := plans[name]
 	if !ok {
 		t.Fatal("there is no plan for this capture: add it to plans")
@@ -485,6 +485,9 @@ func replay(t *testing.T, name string, net network, split delivery) {
 			if s.fin == "c2s" && s.tail == nil {
 				s.tail = s.c.tail(t, "c2s")
 			}
+			for _, f := range change {
+				f(s)
+			}
 			s.replayServer(net, split)
 		})
 	}
@@ -496,6 +499,9 @@ func replay(t *testing.T, name string, net network, split delivery) {
 			}
 			if p.client != nil {
 				p.client(s)
+			}
+			for _, f := range change {
+				f(s)
 			}
 			s.replayClient(net, split)
 		})
@@ -510,6 +516,49 @@ func TestVectors(t *testing.T) {
 				t.Run(name, func(t *testing.T) { replay(t, name, net, nil) })
 			}
 		})
+	}
+}
+
+// TestVectorsManual replays every capture with handlers that wait for Process: nothing else changes.
+func TestVectorsManual(t *testing.T) {
+	for _, name := range captureNames(t) {
+		t.Run(name, func(t *testing.T) { replay(t, name, memory, nil, (*scene).manual) })
+	}
+}
+
+// manual has our end handle its packets in Process, on a goroutine of its own.
+func (s *scene) manual() {
+	s.cfg.Manual = true
+	process := func(e interface {
+		ProcessWait(context.Context, int) (int, error)
+	}) {
+		for {
+			if _, err := e.ProcessWait(context.Background(), 0); err != nil {
+				return
+			}
+		}
+	}
+	server, client := s.server, s.client
+	s.server = func(srv *packet.Server) {
+		if server != nil {
+			server(srv)
+		}
+		go process(srv) // ends with the server
+	}
+	s.client = func(c *packet.Client) {
+		if client != nil {
+			client(c)
+		}
+		go process(c) // ends with the client
+	}
+}
+
+// TestVectorsJoined replays every capture with frames that are joined, in bursts over TCP.
+func TestVectorsJoined(t *testing.T) {
+	join := func(s *scene) { s.cfg.JoinClassic = true }
+	joined := func(frames [][]byte) [][]byte { return [][]byte{bytes.Join(frames, nil)} }
+	for _, name := range captureNames(t) {
+		t.Run(name, func(t *testing.T) { replay(t, name, networks[2], joined, join) })
 	}
 }
 
