@@ -395,3 +395,41 @@ func TestServerFull(t *testing.T) {
 	}
 	within(t, "Done", second.Done())
 }
+
+// TestAcceptLater checks what counts as success in HandshakeAccept, and that a refusal may be followed by an accept.
+func TestAcceptLater(t *testing.T) {
+	reg := packet.NewRegistry()
+	packet.MustRegister(reg, "test:a", func(c *packet.Conn, v packet.Body) error { return c.Send("test:a", v) }, packet.Smart())
+	srv := packet.NewServer(reg, calm(make(chan *packet.CloseError, 20)))
+	ln := serveMemory(t, srv)
+	for _, row := range []struct {
+		body any
+		good bool
+	}{
+		{pairs{pair("success", true)}, true},
+		{pairs{pair("success", 1)}, true},
+		{pairs{pair("success", "no")}, true},
+		{pairs{pair("x", 1), pair("success", pairs{pair("y", nil)})}, true},
+		{pairs{pair("success", false)}, false},
+		{pairs{pair("success", nil)}, false},
+		{pairs{pair("success", 0)}, false},
+		{pairs{pair("success", 0.0)}, false},
+		{pairs{pair("success", "")}, false},
+		{pairs{pair("success", pairs{})}, false},
+		{pairs{}, false},
+		{nil, false},
+	} {
+		r := dialRaw(t, ln)
+		r.expect(helloFrame)
+		r.send(classicFrame)
+		r.next() // Handshake
+		b := framed(64, "early")
+		r.send(framed(packet.IDHandshakeAccept, row.body), b)
+		if row.good {
+			r.expect(b)
+			continue
+		}
+		r.send(acceptFrame) // the early packet has gone
+		r.echoes()
+	}
+}

@@ -59,8 +59,7 @@ func TestRemapKeepsOriginal(t *testing.T) {
 func TestRemapLost(t *testing.T) {
 	got := make(chan string, 10)
 	reg := named(t, got, "mine", "kept", "both")
-	var mine *packet.Type[int]
-	mine = packet.MustRegister[int](reg, "typed", nil, packet.WithID(70))
+	mine := packet.MustRegister[int](reg, "typed", nil, packet.WithID(70))
 	c, r := clientAndRaw(t, reg, packet.Config{AllowMissing: true}, pairs{pair("both", 64), pair("theirs", 70)})
 	wantID(t, c.Registry(), "mine", 64, true)
 	wantID(t, c.Registry(), "kept", 65, false)
