@@ -13,7 +13,7 @@ import (
 
 // TestMain is also the children's: they are this program, started again.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && (os.Args[1] == "server" || os.Args[1] == "echo") {
+	if len(os.Args) > 1 && (os.Args[1] == "server" || os.Args[1] == "echo" || os.Args[1] == "packets") {
 		os.Exit(bench.Run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	goleak.VerifyTestMain(m)

@@ -20,6 +20,7 @@ import (
 const (
 	commandStats  = "stats"  // what the process has used so far
 	commandSettle = "settle" // the same, after garbage is collected and unused memory given back
+	commandEnd    = "end"    // the same, after the server has shut down in order
 )
 
 // report is what a child says.
@@ -28,10 +29,12 @@ type report struct {
 	Mallocs uint64        // objects allocated since the start
 	Bytes   uint64        // and their bytes
 	CPU     time.Duration // user and system time of the process
+	Running int           // goroutines
 }
 
-// obey is the child's end. It returns when the parent closes its end, or is gone.
-func obey(addr string, stdin io.Reader, stdout io.Writer) error {
+// obey is the child's end; shutdown is what it calls when it is told to end. It returns when the parent closes its
+// end, or is gone.
+func obey(addr string, stdin io.Reader, stdout io.Writer, shutdown func()) error {
 	enc := json.NewEncoder(stdout)
 	if err := enc.Encode(report{Addr: addr}); err != nil {
 		return err
@@ -42,9 +45,12 @@ func obey(addr string, stdin io.Reader, stdout io.Writer) error {
 			runtime.GC()
 			debug.FreeOSMemory() // which collects once more: pools take two to be emptied
 		}
+		if lines.Text() == commandEnd {
+			shutdown()
+		}
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
-		r := report{Addr: addr, Mallocs: m.Mallocs, Bytes: m.TotalAlloc, CPU: cpuTime()}
+		r := report{Addr: addr, Mallocs: m.Mallocs, Bytes: m.TotalAlloc, CPU: cpuTime(), Running: runtime.NumGoroutine()}
 		if err := enc.Encode(r); err != nil {
 			return err
 		}

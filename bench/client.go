@@ -68,7 +68,7 @@ func (c *client) setup(addr, user, game string) (err error) {
 			return err
 		}
 	}
-	c.request, err = packet(message, parlor.Map{"from": "e2", "to": "e4", "piece": "pawn", "offer_draw": false, "clock": 173})
+	c.request, err = packetText(message, parlor.Map{"from": "e2", "to": "e4", "piece": "pawn", "offer_draw": false, "clock": 173})
 	return err
 }
 
@@ -95,7 +95,7 @@ func (c *client) tradeKeys() error {
 	if err != nil {
 		return err
 	}
-	p, err := packet(parlor.MessageKeyTrade, parlor.Map{"pubkey": key.Public()})
+	p, err := packetText(parlor.MessageKeyTrade, parlor.Map{"pubkey": key.Public()})
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (c *client) tradeKeys() error {
 
 // call makes a request of the lobby that must succeed.
 func (c *client) call(message string, payload parlor.Map) error {
-	p, err := packet(message, payload)
+	p, err := packetText(message, payload)
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (c *client) call(message string, payload parlor.Map) error {
 	return err
 }
 
-func packet(message string, payload parlor.Map) ([]byte, error) {
+func packetText(message string, payload parlor.Map) ([]byte, error) {
 	p := parlor.Packet{Message: message, Payload: parlor.Encode(payload), CreatedOn: parlor.Timestamp(time.Now())}
 	return p.AppendJSON(nil)
 }
@@ -151,8 +151,8 @@ func (c *client) exchange() error {
 }
 
 // roundTrip seals and sends a packet, and opens the answer; it is good until the next one.
-func (c *client) roundTrip(packet []byte) ([]byte, error) {
-	if err := c.send(ws.OpText, packet); err != nil {
+func (c *client) roundTrip(text []byte) ([]byte, error) {
+	if err := c.send(ws.OpText, text); err != nil {
 		return nil, err
 	}
 	return c.receive()

@@ -16,6 +16,7 @@ func serveEcho(args []string, stdin io.Reader, stdout io.Writer) error {
 	f := flag.NewFlagSet("echo", flag.ContinueOnError)
 	in := f.Int("in", 300, "bytes of a request")
 	out := f.Int("out", 300, "bytes of an answer")
+	stream := f.Bool("stream", false, "send back whatever comes, as it comes")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -23,20 +24,21 @@ func serveEcho(args []string, stdin io.Reader, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	e := &echo{in: *in, out: *out}
+	e := &echoServer{in: *in, out: *out, stream: *stream}
 	e.wg.Go(func() { e.accept(ln) }) // ends with ln
-	err = obey(ln.Addr().String(), stdin, stdout)
+	err = obey(ln.Addr().String(), stdin, stdout, func() {})
 	ln.Close()
 	e.wg.Wait() // the parent has closed its connections
 	return err
 }
 
-type echo struct {
+type echoServer struct {
 	in, out int
+	stream  bool
 	wg      sync.WaitGroup
 }
 
-func (e *echo) accept(ln net.Listener) {
+func (e *echoServer) accept(ln net.Listener) {
 	for {
 		nc, err := ln.Accept()
 		if err != nil {
@@ -46,8 +48,12 @@ func (e *echo) accept(ln net.Listener) {
 	}
 }
 
-func (e *echo) serve(nc net.Conn) {
+func (e *echoServer) serve(nc net.Conn) {
 	defer nc.Close()
+	if e.stream {
+		io.Copy(struct{ io.Writer }{nc}, struct{ io.Reader }{nc}) // 32 KiB at a time, and not by the system alone
+		return
+	}
 	in, out := make([]byte, e.in), make([]byte, e.out)
 	for {
 		if _, err := io.ReadFull(nc, in); err != nil {

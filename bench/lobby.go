@@ -54,7 +54,7 @@ func serveLobby(args []string, stdin io.Reader, stdout io.Writer) error {
 	}
 	go func() { // ends with the parent's end of the pipe
 		defer cancel()
-		if err := obey(s.Addrs()[0].String(), stdin, stdout); err != nil {
+		if err := obey(s.Addrs()[0].String(), stdin, stdout, func() {}); err != nil {
 			slog.Error("control pipe", "err", err)
 		}
 	}()

@@ -26,6 +26,8 @@ type options struct {
 	clients int           // at once, beside the measurement of one
 	idle    int           // users whose memory is measured; and 5 times as many, if the open file limit allows
 	seldom  bool          // only as many idle users as idle says
+	conns   int           // idle packet connections, as far as the open file limit allows
+	only    string        // "lobby" or "packets"; empty: both
 
 	cpuProfile, memProfile string // files that the server writes; empty: none
 }
@@ -36,6 +38,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	switch {
 	case len(args) > 0 && args[0] == "server":
 		err = serveLobby(args[1:], stdin, stdout)
+	case len(args) > 0 && args[0] == "packets":
+		err = servePackets(args[1:], stdin, stdout)
 	case len(args) > 0 && args[0] == "echo":
 		err = serveEcho(args[1:], stdin, stdout)
 	default:
@@ -60,8 +64,16 @@ func measure(args []string, stdout, stderr io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// A measurement never takes this long; what hangs is ended.
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute+time.Duration(o.pairs)*10*o.turn)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute+time.Duration(o.pairs)*40*o.turn)
 	defer cancel()
+	if o.only != "lobby" {
+		if err := measurePackets(ctx, o, stdout); err != nil {
+			return err
+		}
+	}
+	if o.only == "packets" {
+		return nil
+	}
 	loads, err := compare(ctx, o)
 	if err != nil {
 		return err
@@ -75,6 +87,24 @@ func measure(args []string, stdout, stderr io.Writer) error {
 	return nil
 }
 
+// measurePackets is the part of the packet server.
+func measurePackets(ctx context.Context, o options, stdout io.Writer) error {
+	turns, pipes, err := comparePackets(ctx, o)
+	if err != nil {
+		return err
+	}
+	printPackets(stdout, turns, pipes)
+	f := idleConnections{n: idleCount(o.conns)}
+	if f.n <= 0 {
+		return nil
+	}
+	if err := f.measure(ctx); err != nil {
+		return fmt.Errorf("idle packet connections: %w", err)
+	}
+	printIdle(stdout, &f)
+	return nil
+}
+
 func parseOptions(args []string, stderr io.Writer) (options, error) {
 	var o options
 	var quick bool
@@ -85,6 +115,8 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	f.Float64Var(&seconds, "seconds", 2, "how long each turn measures")
 	f.IntVar(&o.clients, "clients", 50, "clients at once, each with one request in flight")
 	f.IntVar(&o.idle, "idle", 1000, "users whose memory is measured")
+	f.IntVar(&o.conns, "conns", idlePackets, "idle packet connections")
+	f.StringVar(&o.only, "only", "", "`what` to measure: lobby or packets; default both")
 	f.BoolVar(&quick, "quick", false, "a smoke test: one pair, 0.2 s, few users")
 	f.StringVar(&o.cpuProfile, "cpuprofile", "", "`file` for the server's CPU profile")
 	f.StringVar(&o.memProfile, "memprofile", "", "`file` for the server's profile of allocations")
@@ -92,7 +124,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 		return o, err
 	}
 	if quick {
-		o.pairs, seconds, o.clients, o.idle, o.seldom = 1, 0.2, 10, 20, true
+		o.pairs, seconds, o.clients, o.idle, o.seldom, o.conns = 1, 0.2, 10, 20, true, 20
 	}
 	o.turn = time.Duration(seconds * float64(time.Second))
 	switch {
@@ -100,6 +132,10 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 		return o, fmt.Errorf("unexpected argument %q: settings are given as flags; see bench -help", f.Arg(0))
 	case o.pairs < 1 || o.pairs > 1000 || o.clients < 1 || o.clients > 5000 || o.idle < 1 || o.idle > 50_000:
 		return o, errors.New("-pairs must be 1 to 1000, -clients 1 to 5000, -idle 1 to 50000")
+	case o.only != "" && o.only != "lobby" && o.only != "packets":
+		return o, errors.New("-only must be lobby or packets")
+	case o.conns < 1 || o.conns > 50_000:
+		return o, errors.New("-conns must be 1 to 50000")
 	case seconds < 0.01 || seconds > 60:
 		return o, errors.New("-seconds must be 0.01 to 60")
 	}

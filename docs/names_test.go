@@ -112,7 +112,7 @@ func newHouse() *house {
 }
 
 // goNames are the exported names of a package: functions, types, variables, constants, and as TYPE.NAME the
-// methods and fields. The value is that of a constant that is text, else empty.
+// methods and fields, as TYPE: the types that it embeds. The value is that of a constant that is text, else empty.
 type goNames map[string]string
 
 func (h *house) names(t *testing.T, dir string) goNames {
@@ -193,16 +193,31 @@ func (n goNames) addType(s *ast.TypeSpec) {
 		for _, name := range m.Names {
 			n.add(s.Name.Name+"."+name.Name, "")
 		}
+		if embedded := receiver(m.Type); len(m.Names) == 0 && embedded != "" {
+			n[s.Name.Name+":"] += " " + embedded
+		}
 	}
 }
 
-func (n goNames) add(name, value string) {
-	for part := range strings.SplitSeq(name, ".") {
-		if !ast.IsExported(part) {
-			return
+// find finds a name, also one that a type has from another one of the package that it embeds.
+func (n goNames) find(name string) (value string, found bool) {
+	if value, found = n[name]; found {
+		return value, true
+	}
+	typ, member, ok := strings.Cut(name, ".")
+	for _, embedded := range strings.Fields(n[typ+":"]) {
+		if value, found = n.find(embedded + "." + member); ok && found {
+			return value, true
 		}
 	}
-	n[name] = value
+	return "", false
+}
+
+// add adds an exported name. Members of types that are not exported are for types that embed them.
+func (n goNames) add(name, value string) {
+	if ast.IsExported(name[strings.LastIndexByte(name, '.')+1:]) {
+		n[name] = value
+	}
 }
 
 // receiver is the name of a receiver's type, without pointer and type parameters.
@@ -231,8 +246,7 @@ func (h *house) lookup(t *testing.T, ref string) (value string, found bool) {
 	if name == "" { // a package, which may be a command
 		return "", len(names) > 0 || isCommand(dir)
 	}
-	value, found = names[name]
-	return value, found
+	return names.find(name)
 }
 
 // exists tells whether there is such a file or name.
@@ -306,15 +320,24 @@ func missing(text string, literals []string) string {
 	return ""
 }
 
-func TestPgnetNamesComplete(t *testing.T) {
-	var got []string
-	for _, row := range readNames(t, "names-pgnet.md") {
-		got = append(got, row.key)
-	}
-	want := strings.Split(strings.TrimSpace(readText(t, "testdata/pgnet-names.txt")), "\n")
-	for i := range max(len(got), len(want)) {
-		if i >= len(got) || i >= len(want) || got[i] != want[i] {
-			t.Fatalf("row %d of names-pgnet.md is %q, but line %d of testdata/pgnet-names.txt is %q", i+1, at(got, i), i+1, at(want, i))
+// pages are the pages of names, with the checklists that they are measured by.
+var pages = map[string]string{
+	"names-pgnet.md":     "testdata/pgnet-names.txt",
+	"names-peng3dnet.md": "testdata/peng3dnet-names.txt",
+}
+
+func TestNamesComplete(t *testing.T) {
+	for page, list := range pages {
+		var got []string
+		for _, row := range readNames(t, page) {
+			got = append(got, row.key)
+		}
+		want := strings.Split(strings.TrimSpace(readText(t, list)), "\n")
+		for i := range max(len(got), len(want)) {
+			if i >= len(got) || i >= len(want) || got[i] != want[i] {
+				t.Errorf("row %d of %s is %q, but line %d of %s is %q", i+1, page, at(got, i), i+1, list, at(want, i))
+				break
+			}
 		}
 	}
 }
@@ -326,17 +349,46 @@ func at(list []string, i int) string {
 	return list[i]
 }
 
-func TestPgnetNamesExist(t *testing.T) {
+func TestNamesExist(t *testing.T) {
 	h := newHouse()
-	for _, row := range readNames(t, "names-pgnet.md") {
-		if row.inGo() == "" {
-			t.Errorf("%s: nothing in Go, and no reason", row.key)
-		}
-		for _, ref := range backquoted(row.inGo()) {
-			if !h.exists(t, ref) {
-				t.Errorf("%s: there is no %s", row.key, ref)
+	for page := range pages {
+		for _, row := range readNames(t, page) {
+			if row.inGo() == "" {
+				t.Errorf("%s: nothing in Go, and no reason", row.key)
+			}
+			for _, ref := range backquoted(row.inGo()) {
+				if !h.exists(t, ref) {
+					t.Errorf("%s: there is no %s", row.key, ref)
+				}
 			}
 		}
+	}
+}
+
+// TestPeng3dnetTextsInCode checks that events and reasons have the documented texts, and that all options are
+// those of ConfigFromMap.
+func TestPeng3dnetTextsInCode(t *testing.T) {
+	h := newHouse()
+	options, rows := h.texts(t, "packet/configmap.go"), readNames(t, "names-peng3dnet.md")
+	checked := 0
+	for _, row := range rows {
+		text, kind := strings.Trim(row.cells[0], "`"), row.cells[1]
+		switch kind {
+		case "config":
+			checked++
+			if !slices.Contains(options, text) {
+				t.Errorf("%s: packet/configmap.go has no such text", row.key)
+			}
+		case "event", "reason":
+			checked++
+			ref := backquoted(row.inGo())[0]
+			if value, _ := h.lookup(t, ref); value != text {
+				t.Errorf("%s: %s is %q", row.key, ref, value)
+			}
+		}
+	}
+	if len(rows) != 236 || checked != 49 {
+		t.Errorf("%d rows, %d of them events, options and reasons; want 236 and 49", len(rows), checked)
 	}
 }
 

@@ -55,6 +55,9 @@ func appendAny(b []byte, v any, depth int) ([]byte, error) {
 		return appendTime(b, v), nil
 	}
 	rv := reflect.ValueOf(v)
+	if m, ok := v.(msgp.Marshaler); ok && (rv.Kind() != reflect.Pointer || !rv.IsNil()) {
+		return m.MarshalMsg(b)
+	}
 	return codecOf(rv.Type()).encode(b, rv, depth)
 }
 

@@ -23,10 +23,11 @@ func rootCommand() *cobra.Command {
 		Short: "A lobby that hosts multiplayer games",
 		Long: "Parlor hosts multiplayer games for any number of users, also for those with the Python client of pgnet.\n\n" +
 			"  parlor serve      hosts games\n" +
-			"  parlor connect    talks to a server, as a developer or administrator",
+			"  parlor connect    talks to a server, as a developer or administrator\n" +
+			"  parlor ping       measures how fast a lobby or a packet server answers",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return fmt.Errorf("unknown command %q: try serve, connect or version; see parlor --help", args[0])
+				return fmt.Errorf("unknown command %q: try serve, connect, ping or version; see parlor --help", args[0])
 			}
 			return nil
 		},
@@ -36,7 +37,7 @@ func rootCommand() *cobra.Command {
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(host.FlagError)
 	games := map[string]parlor.NewGame{"chat": chat.New, "tictactoe": tictactoe.New}
-	root.AddCommand(host.ServeCommand(games, "chat"), connectCommand(), versionCommand())
+	root.AddCommand(host.ServeCommand(games, "chat"), connectCommand(), pingCommand(), versionCommand())
 	return root
 }
 

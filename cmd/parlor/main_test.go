@@ -3,18 +3,28 @@ package main
 import (
 	"bytes"
 	"io"
+	"os"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"parlor/internal/exampletest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	code := exampletest.Run(m)
+	if err := goleak.Find(); err != nil && code == 0 {
+		os.Stderr.WriteString(err.Error() + "\n")
+		code = 1
+	}
+	os.Exit(code)
+}
 
 // TestCommandErrors: what cannot be understood is answered with what to try.
 func TestCommandErrors(t *testing.T) {
 	for line, want := range map[string]string{
-		"nonsense":          `unknown command "nonsense": try serve, connect or version; see parlor --help`,
+		"nonsense":          `unknown command "nonsense": try serve, connect, ping or version; see parlor --help`,
 		"--nonsense":        "unknown flag: --nonsense; see parlor --help",
 		"version x":         `unexpected argument "x": settings are given as flags; see parlor version --help`,
 		"serve x":           `unexpected argument "x": settings are given as flags; see parlor serve --help`,
@@ -22,6 +32,14 @@ func TestCommandErrors(t *testing.T) {
 		"serve --x":         "unknown flag: --x; see parlor serve --help",
 		"connect --x":       "unknown flag: --x; see parlor connect --help",
 		"connect one two":   `unexpected argument "two": there is one address only; see parlor connect --help`,
+		"ping":              "ping takes one address, such as localhost:38929; see parlor ping --help",
+		"ping a b":          "ping takes one address, such as localhost:38929; see parlor ping --help",
+		"ping a -i x":       `invalid argument "x" for "-i, --interval" flag: want seconds, or a duration such as 200ms; see parlor ping --help`,
+		"ping a -W 0":       "--timeout is 0s, must be positive",
+		"ping a -c -1":      "--count is -1, must not be negative: 0 goes on until Ctrl-C",
+		"ping http://a":     `address "http://a": want HOST:PORT, unix:/PATH, or a ws:// or wss:// URL`,
+		"ping :80":          `address ":80": it names no host: try localhost, or localhost:38929`,
+		"ping a --ca /none": "--ca: open /none: no such file or directory",
 		"serve --max-users": "flag needs an argument: --max-users; see parlor serve --help",
 	} {
 		cmd := rootCommand()
@@ -43,7 +61,7 @@ func TestNoCommand(t *testing.T) {
 	if err := cmd.ExecuteContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	checkContains(t, out.String(), "parlor serve", "parlor connect", "version")
+	checkContains(t, out.String(), "parlor serve", "parlor connect", "parlor ping", "version")
 }
 
 // TestVersion: both ways to ask for it.

@@ -1,39 +1,220 @@
 package main
 
 import (
-	"io"
-	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
 
-	"parlor"
-	"parlor/client"
-	"parlor/host"
+	"parlor/internal/exampletest"
+	"parlor/internal/pypeer"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	code := exampletest.Run(m)
+	if err := goleak.Find(); err != nil && code == 0 {
+		os.Stderr.WriteString(err.Error() + "\n")
+		code = 1
+	}
+	os.Exit(code)
+}
 
-func TestEcho(t *testing.T) {
-	newEcho := func(parlor.Room, string) (parlor.Game, error) { return echo{}, nil }
-	c, err := host.Local(t.Context(), newEcho, client.Config{
-		Username: "alice", Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
-	})
+type obj = map[string]any
+
+// TestReplayServer: the server answers the client of the capture frame for frame.
+func TestReplayServer(t *testing.T) {
+	t.Parallel()
+	program, addr := exampletest.StartServer(t, exampletest.Build(t, "."), "server", "127.0.0.1:0")
+	other := exampletest.Dial(t, addr)
+	frames := exampletest.Load(t, "example_echo.json")
+	for _, f := range frames[:4] { // another client's handshake
+		if f.ToServer {
+			other.Send(f)
+		} else {
+			other.Expect(f)
+		}
+	}
+	c := exampletest.Dial(t, addr)
+	for _, f := range frames {
+		if f.ToServer {
+			c.Send(f)
+		} else {
+			c.Expect(f)
+		}
+	}
+	c.ExpectEnd("command") // lost in the capture (D10)
+	c.Close()
+	other.ExpectEnd("servershutdown")
+	other.Close()
+	program.Ends(0)
+}
+
+// TestReplayClient: the client says to the server of the capture what is there, frame for frame.
+func TestReplayClient(t *testing.T) {
+	t.Parallel()
+	ln := exampletest.Listen(t)
+	program := exampletest.Start(t, exampletest.Build(t, "."), "client", ln.Addr())
+	s := ln.Accept()
+	for _, f := range exampletest.Load(t, "example_echo.json") {
+		switch {
+		case !f.ToServer:
+			s.Send(f)
+			continue
+		case f.ID == 64:
+			program.Type(f.Text())
+		case f.ID == 65:
+			program.Await("echo: \"hello\"\n")
+			program.Type("ping")
+		}
+		s.Expect(f)
+	}
+	program.Await("ping: ")
+	s.Close()
+	program.Ends(0)
+}
+
+// TestPrograms: both programs, and what people type.
+func TestPrograms(t *testing.T) {
+	t.Parallel()
+	path := exampletest.Build(t, ".")
+	server, addr := exampletest.StartServer(t, path, "server", "127.0.0.1:0")
+	client, idle := exampletest.Start(t, path, "client", addr), exampletest.Start(t, path, "client", addr)
+	idle.Await("connected to " + addr)
+	client.Type("w\u00f6rld \x1b[2J")
+	client.Type(strings.Repeat("long ", 2000))
+	client.Type("ping")
+	client.Await("echo: \"w\u00f6rld \\x1b[2J\"\necho: \"long long ")
+	client.Await("\nping: ")
+	client.Type("quit")
+	client.Ends(0)
+
+	client = exampletest.Start(t, path, "client", addr)
+	client.Type("last words")
+	client.CloseStdin()
+	client.Ends(0)
+	client.Await("last words")
+
+	client = exampletest.Start(t, path, "client", addr)
+	client.Await("connected")
+	client.Signal(syscall.SIGINT)
+	client.Ends(0)
+
+	client = exampletest.Start(t, path, "client", addr)
+	client.Type("stop")
+	client.Ends(0)
+	idle.Ends(1)
+	if text := idle.Stderr.Text(); text != "echo: connection closed by the other side: servershutdown\n" {
+		t.Errorf("the idle client says %q", text)
+	}
+	server.Ends(0)
+
+	server, addr = exampletest.StartServer(t, path, "server", "127.0.0.1:0")
+	idle = exampletest.Start(t, path, "client", addr)
+	idle.Await("connected")
+	server.Signal(syscall.SIGTERM)
+	server.Ends(0)
+	idle.Ends(1)
+	if text := server.Stderr.Text(); text != "" {
+		t.Errorf("the server says %q", text)
+	}
+}
+
+// TestErrors: they go to standard error, and say what to try.
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	ln := exampletest.Listen(t) // which is in use, and says nothing
+	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
-	if err := c.JoinGame(t.Context(), "room", client.GameOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	for _, payload := range []any{nil, parlor.Map{"n": 1, "f": 1.0, "text": "w\u00f6rld"}, []any{nil, true}} {
-		want := parlor.Payload{}
-		if payload != nil {
-			want = parlor.Encode(payload)
+	nobody := free.Addr().String()
+	free.Close()
+	for _, test := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"", 2, "usage: echo server ADDRESS, or echo client ADDRESS"},
+		{"serve localhost", 2, "usage: "},
+		{"server localhost:http", 1, "try localhost:8080"},
+		{"server " + ln.Addr(), 1, "take another port"},
+		{"client " + nobody, 1, "start a server with: echo server ADDRESS"},
+		{"client a:b:c", 1, "check the address"},
+	} {
+		p := exampletest.Start(t, exampletest.Build(t, "."), strings.Fields(test.args)...)
+		p.Ends(test.code)
+		if text := p.Stderr.Text(); !strings.Contains(text, test.want) || strings.Count(text, "\n") != 1 || p.Stdout.Text() != "" {
+			t.Errorf("echo %s: %q, want %q", test.args, text, test.want)
 		}
-		r, err := c.Request(t.Context(), "hello", payload)
-		if err != nil || r.Message != "hello" || r.Status != 0 || r.Payload.String() != want.String() {
-			t.Errorf("%s came back as %s, %v", want, r.DebugText(), err)
-		}
 	}
+}
+
+// TestInterrupted: Ctrl-C also ends a client that waits for a server that says nothing.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	ln := exampletest.Listen(t)
+	p := exampletest.Start(t, exampletest.Build(t, "."), "client", ln.Addr())
+	c := ln.Accept()
+	p.Signal(syscall.SIGINT)
+	p.Ends(1)
+	if text := p.Stderr.Text(); text != "echo: interrupted before the server has answered\n" {
+		t.Errorf("the client says %q", text)
+	}
+	c.Close()
+}
+
+// TestPythonClient: a Python client speaks with the server.
+func TestPythonClient(t *testing.T) {
+	t.Parallel()
+	program, addr := exampletest.StartServer(t, exampletest.Build(t, "."), "server", "127.0.0.1:0")
+	_, text, _ := net.SplitHostPort(addr)
+	port, _ := strconv.Atoi(text)
+	connect := obj{"op": "connect", "port": port, "packets": pypeer.Packets("echo:echo", "echo:ping"), "d1": true}
+	c, other := pypeer.StartPacketClient(t), pypeer.StartPacketClient(t)
+	for _, p := range []*pypeer.PacketPeer{c, other} {
+		p.Do(connect)
+		p.Expect("handshake")
+	}
+	for _, body := range []any{"hello", nil, []any{1.0, obj{"$bin": "00"}, obj{"z": "order", "a": "kept"}}} {
+		c.Do(obj{"op": "send", "packet": "echo:echo", "body": body})
+		c.ExpectWith("recv", obj{"packet": "echo:echo", "body": body})
+	}
+	sent := obj{"$float": "1.5", "bits": "3ff8000000000000"}
+	c.Do(obj{"op": "send", "packet": "echo:ping", "body": obj{"client_timestamp": sent, "more": "kept"}})
+	body, _ := c.ExpectWith("recv", obj{"packet": "echo:ping"})["body"].(obj)
+	if at, _ := body["server_timestamp"].(obj); body["more"] != "kept" || len(body) != 3 || at["$float"] == nil {
+		t.Errorf("the ping came back as %v", body)
+	}
+	c.Do(obj{"op": "send", "packet": "echo:ping", "body": nil}) // an error that nobody else notices
+	c.Do(obj{"op": "send", "packet": "echo:echo", "body": "stop"})
+	c.ExpectWith("closed", obj{"reason": "command"})
+	other.ExpectWith("closed", obj{"reason": "servershutdown"})
+	program.Ends(0)
+}
+
+// TestPythonServer: the client speaks with a Python server.
+func TestPythonServer(t *testing.T) {
+	t.Parallel()
+	s := pypeer.StartPacketServer(t, obj{"packets": []obj{{"name": "echo:echo", "smart": true}, {"name": "echo:ping", "smart": true}}, "d1": true})
+	program := exampletest.Start(t, exampletest.Build(t, "."), "client", net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port)))
+	for range 50 {
+		program.Type("hello")
+	}
+	for range 50 { // one after the other (D1)
+		s.ExpectWith("recv", obj{"packet": "echo:echo", "body": "hello"})
+		s.Do(obj{"op": "send", "cid": 1, "packet": "echo:echo", "body": "hello"})
+	}
+	program.Type("ping")
+	body := s.ExpectWith("recv", obj{"packet": "echo:ping"})["body"].(obj)
+	body["server_timestamp"] = body["client_timestamp"]
+	s.Do(obj{"op": "send", "cid": 1, "packet": "echo:ping", "body": body})
+	program.Await("ms, there 0.000 ms, back ")
+	program.Type("stop")
+	s.ExpectWith("recv", obj{"packet": "echo:echo", "body": "stop"})
+	s.Do(obj{"op": "close", "cid": 1, "reason": "command"})
+	program.Ends(0)
 }

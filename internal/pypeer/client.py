@@ -12,6 +12,7 @@ from typing import Any, Callable, Optional, Union
 
 from websockets.legacy.client import connect
 
+from lines import emit, read_commands
 from pgnetpeer import (
     DEFAULT_HEARTBEAT_RATE,
     DEFAULT_PORT,
@@ -21,9 +22,7 @@ from pgnetpeer import (
     Packet,
     Request,
     Response,
-    emit,
     log,
-    read_commands,
 )
 
 IDLE_INTERVAL = 0.01  # seconds between looks at an empty queue

@@ -10,10 +10,9 @@ import base64
 import enum
 import json
 import logging
-import sys
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, AsyncIterator, Optional
+from typing import Any, Optional
 
 from nacl.encoding import Base64Encoder
 from nacl.public import Box, PrivateKey, PublicKey
@@ -230,20 +229,3 @@ class Connection:
             return function(text)
         except CipherError as exc:
             raise DisconnectedError(str(exc)) from exc
-
-
-def emit(event: str, **values):
-    """Write one event as a JSON line on standard output."""
-    print(json.dumps({"event": event, **values}), flush=True)
-
-
-async def read_commands() -> AsyncIterator[dict]:
-    """The JSON lines on standard input, until it ends. It must be a pipe."""
-    reader = asyncio.StreamReader(limit=64 * 1024 * 1024)
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
-    )
-    while line := await reader.readline():
-        if line.strip():
-            yield json.loads(line)

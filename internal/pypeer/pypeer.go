@@ -1,10 +1,11 @@
-// Package pypeer runs the Python test peers: a client and a server that behave
-// as pgnet 0.2.1, defects included, so that tests can show what a real peer
-// would see.
+// Package pypeer runs the Python test peers: clients and servers that behave
+// as pgnet 0.2.1 and peng3dnet 0.2.0, defects included, so that tests can show
+// what a real peer would see.
 //
-// [StartServer] and [StartClient] start one as a child process that ends with
-// the test. The commands and events of the client are listed in README.md, the
-// behaviour in the project's description of the pgnet 0.2.1 protocol.
+// [StartServer] and [StartClient] start one of pgnet's, [StartPacketServer] and
+// [StartPacketClient] one of peng3dnet's, as a child process that ends with the
+// test. Their commands and events are listed in README.md, the behaviour in the
+// project's descriptions of the two protocols.
 //
 // Nothing here may be called concurrently on one value, and everything fails
 // the test by [testing.TB.Fatalf], so call it from the test's own goroutine.
@@ -25,7 +26,7 @@ import (
 
 // scripts travel inside the test binary, so it finds them wherever it runs.
 //
-//go:embed pgnetpeer.py games.py client.py server.py
+//go:embed lines.py pgnetpeer.py games.py client.py server.py packetpeer.py packetclient.py packetserver.py
 var scripts embed.FS
 
 // patience is how long a peer may take for one thing a test waits for. It is
@@ -37,7 +38,7 @@ var found = sync.OnceValues(func() (string, error) {
 	return search(os.Getenv("PARLOR_PYTHON"), "/usr/bin/python3", "python3")
 })
 
-// Find returns a Python interpreter that can import websockets and nacl:
+// Find returns a Python interpreter that can import websockets, nacl and msgpack:
 // $PARLOR_PYTHON, /usr/bin/python3, or python3 of the path. If none can, the test
 // fails; only with PARLOR_NO_PYTHON=1 it is skipped.
 func Find(tb testing.TB) string {
@@ -59,14 +60,14 @@ func search(candidates ...string) (string, error) {
 		if python == "" {
 			continue
 		}
-		out, err := exec.Command(python, "-c", "import websockets.legacy, nacl").CombinedOutput()
+		out, err := exec.Command(python, "-c", "import websockets.legacy, nacl, msgpack").CombinedOutput()
 		if err == nil {
 			return python, nil
 		}
 		tried = append(tried, fmt.Sprintf("%s: %v %s", python, err, lastLine(out)))
 	}
-	return "", fmt.Errorf("no Python with websockets and nacl: run `make test`, or "+
-		"`apt-get install python3-websockets python3-nacl`, or set PARLOR_PYTHON; tried\n%s",
+	return "", fmt.Errorf("no Python with websockets, nacl and msgpack: run `make test`, or "+
+		"`apt-get install python3-websockets python3-nacl python3-msgpack`, or set PARLOR_PYTHON; tried\n%s",
 		strings.Join(tried, "\n"))
 }
 

@@ -85,7 +85,7 @@ func TestSearch(t *testing.T) {
 		t.Errorf("Search = %q, %v, want %q", got, err, python)
 	}
 	_, err := pypeer.Search("/no/such/python", "false")
-	for _, hint := range []string{"make test", "apt-get install python3-websockets python3-nacl", "/no/such/python"} {
+	for _, hint := range []string{"make test", "apt-get install python3-websockets python3-nacl python3-msgpack", "/no/such/python"} {
 		if err == nil || !strings.Contains(err.Error(), hint) {
 			t.Errorf("Search without a usable interpreter: %v, want a hint on %q", err, hint)
 		}

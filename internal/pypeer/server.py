@@ -24,6 +24,7 @@ from typing import Any, Callable, Optional
 from websockets.legacy.server import serve
 
 from games import GAMES, Game
+from lines import emit, read_commands
 from pgnetpeer import (
     ADMIN_USERNAME,
     DEFAULT_ADMIN_PASSWORD,
@@ -35,9 +36,7 @@ from pgnetpeer import (
     Request,
     Response,
     Status,
-    emit,
     log,
-    read_commands,
 )
 
 PACKET_TIMEOUT = 3600.0  # seconds a logged in client may be silent (6.4)

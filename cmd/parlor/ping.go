@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"parlor/host"
+)
+
+const pingHelp = `Ping a server again and again, until Ctrl-C or as often as --count says.
+
+ADDRESS is HOST:PORT or HOST (port 38929), unix:/PATH, or a ws:// or wss:// URL. It finds out by itself what
+answers there: a packet server, which says Hello at once and adds its own data to each answer, or a lobby, which is
+pinged by WebSocket.
+
+Answers go to standard output, what goes wrong to standard error. In the end there is a summary. The exit code is 0
+if at least one answer came, and 1 otherwise.`
+
+// pingOptions say what to ping, and how often.
+type pingOptions struct {
+	address  string
+	count    int // 0: no end
+	interval time.Duration
+	timeout  time.Duration
+	json     bool
+	tls      tlsOptions
+}
+
+func pingCommand() *cobra.Command {
+	o := pingOptions{interval: time.Second, timeout: 5 * time.Second}
+	cmd := &cobra.Command{
+		Use:   "ping ADDRESS",
+		Short: "Ping a packet server or a lobby",
+		Long:  pingHelp,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("ping takes one address, such as localhost:38929; see %s --help", cmd.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := host.BindEnv(cmd); err != nil {
+				return err
+			}
+			o.address = args[0]
+			return runPing(cmd, o)
+		},
+	}
+	cmd.SetFlagErrorFunc(host.FlagError)
+	f := cmd.Flags()
+	f.IntVarP(&o.count, "count", "c", 0, "how many pings; 0 goes on until Ctrl-C")
+	f.VarP((*seconds)(&o.interval), "interval", "i", "time from one ping to the next, in seconds or as 200ms")
+	f.VarP((*seconds)(&o.timeout), "timeout", "W", "how long to wait for each answer, connecting included")
+	f.BoolVar(&o.json, "json", false, "one JSON object a line, the last being the summary")
+	f.BoolVar(&o.tls.on, "tls", false, "the server has TLS")
+	f.StringVar(&o.tls.ca, "ca", "", "file with the certificates, in PEM form, that may sign the server's; with TLS")
+	f.BoolVar(&o.tls.insecure, "insecure", false, "take any certificate; with TLS")
+	return cmd
+}
+
+// runPing pings until a signal.
+func runPing(cmd *cobra.Command, o pingOptions) error {
+	if o.count < 0 {
+		return fmt.Errorf("--count is %d, must not be negative: 0 goes on until Ctrl-C", o.count)
+	}
+	if o.timeout <= 0 {
+		return fmt.Errorf("--timeout is %v, must be positive", o.timeout)
+	}
+	target, err := newTarget(o.address, o.tls)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	p := &pinging{options: o, target: target, report: newReport(cmd.OutOrStdout(), cmd.ErrOrStderr(), o)}
+	defer p.drop()
+	return p.run(ctx)
+}
+
+// pinging is the pings of one command.
+type pinging struct {
+	options pingOptions
+	target  *target
+	report  *report
+	conn    pinger // nil: none
+}
+
+// run pings one after the other.
+func (p *pinging) run(ctx context.Context) error {
+	next := time.Now()
+	for seq := 1; p.options.count == 0 || seq <= p.options.count; seq++ {
+		if !sleepUntil(ctx, next) {
+			break
+		}
+		next = time.Now().Add(p.options.interval)
+		rtt, data, err := p.once(ctx)
+		if err != nil {
+			p.drop()
+			if ctx.Err() != nil {
+				break // it was given up
+			}
+		}
+		if err := p.report.ping(seq, p.target.kind, rtt, data, err); err != nil {
+			return err
+		}
+		var hopeless *hopelessError
+		if errors.As(err, &hopeless) {
+			break
+		}
+		if p.conn != nil && !p.conn.lasts(next) {
+			p.drop()
+		}
+	}
+	p.drop()
+	if err := p.report.summary(p.target.kind); err != nil {
+		return err
+	}
+	if p.report.received() == 0 {
+		return host.ExitError(1) // what went wrong was reported
+	}
+	return nil
+}
+
+// once is one ping, on the connection that there is or a new one.
+func (p *pinging) once(ctx context.Context) (rtt time.Duration, data map[string]any, err error) {
+	ctx, cancel := context.WithTimeout(ctx, p.options.timeout)
+	defer cancel()
+	if p.conn != nil && !p.conn.lasts(time.Now()) {
+		p.drop()
+	}
+	if p.conn == nil {
+		if p.conn, err = p.target.dial(ctx); err == nil {
+			err = p.report.connected(p.target, p.conn.remote())
+		}
+	}
+	if err == nil {
+		rtt, data, err = p.conn.ping(ctx)
+	}
+	if err != nil {
+		return 0, nil, explain(ctx, err, p.options)
+	}
+	return rtt, data, nil
+}
+
+// drop ends the connection, if there is one.
+func (p *pinging) drop() {
+	if p.conn != nil {
+		p.conn.close()
+		p.conn = nil
+	}
+}
+
+// sleepUntil tells whether it has slept until then; ctx ends it before.
+func sleepUntil(ctx context.Context, t time.Time) bool {
+	timer := time.NewTimer(time.Until(t))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// seconds is a flag that takes seconds, as UNIX's ping does, or a duration with its unit.
+type seconds time.Duration
+
+func (s *seconds) String() string { return time.Duration(*s).String() }
+func (s *seconds) Type() string   { return "duration" }
+
+func (s *seconds) Set(text string) error {
+	d, err := time.ParseDuration(text)
+	if n, bad := strconv.ParseFloat(text, 64); bad == nil && math.Abs(n) < 1e9 {
+		d, err = time.Duration(n*float64(time.Second)), nil
+	}
+	if err != nil || d < 0 {
+		return errors.New("want seconds, or a duration such as 200ms")
+	}
+	*s = seconds(d)
+	return nil
+}

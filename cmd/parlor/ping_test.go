@@ -1,0 +1,415 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"parlor/host"
+	"parlor/internal/exampletest"
+	"parlor/internal/pypeer"
+	"parlor/packet"
+	"parlor/packet/ping"
+)
+
+// runPinging runs "parlor ping" until it ends.
+func runPinging(t *testing.T, args ...string) (out, news string, err error) {
+	t.Helper()
+	p := startPinging(t, args...)
+	p.awaitEnd(t)
+	return p.out.Text(), p.news.Text(), p.err
+}
+
+// pingRun is a "parlor ping" in this process.
+type pingRun struct {
+	out, news *exampletest.Screen
+	stop      context.CancelFunc
+	done      chan struct{}
+	err       error // once done is closed
+}
+
+func startPinging(t *testing.T, args ...string) *pingRun {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	p := &pingRun{out: exampletest.NewScreen(), news: exampletest.NewScreen(), stop: cancel, done: make(chan struct{})}
+	cmd := rootCommand()
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	cmd.SetOut(p.out)
+	cmd.SetErr(p.news)
+	cmd.SetArgs(append([]string{"ping"}, args...))
+	go func() {
+		defer close(p.done)
+		p.err = cmd.ExecuteContext(ctx)
+	}()
+	t.Cleanup(func() { cancel(); <-p.done })
+	return p
+}
+
+func (p *pingRun) awaitEnd(t *testing.T) {
+	t.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(2 * exampletest.Patience):
+		t.Fatalf("ping goes on:\n%s%s", p.out.Text(), p.news.Text())
+	}
+}
+
+// servePackets serves at an address until stop is called, or the test ends.
+func servePackets(t *testing.T, addr string, srv *packet.Server) (at string, stop func()) {
+	t.Helper()
+	ln, err := srv.Listen(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(ln) }()
+	ended := false
+	stop = func() {
+		if ended {
+			return
+		}
+		ended = true
+		srv.Close()
+		if err := <-done; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Serve: %v", err)
+		}
+	}
+	t.Cleanup(stop)
+	return ln.Addr().String(), stop
+}
+
+func pingable(t *testing.T, cfg packet.Config, data map[string]any) *packet.Server {
+	t.Helper()
+	srv := packet.NewServer(packet.NewRegistry(), cfg)
+	if err := ping.Serve(srv, ping.Options{Data: data}); err != nil {
+		t.Fatal(err)
+	}
+	return srv
+}
+
+// TestPingPacketServer: the chat example's answers carry its data.
+func TestPingPacketServer(t *testing.T) {
+	t.Parallel()
+	server, addr := exampletest.StartServer(t, exampletest.Build(t, "../../examples/simplechat"), "server", "127.0.0.1:0")
+	out, news, err := runPinging(t, addr, "-c", "3", "-i", "0", "-W", "20")
+	want := regexp.MustCompile(`^PING 127\.0\.0\.1:\d+: a packet server at 127\.0\.0\.1:\d+, connected in \d+\.\d{3} ms
+(seq=[123] time=\d+\.\d{3} ms \{"couldjoin":true,"maxusers":128,"peng3dnet":\{.*\},"usercount":0,"usersample":\[\]\}
+){3}--- 127\.0\.0\.1:\d+ ---
+3 sent, 3 answered, 0% lost
+min/median/p99/max = \d+\.\d{3}/\d+\.\d{3}/\d+\.\d{3}/\d+\.\d{3} ms
+$`)
+	if err != nil || news != "" || !want.MatchString(out) {
+		t.Errorf("error %v, news %q, output\n%s", err, news, out)
+	}
+	server.Signal(syscall.SIGTERM)
+	server.Ends(0)
+	if log := server.Stderr.Text(); log != "" {
+		t.Errorf("the server's log says %q", log)
+	}
+}
+
+// TestPingJSON: one object a line.
+func TestPingJSON(t *testing.T) {
+	t.Parallel()
+	addr, _ := servePackets(t, "127.0.0.1:0", pingable(t, packet.Config{}, map[string]any{"motd": "hi"}))
+	out, news, err := runPinging(t, addr, "--count", "2", "--interval", "1ms", "--timeout", "20s", "--json")
+	if err != nil || news != "" {
+		t.Fatalf("error %v, news %q", err, news)
+	}
+	var lines []map[string]any
+	for dec := json.NewDecoder(strings.NewReader(out)); ; {
+		var line map[string]any
+		if err := dec.Decode(&line); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatalf("%v in\n%s", err, out)
+		}
+		lines = append(lines, line)
+	}
+	if len(lines) != 3 || strings.Count(out, "\n") != 3 {
+		t.Fatalf("output\n%s", out)
+	}
+	data, _ := lines[1]["data"].(map[string]any)
+	if rtt, _ := lines[1]["rtt_ms"].(float64); lines[1]["type"] != "ping" || lines[1]["seq"] != 2.0 || lines[1]["server"] != "packet" || data["motd"] != "hi" || rtt <= 0 {
+		t.Errorf("ping %v", lines[1])
+	}
+	sum := lines[2]
+	if sum["type"] != "summary" || sum["sent"] != 2.0 || sum["received"] != 2.0 || sum["loss_percent"] != 0.0 || sum["address"] != addr {
+		t.Errorf("summary %v", sum)
+	}
+	low, _ := sum["min_ms"].(float64)
+	high, _ := sum["max_ms"].(float64)
+	if low <= 0 || high < low || sum["median_ms"] != low || sum["p99_ms"] != high {
+		t.Errorf("summary %v", sum)
+	}
+}
+
+// lobby starts "parlor serve".
+func lobby(t *testing.T, args ...string) (p *exampletest.Process, port string) {
+	t.Helper()
+	p = exampletest.Start(t, exampletest.Build(t, "."), append([]string{"serve", "--listen", "localhost:0"}, args...)...)
+	p.Await("nothing is saved: ")
+	_, rest, _ := strings.Cut(p.Stdout.Text(), "address: ")
+	addr, _, _ := strings.Cut(rest, "\n")
+	return p, addr[strings.LastIndex(addr, ":")+1:]
+}
+
+// TestPingLobby: a lobby says nothing first, and is pinged by WebSocket. It hangs up on those who do not log in;
+// before that the connection is closed, and opened anew for the next ping.
+func TestPingLobby(t *testing.T) {
+	t.Parallel()
+	server, port := lobby(t)
+	python := pypeer.StartServer(t, pypeer.ServerOptions{})
+	for _, args := range [][]string{
+		{"127.0.0.1:" + port, "-i", "1.6"}, {"ws://localhost:" + port + "/path", "-i", "0"}, {python.Addr(), "-i", "0"},
+	} {
+		out, news, err := runPinging(t, append(args, "-c", "3", "-W", "20")...)
+		if err != nil || news != "" || !strings.Contains(out, ": a lobby at ") || !strings.Contains(out, "\n3 sent, 3 answered, 0% lost\n") {
+			t.Errorf("error %v, news %q, output\n%s", err, news, out)
+		}
+	}
+	server.Signal(syscall.SIGTERM)
+	server.Ends(0)
+	if log := server.Stderr.Text(); log != "" {
+		t.Errorf("the server's log says %q", log)
+	}
+}
+
+// TestPingTLS: either kind of server, with a certificate that nobody signed.
+func TestPingTLS(t *testing.T) {
+	t.Parallel()
+	cert, key := makeCertificate(t)
+	_, port := lobby(t, "--tls-cert", cert, "--tls-key", key)
+	conf := packet.Config{TLS: packet.TLS{Enabled: true, CertFile: cert, KeyFile: key}, Logger: slog.New(slog.DiscardHandler)}
+	addr, _ := servePackets(t, "127.0.0.1:0", pingable(t, conf, nil))
+	_, packetPort, _ := net.SplitHostPort(addr)
+	plain, _ := servePackets(t, "127.0.0.1:0", pingable(t, packet.Config{Logger: slog.New(slog.DiscardHandler)}, nil))
+	for _, test := range []struct {
+		args string
+		want string // of the output, or else of the news
+		fail bool
+	}{
+		{"localhost:" + packetPort + " --ca " + cert, ": a packet server at ", false},
+		{addr + " --insecure", ": a packet server at ", false},
+		{"localhost:" + port + " --tls --ca " + cert, ": a lobby at ", false},
+		{"wss://localhost:" + port + " --ca " + cert, ": a lobby at ", false},
+		{"localhost:" + packetPort + " --tls", "give the authority's certificate with --ca FILE", true},
+		{addr + " --ca " + cert, "use a name that the certificate is for", true},
+		{plain + " --tls", "the server there has no TLS (leave out --tls", true},
+		{addr, "perhaps it wants TLS: try --tls", true},
+		{"localhost:" + port, "perhaps it wants TLS: try --tls", true},
+	} {
+		out, news, err := runPinging(t, append(strings.Fields(test.args), "-c", "1", "-W", "20")...)
+		if test.fail {
+			out = news
+		}
+		if (err != nil) != test.fail || !strings.Contains(out, test.want) {
+			t.Errorf("ping %s: error %v, %s, want %q", test.args, err, out, test.want)
+		}
+	}
+}
+
+// TestPingErrors: what does not answer, and what to try.
+func TestPingErrors(t *testing.T) {
+	t.Parallel()
+	answer := func(text string) string { // a server that says this and hangs up
+		ln := exampletest.Listen(t)
+		go func() { // ends with ln
+			for {
+				c, ok := ln.Next()
+				if !ok {
+					return
+				}
+				io.WriteString(c, text)
+				c.Close()
+			}
+		}()
+		return ln.Addr()
+	}
+	unpingable, _ := servePackets(t, "127.0.0.1:0", packet.NewServer(packet.NewRegistry(), packet.Config{}))
+	old := pypeer.StartPacketServer(t, map[string]any{})
+	newer := pypeer.StartPacketServer(t, map[string]any{"protoversion": 3})
+	web := &http.Server{Handler: http.NotFoundHandler()}
+	webAt, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	webDone := make(chan error, 1)
+	go func() { webDone <- web.Serve(webAt) }()
+	t.Cleanup(func() { web.Close(); <-webDone })
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := closed.Addr().String()
+	closed.Close()
+	for name, test := range map[string]struct {
+		addr, timeout string
+		sent          int // of two
+		want          string
+	}{
+		"nobody":                 {nobody, "20", 2, "nothing listens there"},
+		"no socket":              {"unix:" + filepath.Join(t.TempDir(), "none"), "20", 2, "there is no such socket"},
+		"no ping":                {unpingable, "20", 1, "does not answer pings"},
+		"no ping, as 0.2.0":      {fmt.Sprint("127.0.0.1:", old.Port), "1.5", 2, "no answer in 1.5s"},
+		"another version":        {fmt.Sprint("127.0.0.1:", newer.Port), "20", 1, "speaks another version of the protocol"},
+		"silence":                {exampletest.Listen(t).Addr(), "1", 2, "no answer in 1s"},
+		"silence before timeout": {exampletest.Listen(t).Addr(), "0.1", 2, "no answer in 100ms"},
+		"hangs up":               {answer(""), "20", 2, "it closes the connection without a word"},
+		"SSH":                    {answer("SSH-2.0-OpenSSH_9.2\r\n"), "20", 1, "neither a packet server with ping nor a lobby"},
+		"web":                    {webAt.Addr().String(), "20", 1, "neither a packet server with ping nor a lobby"},
+		"full":                   {answer("\x00\x00\x00\x19\x00\x00\x00\x10\x00\x00\x81\xa6reason\xaaserverfull"), "20", 2, "serverfull"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			out, news, err := runPinging(t, test.addr, "-c", "2", "-i", "0", "-W", test.timeout)
+			var code host.ExitError
+			if !errors.As(err, &code) || code != 1 {
+				t.Errorf("error %v, want exit code 1", err)
+			}
+			sum := fmt.Sprintf("\n%d sent, 0 answered, 100%% lost\n", test.sent)
+			if strings.Count(news, test.want) != test.sent || strings.Count(news, "\n") != test.sent || !strings.Contains(out, sum) {
+				t.Errorf("news %q, want %q; output %q, want %q", news, test.want, out, sum)
+			}
+		})
+	}
+}
+
+// TestPingLoss: a server that goes is missed, and one that comes back is found.
+func TestPingLoss(t *testing.T) {
+	t.Parallel()
+	addr, stop := servePackets(t, "127.0.0.1:0", pingable(t, packet.Config{}, nil))
+	p := startPinging(t, addr, "-i", "0.01", "-W", "20")
+	p.out.Await(t, "seq=2 ")
+	stop()
+	p.news.Await(t, "nothing listens there")
+	servePackets(t, addr, pingable(t, packet.Config{}, map[string]any{"back": true}))
+	p.out.Await(t, `"back":true`)
+	p.stop()
+	p.awaitEnd(t)
+	if out := p.out.Text(); p.err != nil || strings.Contains(out, " 0% lost") || !strings.Contains(out, "min/median") || strings.Count(out, "PING") != 1 {
+		t.Errorf("error %v, output\n%s", p.err, out)
+	}
+}
+
+// TestPingSlowHello: a packet server that is late with its Hello is not taken for a lobby in the end.
+func TestPingSlowHello(t *testing.T) {
+	t.Parallel()
+	srv := pingable(t, packet.Config{}, nil)
+	ln, err := srv.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { // ends with srv
+		defer close(done)
+		nc, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		nc.Read(make([]byte, 1)) // the request for a WebSocket
+		nc.Write(packet.AppendFrame(nil, packet.IDHello, 0, []byte("\x82\xa7version\xa50.2.0\xacprotoversion\x02")))
+		nc.Close()
+		srv.Serve(ln)
+	}()
+	t.Cleanup(func() { srv.Close(); ln.Close(); <-done })
+	out, news, err := runPinging(t, ln.Addr().String(), "-c", "1", "-W", "20")
+	if err != nil || news != "" || !strings.Contains(out, ": a packet server at ") {
+		t.Errorf("error %v, news %q, output\n%s", err, news, out)
+	}
+}
+
+// TestPingHostileData: what a server says is shown in one line that does nothing to a terminal.
+func TestPingHostileData(t *testing.T) {
+	t.Parallel()
+	data := map[string]any{
+		"a": "\x1b[2J\n\u202e\U000e0041\u0085", "b": []byte{1, 2}, "c": math.NaN(), "d": time.Unix(0, 0),
+		"e": map[string]any{"<": []any{nil, 1.0}}, "f": strings.Repeat("\u00e9", 1000),
+	}
+	addr, _ := servePackets(t, "127.0.0.1:0", pingable(t, packet.Config{}, data))
+	for _, more := range [][]string{nil, {"--json"}} {
+		out, _, err := runPinging(t, append(more, addr, "-c", "1", "-W", "20")...)
+		want := `{"a":"\u001b[2J\n\u202e\udb40\udc41\u0085","b":"AQI=","c":"NaN","d":"1970-01-01T00:00:00Z","e":{"<":[null,1]},"f":"` + strings.Repeat("\u00e9", 200)
+		if err != nil || !strings.Contains(out, want) || slices.ContainsFunc([]rune(out), func(r rune) bool { return r < ' ' && r != '\n' || r == '\u202e' }) {
+			t.Errorf("error %v, output\n%q", err, out)
+		}
+		if long := strings.Contains(out, strings.Repeat("\u00e9", 1000)); long != (more != nil) {
+			t.Errorf("output\n%s", out)
+		}
+	}
+}
+
+// TestPingInterrupted: Ctrl-C ends the real program, with the summary and the right exit code.
+func TestPingInterrupted(t *testing.T) {
+	t.Parallel()
+	ended := make(chan any, 10)
+	addr, _ := servePackets(t, "127.0.0.1:0", pingable(t, packet.Config{
+		Hooks: packet.Hooks{Close: func(_ *packet.Conn, err *packet.CloseError) { ended <- err.Reason }},
+	}, nil))
+	p := exampletest.Start(t, exampletest.Build(t, "."), "ping", addr, "-W", "20", "-i", "0.05")
+	p.Await("seq=2 ")
+	p.Signal(os.Interrupt)
+	p.Ends(0)
+	p.Await("% lost\nmin/median/p99/max")
+	if reason := <-ended; reason != ping.ReasonComplete {
+		t.Errorf("the server was told %v", reason)
+	}
+
+	ln := exampletest.Listen(t)
+	p = exampletest.Start(t, exampletest.Build(t, "."), "ping", ln.Addr(), "-W", "60")
+	c := ln.Accept()
+	p.Signal(os.Interrupt)
+	p.Ends(1)
+	p.Await("0 sent, 0 answered, 0% lost\n")
+	c.Close()
+}
+
+// makeCertificate makes a certificate for localhost that signs itself.
+func makeCertificate(t *testing.T) (certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for path, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: cert}, keyFile: {Type: "PRIVATE KEY", Bytes: private}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return certFile, keyFile
+}

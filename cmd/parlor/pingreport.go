@@ -1,0 +1,278 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"parlor/msgpack"
+	"parlor/packet"
+)
+
+// report prints what comes of pings.
+type report struct {
+	out, news io.Writer
+	address   string
+	json      bool
+	shown     bool // what answers was
+	sent      int
+	rtts      []time.Duration
+}
+
+func newReport(out, news io.Writer, o pingOptions) *report {
+	return &report{out: out, news: news, address: o.address, json: o.json}
+}
+
+func (r *report) received() int { return len(r.rtts) }
+
+// connected tells, once, what answers.
+func (r *report) connected(t *target, remote net.Addr) error {
+	if r.json || r.shown {
+		return nil
+	}
+	r.shown = true
+	_, err := fmt.Fprintf(r.out, "PING %s: a %s at %s, connected in %s ms\n", visible(r.address), t.kind, remote, milliseconds(t.took))
+	return err
+}
+
+// pingLine is a ping in JSON.
+type pingLine struct {
+	Type   string   `json:"type"` // "ping"
+	Seq    int      `json:"seq"`
+	Server string   `json:"server,omitempty"` // "packet" or "lobby", once it is known
+	RTT    *float64 `json:"rtt_ms,omitempty"`
+	Data   any      `json:"data,omitempty"` // of the server
+	Error  string   `json:"error,omitempty"`
+}
+
+// summaryLine is the summary in JSON. Without answers it has no times.
+type summaryLine struct {
+	Type     string   `json:"type"` // "summary"
+	Address  string   `json:"address"`
+	Server   string   `json:"server,omitempty"`
+	Sent     int      `json:"sent"`
+	Received int      `json:"received"`
+	Loss     float64  `json:"loss_percent"`
+	Min      *float64 `json:"min_ms,omitempty"`
+	Median   *float64 `json:"median_ms,omitempty"`
+	P99      *float64 `json:"p99_ms,omitempty"`
+	Max      *float64 `json:"max_ms,omitempty"`
+}
+
+// ping prints one.
+func (r *report) ping(seq int, k kind, rtt time.Duration, data map[string]any, failed error) error {
+	r.sent++
+	if failed == nil {
+		r.rtts = append(r.rtts, rtt)
+	}
+	if r.json {
+		line := pingLine{Type: "ping", Seq: seq, Server: short(k)}
+		if failed != nil {
+			line.Error = failed.Error()
+		} else {
+			ms := inMilliseconds(rtt)
+			line.RTT = &ms
+			if data != nil {
+				line.Data = plain(data)
+			}
+		}
+		return r.line(line)
+	}
+	if failed != nil {
+		_, err := fmt.Fprintf(r.news, "seq=%d: %s\n", seq, visible(failed.Error()))
+		return err
+	}
+	text := ""
+	if data != nil {
+		text = " " + cut(string(marshal(plain(data))), 600)
+	}
+	_, err := fmt.Fprintf(r.out, "seq=%d time=%s ms%s\n", seq, milliseconds(rtt), text)
+	return err
+}
+
+// summary prints the end.
+func (r *report) summary(k kind) error {
+	loss := 0.0
+	if r.sent > 0 {
+		loss = 100 * float64(r.sent-len(r.rtts)) / float64(r.sent)
+	}
+	slices.Sort(r.rtts)
+	if r.json {
+		line := summaryLine{Type: "summary", Address: r.address, Server: short(k), Sent: r.sent, Received: len(r.rtts), Loss: loss}
+		if len(r.rtts) > 0 {
+			for to, at := range map[**float64]float64{&line.Min: 0, &line.Median: 0.5, &line.P99: 0.99, &line.Max: 1} {
+				ms := inMilliseconds(quantile(r.rtts, at))
+				*to = &ms
+			}
+		}
+		return r.line(line)
+	}
+	_, err := fmt.Fprintf(r.out, "--- %s ---\n%d sent, %d answered, %.3g%% lost\n", visible(r.address), r.sent, len(r.rtts), loss)
+	if err == nil && len(r.rtts) > 0 {
+		_, err = fmt.Fprintf(r.out, "min/median/p99/max = %s/%s/%s/%s ms\n", milliseconds(quantile(r.rtts, 0)),
+			milliseconds(quantile(r.rtts, 0.5)), milliseconds(quantile(r.rtts, 0.99)), milliseconds(quantile(r.rtts, 1)))
+	}
+	return err
+}
+
+func (r *report) line(v any) error {
+	_, err := r.out.Write(append(marshal(v), '\n'))
+	return err
+}
+
+// quantile is the least of sorted values that so many are not above.
+func quantile(sorted []time.Duration, q float64) time.Duration {
+	return sorted[max(int(math.Ceil(q*float64(len(sorted))))-1, 0)]
+}
+
+func inMilliseconds(d time.Duration) float64 { return math.Round(float64(d)/1e3) / 1e3 }
+func milliseconds(d time.Duration) string    { return fmt.Sprintf("%.3f", float64(d)/1e6) }
+
+// short is a kind in JSON.
+func short(k kind) string { return strings.TrimSuffix(string(k), " server") }
+
+// cut shortens a text to so many bytes.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	for !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most] + "..."
+}
+
+// marshal is JSON in which all that could play tricks on a terminal is escaped.
+func marshal(v any) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return []byte(`"` + visible(err.Error()) + `"`) // plain leaves nothing that could fail
+	}
+	var out []byte
+	for _, r := range string(bytes.TrimSuffix(b.Bytes(), []byte("\n"))) {
+		switch {
+		case unicode.IsGraphic(r):
+			out = utf8.AppendRune(out, r)
+		case r > 0xffff:
+			hi, lo := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, hi, lo)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+	}
+	return out
+}
+
+// plain makes of a decoded body what JSON can say: bytes are base64, what else JSON lacks is text.
+func plain(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for key, value := range v {
+			out[key] = plain(value)
+		}
+		return out
+	case msgpack.Map:
+		out := make(map[string]any, len(v))
+		for _, p := range v {
+			key := p.Key
+			if p.Bin {
+				key = base64.StdEncoding.EncodeToString([]byte(key))
+			}
+			out[key] = plain(p.Value)
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, value := range v {
+			out[i] = plain(value)
+		}
+		return out
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return fmt.Sprint(v)
+		}
+		return v
+	case time.Time:
+		return v.UTC().Format(time.RFC3339Nano)
+	case msgpack.Ext:
+		return map[string]any{"ext": v.Code, "data": v.Data}
+	}
+	return v
+}
+
+// errHungUp means a server that closes without a word.
+var errHungUp = errors.New("it closes the connection without a word")
+
+// hopelessError is what another ping would not change.
+type hopelessError struct{ text string }
+
+func (e *hopelessError) Error() string { return e.text }
+
+// explain says what went wrong with a ping, and what to try.
+func explain(ctx context.Context, err error, o pingOptions) error {
+	const neither = "what answers there is neither a packet server with ping nor a lobby"
+	var closed *packet.CloseError
+	var dns *net.DNSError
+	var authority x509.UnknownAuthorityError
+	var hostname x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	text := err.Error()
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return errors.New("nothing listens there (check the host and port)")
+	case errors.Is(err, syscall.ENOENT):
+		return errors.New("there is no such socket (check the path)")
+	case errors.As(err, &dns):
+		return fmt.Errorf("%w (check how the host is spelt, and that this machine is on the network)", dns)
+	case errors.As(err, &authority), errors.As(err, &invalid):
+		return &hopelessError{text + " (give the authority's certificate with --ca FILE, or --insecure to take any)"}
+	case errors.As(err, &hostname):
+		return &hopelessError{text + " (use a name that the certificate is for, or --insecure)"}
+	case strings.Contains(text, "first record does not look like a TLS handshake"):
+		return &hopelessError{"the server there has no TLS (leave out --tls, --ca, --insecure and wss://)"}
+	case strings.Contains(text, "got 400"), strings.Contains(text, `malformed HTTP response "\x15`):
+		return &hopelessError{neither + " (perhaps it wants TLS: try --tls)"}
+	case strings.Contains(text, "but got 503"):
+		return errors.New("the lobby takes no more connections for now (HTTP status 503)")
+	case strings.Contains(text, "malformed HTTP response"), strings.Contains(text, "expected handshake response status code"):
+		return &hopelessError{neither + " (check the port): " + cut(text, 200)}
+	case errors.As(err, &closed):
+		switch closed.Reason {
+		case packet.ReasonUnknownConnType:
+			return &hopelessError{"the packet server there does not answer pings (its program must call ping.Serve)"}
+		case packet.ReasonProtoVersion:
+			return &hopelessError{"the packet server there speaks another version of the protocol: " + text}
+		case packet.ReasonInvalidFrame, packet.ReasonFrameTooLarge:
+			if !closed.Remote {
+				return &hopelessError{neither + " (check the port)"}
+			}
+		}
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+		return errors.New("it closes the connection when asked for a WebSocket (check the port; perhaps it wants TLS: try --tls)")
+	case ctx.Err() != nil || errors.Is(err, packet.ErrTimeout):
+		hint := ""
+		if !o.tls.on && o.tls.ca == "" && !o.tls.insecure {
+			hint = "; a server with TLS says nothing without --tls"
+		}
+		return fmt.Errorf("no answer in %v (the server may be busy, or have no ping%s)", o.timeout, hint)
+	}
+	return errors.New(cmp.Or(text, "failed"))
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+	"time"
+
+	"parlor/packet"
+)
+
+// serve echoes until a client says stop, or ctx ends.
+func serve(ctx context.Context, address string, out io.Writer) error {
+	srv := packet.NewServer(serverPackets(), packet.Config{})
+	ln, err := srv.Listen(address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w: another server may be running there: end it, or take another port", err)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: try localhost:8080", err)
+	}
+	fmt.Fprintf(out, "listening on %s\n", ln.Addr())
+
+	defer context.AfterFunc(ctx, func() { srv.Stop(nil) })()
+	if err := srv.Serve(ln); !errors.Is(err, packet.ErrClosed) {
+		return err
+	}
+	ending, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return srv.Shutdown(ending) // waits until all clients know
+}
+
+func serverPackets() *packet.Registry {
+	reg := packet.NewRegistry()
+	// The body is not decoded: whatever it is, the same bytes go back.
+	packet.MustRegister(reg, "echo:echo", func(c *packet.Conn, body packet.Body) error {
+		if string(body) == "\xa4stop" { // the text "stop" in MessagePack
+			c.Close("command")
+			c.Server().Stop(nil)
+			return nil
+		}
+		return c.Send("echo:echo", body)
+	}, packet.Smart())
+	packet.MustRegister(reg, "echo:ping", func(c *packet.Conn, times map[string]any) error {
+		if times == nil {
+			return errors.New("echo:ping without a map")
+		}
+		times["server_timestamp"] = now()
+		return c.Send("echo:ping", times)
+	}, packet.Smart())
+	return reg
+}
+
+// now is the time in seconds since 1970.
+func now() float64 { return float64(time.Now().UnixMicro()) / 1e6 }

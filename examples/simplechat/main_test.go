@@ -1,0 +1,356 @@
+package main
+
+import (
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"parlor/internal/exampletest"
+	"parlor/internal/pypeer"
+	"parlor/packet"
+	"parlor/packet/ping"
+)
+
+func TestMain(m *testing.M) {
+	code := exampletest.Run(m)
+	if err := goleak.Find(); err != nil && code == 0 {
+		os.Stderr.WriteString(err.Error() + "\n")
+		code = 1
+	}
+	os.Exit(code)
+}
+
+type obj = map[string]any
+
+func start(t *testing.T) (*exampletest.Process, string) {
+	t.Helper()
+	return exampletest.StartServer(t, exampletest.Build(t, "."), "server", "127.0.0.1:0")
+}
+
+func client(t *testing.T, args ...string) *exampletest.Process {
+	t.Helper()
+	return exampletest.Start(t, exampletest.Build(t, "."), append([]string{"client"}, args...)...)
+}
+
+// corrected is a frame of the capture as it should have been.
+func corrected(t *testing.T, f exampletest.Frame) exampletest.Frame {
+	t.Helper()
+	if f.Text() != "Not yet implemented" {
+		return f
+	}
+	body := f.Body.(obj)
+	body["message"] = "/whisper expects a name and a message"
+	return exampletest.New(t, f.ID, body)
+}
+
+// awaitUsers waits until so many have joined, since what one client sends overtakes what another one sent.
+func awaitUsers(t *testing.T, addr string, n int64) {
+	t.Helper()
+	for start := time.Now(); ; time.Sleep(time.Millisecond) { // sleep: polls
+		p, err := ping.Do(t.Context(), addr, nil, packet.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Data["usercount"] == n {
+			return
+		}
+		if time.Since(start) > exampletest.Patience {
+			t.Fatalf("%v users, want %d", p.Data["usercount"], n)
+		}
+	}
+}
+
+// handshake plays a client of the capture until it has joined.
+func handshake(t *testing.T, addr, nick string) *exampletest.Conn {
+	t.Helper()
+	c := exampletest.Dial(t, addr)
+	for _, f := range exampletest.Load(t, "example_simplechat.json")[:4] {
+		if f.ToServer {
+			c.Send(f)
+		} else {
+			c.Expect(f)
+		}
+	}
+	c.Send(exampletest.New(t, 65, obj{"nickname": nick}))
+	c.Send(say(t, "/help"))
+	for !strings.HasPrefix(c.Receive().Text(), "Command help:") {
+	}
+	return c
+}
+
+func say(t *testing.T, text string) exampletest.Frame {
+	t.Helper()
+	return exampletest.New(t, 64, obj{"message": text, "timestamp": 1.5})
+}
+
+func announced(t *testing.T, text string) exampletest.Frame {
+	t.Helper()
+	return exampletest.New(t, 64, obj{"message": text, "origin": "server", "internal": true, "private": false, "timestamp": 1.5})
+}
+
+// TestReplayServer: the server answers the client of the capture frame for frame, while another one, bob, does what
+// was told to that.
+func TestReplayServer(t *testing.T) {
+	t.Parallel()
+	program, addr := start(t)
+	alice := exampletest.Dial(t, addr)
+	var bob *exampletest.Conn
+	for _, f := range exampletest.Load(t, "example_simplechat.json") {
+		switch f.Text() {
+		case "User bob with IP Address 127.0.0.1 joined the server":
+			awaitUsers(t, addr, 1)
+			bob = handshake(t, addr, "bob")
+		case "hello from bob":
+			bob.Send(say(t, "hello from bob"))
+		case "bob is now called robert":
+			bob.Send(say(t, "/nick robert"))
+		}
+		if f.ToServer {
+			alice.Send(f)
+		} else {
+			alice.Expect(corrected(t, f))
+		}
+	}
+	alice.ExpectEnd("command") // lost in the capture (D10)
+	alice.Close()
+
+	bob.Expect(exampletest.New(t, 64, obj{"message": "hi bob", "origin": "alice", "internal": false, "private": false, "timestamp": 1.5}))
+	bob.Expect(announced(t, "alice is now called al?ce"))
+	bob.Expect(exampletest.New(t, 64, obj{"message": "Changed nickname to 'robert'", "origin": "server", "internal": true, "private": true, "timestamp": 1.5}))
+	bob.Expect(announced(t, "al?ce has gone anonymous"))
+	bob.Expect(announced(t, "zoe has revealed themselves"))
+	bob.Expect(announced(t, "Server will shutdown by request of user zoe"))
+	bob.ExpectEnd("command")
+	bob.Close()
+	program.Ends(0)
+}
+
+// TestReplayClient: the client says to the server of the capture what is there, frame for frame.
+func TestReplayClient(t *testing.T) {
+	t.Parallel()
+	ln := exampletest.Listen(t)
+	program := client(t, ln.Addr())
+	program.Type("alice") // without a nickname as argument it is the first line
+	s := ln.Accept()
+	for _, f := range exampletest.Load(t, "example_simplechat.json") {
+		if !f.ToServer {
+			s.Send(f)
+			continue
+		}
+		if f.ID == 64 {
+			program.Type(f.Text())
+		}
+		s.Expect(f)
+	}
+	s.Close()
+	program.Ends(0)
+	for _, text := range []string{
+		"] User bob with IP Address 127.0.0.1 joined the server\n", "] bob: hello from bob\n",
+		"] Command help:\n/help   ", "] Changed nickname to 'zoe'\n",
+	} {
+		program.Await(text)
+	}
+}
+
+// TestPrograms: the real programs, and what people type.
+func TestPrograms(t *testing.T) {
+	t.Parallel()
+	server, addr := start(t)
+	alice := client(t, addr, "alice")
+	alice.Type("/help")
+	alice.Await("] Command help:\n/help ")
+	bob := client(t, addr, "  Bob \u00a7 the Great  ")
+	alice.Await("] User Bob ? the Great with IP Address 127.0.0.1 joined the server\n")
+	bob.Type("/nick bob")
+	alice.Await("] Bob ? the Great is now called bob\n")
+	alice.Type("hi \x1b[31mthere")
+	bob.Await("] alice: hi ?[31mthere\n")
+	bob.Type("/whisper alice psst, you")
+	alice.Await("] bob whispers: psst, you\n")
+	bob.Type("/whisper carl are you here?")
+	bob.Await("] There is no user 'carl'\n")
+	carl := client(t, addr, "carl")
+	alice.Await("] User carl with IP Address 127.0.0.1 joined the server\n")
+	if text := carl.Stdout.Text(); strings.Contains(text, "psst") {
+		t.Errorf("carl sees %q", text)
+	}
+	carl.Type("/quit")
+	carl.Ends(0)
+	alice.Await("] carl disconnected (userrequest)\n")
+
+	emil := client(t, addr, "emil")
+	alice.Await("] User emil ")
+	emil.Signal(syscall.SIGKILL)
+	alice.Await("] emil disconnected (unknown)\n")
+	dora := client(t, addr, "dora")
+	alice.Await("] User dora ")
+	dora.Signal(syscall.SIGINT)
+	dora.Ends(0)
+	alice.Await("] dora disconnected (userrequest)\n")
+
+	alice.Type("/stop")
+	alice.Ends(0)
+	bob.Await("] Server will shutdown by request of user alice\n")
+	bob.Ends(1)
+	if text := bob.Stderr.Text(); text != "simplechat: connection closed by the other side: command\n" {
+		t.Errorf("bob is told %q", text)
+	}
+	server.Ends(0)
+	if text := server.Stderr.Text(); text != "" {
+		t.Errorf("the server says %q", text)
+	}
+}
+
+// TestInterrupt: Ctrl-C ends the server in order.
+func TestInterrupt(t *testing.T) {
+	t.Parallel()
+	server, addr := start(t)
+	alice, bob := handshake(t, addr, "alice"), handshake(t, addr, "")
+	alice.Expect(announced(t, "User anonymous with IP Address 127.0.0.1 joined the server"))
+	server.Signal(syscall.SIGINT)
+	alice.ExpectEnd(packet.ReasonServerShutdown)
+	bob.ExpectEnd(packet.ReasonServerShutdown)
+	alice.Close()
+	bob.Close()
+	server.Ends(0)
+}
+
+// TestPing: the answer tells who is there.
+func TestPing(t *testing.T) {
+	t.Parallel()
+	_, addr := start(t)
+	first := handshake(t, addr, "first")
+	for _, nick := range []string{"bob", "", "carl"} {
+		handshake(t, addr, nick)
+		first.Receive() // has joined
+	}
+	for range 10 {
+		handshake(t, addr, "d")
+		first.Receive()
+	}
+	p, err := ping.Do(t.Context(), addr, nil, packet.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	delete(p.Data, "oldmsg")
+	delete(p.Data, "peng3dnet")
+	want := obj{
+		"usercount": int64(13), "maxusers": int64(128), "couldjoin": true,
+		"usersample": []any{"bob", "carl", "d", "d", "d", "d", "d", "d", "d", "d"},
+	}
+	if diff := cmp.Diff(want, p.Data); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestHostile: what a client of another make may send.
+func TestHostile(t *testing.T) {
+	t.Parallel()
+	_, addr := start(t)
+	alice := handshake(t, addr, "alice")
+	mallory := exampletest.Dial(t, addr)
+	for _, f := range exampletest.Load(t, "example_simplechat.json")[:4] {
+		if f.ToServer {
+			mallory.Send(f)
+		} else {
+			mallory.Expect(f)
+		}
+	}
+	mallory.Send(say(t, "not a member yet"))
+	mallory.Send(exampletest.New(t, 65, obj{"nickname": 7}))
+	mallory.Send(exampletest.New(t, 65, obj{"nickname": strings.Repeat("long \n", 10)}))
+	mallory.Send(exampletest.New(t, 65, obj{"nickname": "again"}))
+	mallory.Send(exampletest.New(t, 64, "no map"))
+	mallory.Send(exampletest.New(t, 64, obj{"message": "no time"}))
+	mallory.Send(exampletest.New(t, packet.IDCloseConnection, obj{"reason": "\x1b[2J\n[00:00:00] alice: I owe mallory money"}))
+	nick := "long ?long ?long ?long ?long ?lo"
+	alice.Expect(announced(t, "User "+nick+" with IP Address 127.0.0.1 joined the server"))
+	alice.Expect(exampletest.New(t, 64, obj{"message": "no time", "origin": nick, "internal": false, "private": false, "timestamp": 1.5}))
+	alice.Expect(announced(t, nick+" disconnected (?[2J?[00:00:00] alice: I owe mallory money)"))
+}
+
+// TestErrors: they go to standard error, and say what to try.
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	ln := exampletest.Listen(t) // which is in use, and says nothing
+	for _, test := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"", 2, "usage: simplechat server ADDRESS, or simplechat client ADDRESS [NICKNAME]"},
+		{"server a b", 2, "usage: "},
+		{"server :99999", 1, "try localhost:8080"},
+		{"server " + ln.Addr(), 1, "take another port"},
+		{"client a:b:c x", 1, "check the address"},
+	} {
+		p := exampletest.Start(t, exampletest.Build(t, "."), strings.Fields(test.args)...)
+		p.Ends(test.code)
+		if text := p.Stderr.Text(); !strings.Contains(text, test.want) || strings.Count(text, "\n") != 1 || p.Stdout.Text() != "" {
+			t.Errorf("simplechat %s: %q, want %q", test.args, text, test.want)
+		}
+	}
+}
+
+// TestPythonClients: two Python clients chat.
+func TestPythonClients(t *testing.T) {
+	t.Parallel()
+	program, addr := start(t)
+	_, text, _ := net.SplitHostPort(addr)
+	port, _ := strconv.Atoi(text)
+	alice, bob := pypeer.StartPacketClient(t), pypeer.StartPacketClient(t)
+	for name, p := range map[string]*pypeer.PacketPeer{"alice": alice, "bob": bob} {
+		p.Do(obj{"op": "connect", "port": port, "packets": pypeer.Packets("chat:message", "chat:join"), "d1": true})
+		p.Expect("handshake")
+		p.Do(obj{"op": "send", "packet": "chat:join", "body": obj{"nickname": name}})
+		p.Do(obj{"op": "send", "packet": "chat:message", "body": obj{"message": "/help", "timestamp": 1}})
+		body := p.Expect("recv")["body"].(obj)
+		if text, _ := body["message"].(string); !strings.HasPrefix(text, "Command help:\n") || body["private"] != true {
+			t.Errorf("%s got %v", name, body)
+		}
+	}
+	heard := func(p *pypeer.PacketPeer, text string) {
+		t.Helper()
+		for {
+			if p.Expect("recv")["body"].(obj)["message"] == text {
+				return
+			}
+		}
+	}
+	alice.Do(obj{"op": "send", "packet": "chat:message", "body": obj{"message": "hi bob", "timestamp": 1}})
+	heard(bob, "hi bob")
+	bob.Do(obj{"op": "send", "packet": "chat:message", "body": obj{"message": "/whisper alice psst", "timestamp": 1}})
+	heard(alice, "psst")
+	bob.Do(obj{"op": "close", "reason": "bye"})
+	bob.Expect("closed")
+	heard(alice, "bob disconnected (bye)")
+	alice.Do(obj{"op": "send", "packet": "chat:message", "body": obj{"message": "/stop", "timestamp": 1}})
+	alice.ExpectWith("closed", obj{"reason": "command"})
+	program.Ends(0)
+}
+
+// TestPythonServer: the client in a Python server's room.
+func TestPythonServer(t *testing.T) {
+	t.Parallel()
+	s := pypeer.StartPacketServer(t, obj{"packets": []obj{{"name": "chat:message", "smart": true}, {"name": "chat:join", "smart": true}}, "d1": true})
+	program := client(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port)), "alice")
+	s.ExpectWith("recv", obj{"packet": "chat:join", "body": obj{"nickname": "alice"}})
+	s.Do(obj{"op": "send", "cid": 1, "packet": "chat:message", "body": obj{
+		"message": "hello", "origin": "bob", "internal": false, "private": false, "timestamp": 1,
+	}})
+	program.Await("] bob: hello\n")
+	program.Type("hi")
+	if body := s.Expect("recv")["body"].(obj); body["message"] != "hi" || len(body) != 2 {
+		t.Errorf("the server got %v", body)
+	}
+	program.Type("/quit")
+	s.ExpectWith("closed", obj{"reason": "userrequest"})
+	program.Ends(0)
+}

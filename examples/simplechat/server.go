@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"parlor/packet"
+	"parlor/packet/ping"
+)
+
+const (
+	anonymous   = "anonymous" // who has no nickname
+	longestNick = 32
+)
+
+// room is who chats. Each connection calls its methods on a goroutine of its own.
+type room struct {
+	server *packet.Server
+
+	mu      sync.Mutex // guards members, and keeps messages in one order for all
+	members map[*packet.Conn]string
+}
+
+func newRoom() (*room, error) {
+	r := &room{members: make(map[*packet.Conn]string)}
+	reg := packet.NewRegistry()
+	packet.MustRegister(reg, "chat:message", r.message, forMembers)
+	packet.MustRegister(reg, "chat:join", r.join, forJoining...)
+	r.server = packet.NewServer(reg, packet.Config{Hooks: packet.Hooks{Close: r.left}})
+	return r, ping.Serve(r.server, ping.Options{Func: r.status})
+}
+
+// serve runs a room until a member says /stop, or ctx ends.
+func serve(ctx context.Context, address string, out io.Writer) error {
+	r, err := newRoom()
+	if err != nil {
+		return err
+	}
+	ln, err := r.server.Listen(address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w: another server may be running there: end it, or take another port", err)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: try localhost:8080", err)
+	}
+	fmt.Fprintf(out, "listening on %s\n", ln.Addr())
+
+	defer context.AfterFunc(ctx, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.end(packet.ReasonServerShutdown)
+	})()
+	if err := r.server.Serve(ln); !errors.Is(err, packet.ErrClosed) {
+		return err
+	}
+	ending, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return r.server.Shutdown(ending) // waits until all clients know
+}
+
+// join takes the packet chat:join.
+func (r *room) join(c *packet.Conn, j join) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c.SetMode(packet.ModeChat)
+	r.members[c] = cleanNick(j.Nickname)
+	r.announce(c, fmt.Sprintf("User %s with IP Address %s joined the server", r.members[c], ipOf(c)))
+	return nil
+}
+
+// left is called when a connection has ended, also one that never joined.
+func (r *room) left(c *packet.Conn, why *packet.CloseError) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	nick, ok := r.members[c]
+	if !ok {
+		return
+	}
+	delete(r.members, c)
+	reason := "unknown"
+	if why.Reason != nil {
+		text := []rune(fmt.Sprint(why.Reason)) // which a client can choose
+		reason = visible(string(text[:min(len(text), 100)]))
+	}
+	r.announce(c, fmt.Sprintf("%s disconnected (%s)", nick, reason))
+}
+
+// message takes the packet chat:message.
+func (r *room) message(c *packet.Conn, m said) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	nick, ok := r.members[c]
+	switch {
+	case !ok || m.Message == "": // it leaves, or says nothing
+	case strings.HasPrefix(m.Message, "/"):
+		r.command(c, nick, m)
+	default:
+		r.toOthers(c, fromMember(nick, m))
+	}
+	return nil
+}
+
+func fromMember(nick string, m said) shown {
+	if m.Timestamp == 0 {
+		m.Timestamp = now()
+	}
+	return shown{Message: m.Message, Origin: nick, Timestamp: m.Timestamp}
+}
+
+// toOthers sends a message to all members but one. Who is about to leave misses it.
+func (r *room) toOthers(c *packet.Conn, m shown) {
+	for other := range r.members {
+		if other != c {
+			_ = other.Send("chat:message", m)
+		}
+	}
+}
+
+// announce has the server itself tell all members but one.
+func (r *room) announce(c *packet.Conn, text string) {
+	r.toOthers(c, shown{Message: text, Origin: "server", Internal: true, Timestamp: now()})
+}
+
+// reply answers a command.
+func (r *room) reply(c *packet.Conn, text string) {
+	_ = c.Send("chat:message", shown{Message: text, Origin: "server", Internal: true, Private: true, Timestamp: now()})
+}
+
+// end closes all connections, of which nobody shall be told one by one.
+func (r *room) end(reason any) {
+	clear(r.members)
+	r.server.Stop(reason)
+}
+
+// status is what the server adds to the answers to pings.
+func (r *room) status(*packet.Conn, any) map[string]any {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	nicks := slices.DeleteFunc(slices.Sorted(maps.Values(r.members)), func(nick string) bool { return nick == anonymous })
+	return map[string]any{"usercount": len(nicks), "usersample": nicks[:min(len(nicks), 10)], "maxusers": 128, "couldjoin": true}
+}
+
+// cleanNick makes a nickname that fits on a line of any terminal.
+func cleanNick(nick string) string {
+	runes := []rune(strings.TrimSpace(nick))
+	if len(runes) == 0 {
+		return anonymous
+	}
+	runes = runes[:min(len(runes), longestNick)]
+	for i, r := range runes {
+		if r < 0x20 || r >= 0x7f {
+			runes[i] = '?'
+		}
+	}
+	return string(runes)
+}
+
+func ipOf(c *packet.Conn) string {
+	if host, _, err := net.SplitHostPort(c.RemoteAddr().String()); err == nil {
+		return host
+	}
+	return "unknown" // a unix socket
+}

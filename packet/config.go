@@ -1,0 +1,182 @@
+package packet
+
+import (
+	"cmp"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"parlor/msgpack"
+)
+
+// Config says how a server or a client behaves. The zero value is the defaults.
+type Config struct {
+	// Listen is where ListenAndServe listens if it is given no address; default "0.0.0.0:8080".
+	Listen string
+	// Dial is where Connect connects to if it is given no address; default "localhost:8080".
+	Dial string
+
+	// NoCompression turns compression off for what is sent. What comes is inflated in any case.
+	NoCompression bool
+	// CompressAbove is the length of a body, in bytes, above which it is compressed; default 8192. Negative:
+	// every body.
+	CompressAbove int
+	// CompressLevel is that of zlib, 1 (fast) to 9 (small); default 6. LevelStore only wraps.
+	CompressLevel int
+
+	// TLS is off unless TLS.Enabled.
+	TLS TLS
+
+	// KeepIDs has a client leave its registry as it is, and not compare it with the server's
+	// (net.registry.autosync false).
+	KeepIDs bool
+	// AllowMissing lets both sides have packets that the other one lacks (net.registry.missingpacketaction
+	// "ignore"). By default the client closes with ReasonRegistryMismatch.
+	AllowMissing bool
+
+	// ConnType is what a client announces; default ConnTypeClassic. Others must be added before (AddConnType).
+	ConnType string
+
+	// Hooks are called as things happen.
+	Hooks Hooks
+	// NoEvents turns subscriptions off. Without it there are events as soon as somebody subscribes.
+	NoEvents bool
+
+	// LogRecv, LogSend, LogConnect and LogClose write a line for each to Logger, at level debug.
+	LogRecv, LogSend, LogConnect, LogClose bool
+	// Logger gets what went wrong in handlers, and what the server could not do. Default: slog.Default.
+	Logger *slog.Logger
+
+	// Manual has packets wait until the program calls Process, instead of handling them on the goroutine of their
+	// connection.
+	Manual bool
+	// QueuedPackets and QueuedBytes bound what waits for Process, for each connection; default 1024 and 1 MiB. A
+	// connection that is over them is not read from meanwhile.
+	QueuedPackets, QueuedBytes int
+
+	// JoinClassic allows several frames to be written with one call on classic connections too. It is much
+	// faster for bursts, but clients and servers of peng3dnet 0.2.0 may hang on it (D1). Connection types of your
+	// own do so unless they say otherwise.
+	JoinClassic bool
+
+	MaxConns    int // connections of a server at once; default 100,000
+	MaxFrame    int // length of a frame, as its prefix declares it; default 1 MiB. It bounds what is sent too
+	MaxBody     int // bytes of an inflated body; default 8 MiB
+	MaxDepth    int // of nested arrays and maps; default 128
+	MaxElements int // that all arrays and maps of a body declare together; default 262,144
+	WriteQueue  int // bytes that wait to be written; default 4 MiB. Over it the connection is closed
+
+	HandshakeTimeout time.Duration // from the connect to the end of the handshake, TLS included; default 30 s
+	WriteTimeout     time.Duration // for the other side to take anything of what is written; default 30 s
+	CloseTimeout     time.Duration // for the other side to close after CloseConnection; default 2 s
+}
+
+// LevelStore is the compression level of zlib that does not compress.
+const LevelStore = -2
+
+// TLS is how connections are secured. Files are in PEM form.
+type TLS struct {
+	Enabled bool
+	// Optional lets a server without certificate start without TLS (net.ssl.force false). By default it does not
+	// start.
+	Optional bool
+	// CAFile has the certificates that sign those of the other side; default: the system's, for servers none.
+	CAFile string
+	// CertFile and KeyFile are this side's own certificate: a server needs one, a client may have one.
+	CertFile, KeyFile string
+	// RequireClientCert has a server refuse clients without a certificate that CAFile signed. Without it a
+	// certificate is asked for if there is a CAFile, and must be good if there is one.
+	RequireClientCert bool
+	// SkipHostname has a client accept a good certificate that is for another host. The security level
+	// is SecurityEncrypted then.
+	SkipHostname bool
+	// SkipVerify has a client accept any certificate: nothing is known about who the server is.
+	SkipVerify bool
+	// ServerName is the name that the server's certificate must have; default: the host that is connected to.
+	ServerName string
+	// Config is what all of this is applied to, for what has no field here. It is not changed.
+	Config *tls.Config
+}
+
+// Hooks are functions that a server calls for each of its connections, or a client for its own. Each may be
+// nil. Those of one connection are called one after the other; with Config.Manual, Handshake, Receive and Close
+// are called by Process.
+type Hooks struct {
+	// Connect is called when a connection is there, its handshake still to come. An error closes it.
+	Connect func(c *Conn) error
+	// Handshake is called when the handshake is complete, with the state StateActive.
+	Handshake func(c *Conn)
+	// Receive is called after a packet was handled, the protocol's own and those refused by their checks included,
+	// but not one whose handler failed.
+	Receive func(c *Conn, m *Message)
+	// Send is called with what is about to be sent; it may change the value. An error refuses it.
+	Send func(c *Conn, o *Outgoing) error
+	// Close is called once, when the connection has ended, before its state is StateClosed. The error is what
+	// Conn.Err will return.
+	Close func(c *Conn, err *CloseError)
+}
+
+// fill returns the config with its defaults, checked.
+func (cfg Config) fill() (Config, error) {
+	cfg.Listen = cmp.Or(cfg.Listen, "0.0.0.0:8080")
+	cfg.Dial = cmp.Or(cfg.Dial, "localhost:8080")
+	cfg.CompressAbove = cmp.Or(cfg.CompressAbove, 8192)
+	if cfg.CompressAbove < 0 {
+		cfg.CompressAbove = 0 // no body is empty
+	}
+	switch level := cfg.CompressLevel; {
+	case level == 0 || level == -1:
+		cfg.CompressLevel = 6
+	case level == LevelStore:
+		cfg.CompressLevel = 0
+	case level < LevelStore || level > 9:
+		return cfg, fmt.Errorf("%w: CompressLevel is %d, must be 1 to 9, or LevelStore", ErrConfig, level)
+	}
+	cfg.ConnType = cmp.Or(cfg.ConnType, ConnTypeClassic)
+	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
+	for _, f := range []struct {
+		name   string
+		value  *int
+		normal int
+	}{
+		{"QueuedPackets", &cfg.QueuedPackets, 1024},
+		{"QueuedBytes", &cfg.QueuedBytes, 1 << 20},
+		{"MaxConns", &cfg.MaxConns, 100_000},
+		{"MaxFrame", &cfg.MaxFrame, 1 << 20},
+		{"MaxBody", &cfg.MaxBody, 8 << 20},
+		{"MaxDepth", &cfg.MaxDepth, msgpack.DefaultDepth},
+		{"MaxElements", &cfg.MaxElements, 1 << 18},
+		{"WriteQueue", &cfg.WriteQueue, 4 << 20},
+	} {
+		*f.value = cmp.Or(*f.value, f.normal)
+		if *f.value < 0 {
+			return cfg, fmt.Errorf("%w: %s is %d, must not be negative", ErrConfig, f.name, *f.value)
+		}
+	}
+	if cfg.MaxFrame < headerSize+1 || cfg.MaxFrame > MaxPacketLength {
+		return cfg, fmt.Errorf("%w: MaxFrame is %d, must be %d to %d", ErrConfig, cfg.MaxFrame, headerSize+1, MaxPacketLength)
+	}
+	if cfg.MaxDepth > msgpack.MaxDepth {
+		return cfg, fmt.Errorf("%w: MaxDepth is %d, must be at most %d", ErrConfig, cfg.MaxDepth, msgpack.MaxDepth)
+	}
+	for _, f := range []struct {
+		name   string
+		value  *time.Duration
+		normal time.Duration
+	}{
+		{"HandshakeTimeout", &cfg.HandshakeTimeout, 30 * time.Second},
+		{"WriteTimeout", &cfg.WriteTimeout, 30 * time.Second},
+		{"CloseTimeout", &cfg.CloseTimeout, 2 * time.Second},
+	} {
+		*f.value = cmp.Or(*f.value, f.normal)
+		if *f.value < 0 {
+			return cfg, fmt.Errorf("%w: %s is %v, must not be negative", ErrConfig, f.name, *f.value)
+		}
+	}
+	return cfg, nil
+}
+
+func (cfg *Config) limits() msgpack.Limits {
+	return msgpack.Limits{Depth: cfg.MaxDepth, Elements: cfg.MaxElements}
+}

@@ -1,0 +1,36 @@
+// Package packet is typed packets on a stream: the protocol of peng3dnet 0.2, over TCP, TLS and unix sockets.
+//
+// Both sides register their packets under names in a [Registry]; at the handshake the client takes over the
+// server's numbers. From then on either side sends any packet at any time:
+//
+//	type Move struct{ X, Y int }
+//
+//	reg := packet.NewRegistry()
+//	move, err := packet.Register(reg, "chess:move", func(c *packet.Conn, m Move) error { ... })
+//
+//	srv := packet.NewServer(reg, packet.Config{})
+//	err = srv.ListenAndServe("localhost:8080")
+//
+//	client := packet.NewClient(reg, packet.Config{})
+//	err = client.Connect(ctx, "localhost:8080")
+//	err = move.Send(client.Conn, Move{1, 2})
+//
+// A handler takes its body as a struct of its own, as Go maps (any), or undecoded ([Body], [Registry.Handle]).
+// Packets can say where they are valid ([InState], [ReceivedBy], [OnConnType] and so on), connections have types
+// ([ConnType]), and everything that happens can be followed ([Hooks], [Server.Subscribe]).
+//
+// # Concurrency
+//
+// Everything exported is safe for concurrent use, unless it says otherwise. Handlers and hooks of one
+// connection are called one after the other on that connection's goroutine; with Config.Manual the packets wait
+// until the program calls Process, and are handled there. Sending never blocks: what the other side does not
+// read waits in a bounded queue, and who lets it fill up is disconnected.
+//
+// # Limits
+//
+// Frames, inflated bodies, nesting and elements are bounded before memory is taken for them (Config), and so are
+// connections and queues. Bytes from the network close their own connection at worst.
+//
+// Section numbers in comments are those of docs/peng3dnet.md, the page of the protocol, and D1 to D33 its
+// recorded defects (docs/defects-peng3dnet.md). [docs/names-peng3dnet.md] lists peng3dnet's names in Go.
+package packet

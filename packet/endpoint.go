@@ -1,0 +1,95 @@
+package packet
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+)
+
+// endpoint is what servers and clients have in common.
+type endpoint struct {
+	cfg      Config
+	registry *Registry
+	server   *Server // one of the two is set
+	client   *Client
+	zip      *compressor
+	events   hub
+	queue    queue
+	stats    Stats
+
+	wg sync.WaitGroup // all goroutines
+
+	mu    sync.Mutex           // guards types
+	types map[string]*connType // by name
+}
+
+// Stats counts what happened. Every limit has a counter.
+type Stats struct {
+	Accepted         atomic.Int64 // connections
+	Refused          atomic.Int64 // over Config.MaxConns
+	FramesIn         atomic.Int64 // frames that were whole
+	Unknown          atomic.Int64 // packets with an ID that is not registered
+	Early            atomic.Int64 // packets before the connection type was known
+	Invalid          atomic.Int64 // smart packets that came and whose checks did not hold
+	HandlerErrors    atomic.Int64 // handlers and hooks that failed or panicked
+	InvalidFrames    atomic.Int64 // connections closed by ReasonInvalidFrame or ReasonEncryption
+	TooLarge         atomic.Int64 // connections closed by ReasonFrameTooLarge or ReasonBodyTooLarge
+	QueueFull        atomic.Int64 // connections closed by ReasonWriteQueueFull
+	WriteTimeout     atomic.Int64 // connections closed by ReasonWriteTimeout
+	HandshakeTimeout atomic.Int64 // connections closed by ReasonHandshakeTimeout
+}
+
+func newEndpoint(reg *Registry, cfg Config) *endpoint {
+	e := &endpoint{cfg: cfg, registry: reg, zip: newCompressor(cfg.CompressLevel), types: make(map[string]*connType)}
+	e.events.off = cfg.NoEvents
+	e.queue.ready = make(chan struct{}, 1)
+	e.types[ConnTypeClassic] = &connType{e.classic(), ConnTypeClassic}
+	return e
+}
+
+// Registry is that of this side. A client's is its own copy, with the server's IDs after the handshake.
+func (e *endpoint) Registry() *Registry { return e.registry }
+
+// Stats are the counters. They go on counting.
+func (e *endpoint) Stats() *Stats { return &e.stats }
+
+// Subscribe returns a subscription to all events from now on. size is how many may wait for the listener.
+func (e *endpoint) Subscribe(size int) *Subscription { return e.events.subscribe(size) }
+
+// goes runs f on a goroutine of its own, which the end of the server or client waits for.
+func (e *endpoint) goes(f func()) { e.wg.Go(f) }
+
+func (e *endpoint) log() *slog.Logger { return e.cfg.Logger }
+
+// emit sends an event, to whoever listens. Callers that would have to make something for it ask before.
+func (e *endpoint) emit(ev Event) {
+	if e.events.listening() {
+		ev.Server, ev.Client = e.server, e.client
+		e.events.put(ev)
+	}
+}
+
+// Emit sends an event of the program's own, with a name and data of its own, to whoever listens.
+func (e *endpoint) Emit(ev Event) { e.emit(ev) }
+
+// bySide is one of two event names.
+func (e *endpoint) bySide(server, client EventName) EventName {
+	if e.server != nil {
+		return server
+	}
+	return client
+}
+
+// forget takes a connection that has ended out of the table.
+func (e *endpoint) forget(c *Conn) {
+	if e.server != nil {
+		e.server.forget(c)
+	}
+}
+
+// isReady is called when a connection can be used: its handshake is complete, or its type has none.
+func (e *endpoint) isReady(*Conn) {
+	if e.client != nil {
+		e.client.once.Do(func() { close(e.client.ready) })
+	}
+}

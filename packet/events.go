@@ -1,0 +1,161 @@
+package packet
+
+import (
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"parlor/msgpack"
+)
+
+// EventName is what happened, by the name that peng3dnet documents.
+type EventName string
+
+// The events of servers and clients. Which fields of Event each has stands beside it; all have Server or Client.
+const (
+	EventServerInitialize EventName = "peng3dnet:server.initialize"                   // Serve was called for the first time
+	EventServerBind       EventName = "peng3dnet:server.bind"                         // it listens: Addr, with the true port
+	EventServerStart      EventName = "peng3dnet:server.start"                        // it is about to accept
+	EventServerStop       EventName = "peng3dnet:server.stop"                         // it accepts no more: Reason "method"
+	EventServerInterrupt  EventName = "peng3dnet:server.interrupt"                    // Interrupt was called
+	EventServerShutdown   EventName = "peng3dnet:server.shutdown"                     // Shutdown is done: Reason, Timeout
+	EventAccept           EventName = "peng3dnet:server.connection.accept"            // Conn, Addr; after Hello
+	EventServerHandshake  EventName = "peng3dnet:server.connection.handshakecomplete" // Conn; before StateActive
+	EventServerSend       EventName = "peng3dnet:server.connection.send"              // Conn, Packet, Data
+	EventServerRecv       EventName = "peng3dnet:server.connection.recv"              // Conn, ID, Data
+	EventServerClose      EventName = "peng3dnet:server.connection.close"             // Conn, Reason
+
+	EventClientInitialize EventName = "peng3dnet:client.initialize"        // Connect was called
+	EventConnect          EventName = "peng3dnet:client.connect"           // the socket is open: Conn, Addr
+	EventClientStart      EventName = "peng3dnet:client.start"             // it begins to read
+	EventClientStop       EventName = "peng3dnet:client.stop"              // it reads no more: Reason "method"
+	EventClientInterrupt  EventName = "peng3dnet:client.interrupt"         // Interrupt was called
+	EventClientHandshake  EventName = "peng3dnet:client.handshakecomplete" // Conn; before StateActive
+	EventClientRecv       EventName = "peng3dnet:client.recv"              // Conn, ID, Data
+	EventClientSend       EventName = "peng3dnet:client.send"              // Conn, Packet, Data
+	EventClientClose      EventName = "peng3dnet:client.close"             // Conn, Reason
+)
+
+// Event is something that happened to a server or a client.
+type Event struct {
+	Name   EventName
+	Server *Server // nil for a client's
+	Client *Client // nil for a server's
+	Conn   *Conn
+	Addr   net.Addr
+	// Packet is a packet that is sent, as the caller named it: an ID, a name or a *Type.
+	Packet any
+	// ID is that of a packet that is sent or came.
+	ID ID
+	// Data is the value that is sent, before it is encoded, or the body that came, as a [Body]: Value decodes it.
+	Data any
+	// Reason is that of a close or a stop; nil if there is none.
+	Reason any
+	// Timeout is how long Shutdown may take; 0: no limit.
+	Timeout time.Duration
+}
+
+// Value is Data, decoded if it is a body that came.
+func (e *Event) Value() any {
+	b, ok := e.Data.(Body)
+	if !ok {
+		return e.Data
+	}
+	var v any
+	_ = msgpack.UnmarshalValid(b, &v) // it was checked when it came
+	return v
+}
+
+// Subscription is one listener to the events of a server or client. A listener that is slow loses events and is
+// told how many; it stops nobody.
+type Subscription struct {
+	// C has the events in the order in which they happened. It is closed by Close.
+	C <-chan Event
+
+	c       chan Event
+	mu      sync.Mutex // guards closed, and sending against Close
+	closed  bool
+	dropped atomic.Int64
+	hub     *hub
+}
+
+// Dropped is how many events did not fit into the channel.
+func (s *Subscription) Dropped() int64 { return s.dropped.Load() }
+
+// Close ends the subscription. It may be called again.
+func (s *Subscription) Close() {
+	s.hub.remove(s)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.closed = true
+		close(s.c)
+	}
+}
+
+func (s *Subscription) put(e Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	select {
+	case s.c <- e:
+	default:
+		s.dropped.Add(1)
+	}
+}
+
+// hub hands events to subscriptions. With none it costs one load.
+type hub struct {
+	off  bool
+	mu   sync.Mutex // guards changes of list
+	list atomic.Pointer[[]*Subscription]
+}
+
+func (h *hub) subscribe(size int) *Subscription {
+	s := &Subscription{c: make(chan Event, max(size, 1)), hub: h}
+	s.C = s.c
+	if h.off {
+		s.closed = true
+		close(s.c)
+		return s
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var list []*Subscription
+	if old := h.list.Load(); old != nil {
+		list = slices.Clone(*old)
+	}
+	list = append(list, s)
+	h.list.Store(&list)
+	return s
+}
+
+func (h *hub) remove(s *Subscription) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	old := h.list.Load()
+	if old == nil {
+		return
+	}
+	list := slices.DeleteFunc(slices.Clone(*old), func(o *Subscription) bool { return o == s })
+	if len(list) == 0 {
+		h.list.Store(nil)
+		return
+	}
+	h.list.Store(&list)
+}
+
+// listening tells whether an event is worth making.
+func (h *hub) listening() bool { return h.list.Load() != nil }
+
+func (h *hub) put(e Event) {
+	if list := h.list.Load(); list != nil {
+		for _, s := range *list {
+			s.put(e)
+		}
+	}
+}

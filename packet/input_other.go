@@ -1,0 +1,26 @@
+//go:build !unix
+
+package packet
+
+import "net"
+
+// input reads from a socket, into a buffer that the connection holds.
+type input struct {
+	nc   net.Conn
+	held []byte
+}
+
+const heldSize = 4 << 10
+
+func (in *input) init(nc net.Conn) { in.nc, in.held = nc, make([]byte, heldSize) }
+
+// next waits for bytes, and returns them until the next call.
+func (in *input) next() ([]byte, error) {
+	n, err := in.nc.Read(in.held)
+	if n > 0 {
+		err = nil // it comes again
+	}
+	return in.held[:n], err
+}
+
+func (in *input) done() {}

@@ -1,0 +1,132 @@
+// Package ping asks a packet server what it has to say, without joining it: the ping connection type of
+// peng3dnet (section 11 of docs/peng3dnet.md). No registry is exchanged; the client sends one map, the server
+// answers with another.
+//
+// A server answers pings once [Serve] was called for it:
+//
+//	err := ping.Serve(srv, ping.Options{Data: map[string]any{"motd": "welcome"}})
+//
+// and a client asks with one call:
+//
+//	pong, err := ping.Do(ctx, "localhost:8080", nil, packet.Config{})
+//	fmt.Println(pong.RTT, pong.Data)
+//
+// or many times over one connection, with [Dial] and [Client.Ping].
+package ping
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"parlor/msgpack"
+	"parlor/packet"
+)
+
+// The two packets of a ping connection. They are not registered.
+const (
+	IDRequest  packet.ID = 64
+	IDResponse packet.ID = 65
+)
+
+// Reasons that ping connections are closed with.
+const (
+	ReasonComplete      = "pingcomplete"      // by the client, when it has what it wanted
+	ReasonInvalidSide   = "pinginvalidside"   // a request came to a client, or a response to a server
+	ReasonInvalidPacket = "invalidpingpacket" // any other packet
+)
+
+// AutoTime as the value of "time" in the data of a request is replaced by the clock when it is sent.
+const AutoTime = "__AUTO__"
+
+// ErrFailed means that there was no pong: the server could not be reached, does not answer pings, speaks another
+// version, or took too long.
+var ErrFailed = errors.New("ping failed")
+
+// Options say what a server answers. Its answer has, of equal keys the later: "oldmsg", the request; what Func
+// returns; Data; and "peng3dnet", the versions.
+type Options struct {
+	// Data is always the same. It is not changed, and must not be while the server runs.
+	Data map[string]any
+	// Func is asked for each ping, on the goroutine of its connection.
+	Func func(c *packet.Conn, request any) map[string]any
+	// NoWriteBack leaves out the request.
+	NoWriteBack bool
+}
+
+// Serve adds the ping connection type to a server.
+func Serve(s *packet.Server, opts Options) error {
+	return s.AddConnType(packet.ConnTypePing, packet.ConnType{
+		Init: func(c *packet.Conn) error {
+			c.SetState(packet.StateActive)
+			return nil
+		},
+		Receive: func(c *packet.Conn, m *packet.Message) (bool, error) {
+			switch m.ID {
+			case IDRequest:
+				c.SetMode(packet.ModePing)
+				return true, c.WritePacket(IDResponse, opts.answer(c, m))
+			case IDResponse:
+				c.Close(ReasonInvalidSide)
+			default:
+				c.Close(ReasonInvalidPacket)
+			}
+			return true, nil
+		},
+		Send: refuse,
+	})
+}
+
+// answer is a map in the order of its parts, as peng3dnet's is: what one of them overrides keeps its place. The
+// request comes back as it was, with its keys in their order.
+func (o *Options) answer(c *packet.Conn, m *packet.Message) msgpack.Map {
+	var answer msgpack.Map
+	places := make(map[string]int)
+	add := func(part map[string]any) {
+		for _, key := range slices.Sorted(maps.Keys(part)) {
+			if at, ok := places[key]; ok {
+				answer[at].Value = part[key]
+				continue
+			}
+			places[key] = len(answer)
+			answer = append(answer, msgpack.Pair{Key: key, Value: part[key]})
+		}
+	}
+	if !o.NoWriteBack {
+		add(map[string]any{"oldmsg": m.Body()})
+	}
+	if o.Func != nil {
+		add(o.Func(c, m.Value()))
+	}
+	add(o.Data)
+	add(map[string]any{"peng3dnet": msgpack.Map{
+		{Key: "version", Value: packet.Version}, {Key: "release", Value: packet.Release}, {Key: "protoversion", Value: packet.ProtoVersion}}})
+	return answer
+}
+
+// refuse is the Send of ping connections: they carry nothing but pings.
+func refuse(_ *packet.Conn, o *packet.Outgoing) (bool, error) {
+	return false, fmt.Errorf("%w: a ping connection carries nothing but pings, not %s", packet.ErrInvalidPacket, o.Name)
+}
+
+// Pong is a server's answer.
+type Pong struct {
+	// Data is all of the answer, as it came.
+	Data map[string]any
+	// Received is when it came.
+	Received time.Time
+	// RTT is the time from the request to the answer, by this side's monotonic clock.
+	RTT time.Duration
+}
+
+// Result is what pingServer of peng3dnet returns: the answer, and "recvtime" and "delay" in seconds.
+func (p *Pong) Result() map[string]any {
+	result := maps.Clone(p.Data)
+	result["recvtime"] = seconds(p.Received)
+	result["delay"] = p.RTT.Seconds()
+	return result
+}
+
+func seconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }

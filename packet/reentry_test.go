@@ -1,0 +1,98 @@
+package packet_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"parlor/packet"
+)
+
+// Hooks that panic end their own connection at most.
+func TestHooksThatPanicWhileConnecting(t *testing.T) {
+	bad := make(chan bool, 10)
+	hooks := map[string]packet.Hooks{
+		"Connect": {Connect: func(*packet.Conn) error {
+			if <-bad {
+				panic("on purpose")
+			}
+			return nil
+		}},
+		"Send": {Send: func(_ *packet.Conn, o *packet.Outgoing) error {
+			if o.ID == packet.IDHello && <-bad {
+				panic("on purpose")
+			}
+			return nil
+		}},
+	}
+	for name, h := range hooks {
+		s := serve(t, packet.NewServer(regOf(t), packet.Config{Logger: quiet, Hooks: h}))
+		bad <- true
+		if reason := dialWire(t, s.addr).reason(); reason != packet.ReasonInternalError {
+			t.Errorf("%s: %v", name, reason)
+		}
+		bad <- false
+		connect(t, packet.NewClient(regOf(t), packet.Config{}), s.addr)
+	}
+	s := serve(t, packet.NewServer(regOf(t), packet.Config{Logger: quiet}))
+	c := packet.NewClient(regOf(t), packet.Config{Hooks: packet.Hooks{Connect: func(*packet.Conn) error { panic("on purpose") }}, Logger: quiet})
+	if err := c.Connect(t.Context(), s.addr); err == nil || !strings.Contains(err.Error(), "on purpose") {
+		t.Errorf("client: %v", err)
+	}
+	<-c.Done()
+}
+
+// Handlers and hooks may call everything that does not wait for them.
+func TestCallsFromHandlersAndHooks(t *testing.T) {
+	var s *packet.Server
+	reg := packet.NewRegistry()
+	closed := make(chan error, 10)
+	packet.MustRegister(reg, "t:close", func(c *packet.Conn, v any) error { c.Close(v); return c.Send("t:close", 1) })
+	packet.MustRegister(reg, "t:abort", func(c *packet.Conn, v any) error { c.Abort(v); return c.Send("t:close", 1) })
+	packet.MustRegister(reg, "t:stop", func(c *packet.Conn, v any) error { s.Stop(v); return nil })
+	s = packet.NewServer(reg, packet.Config{Logger: quiet, Hooks: packet.Hooks{Close: func(c *packet.Conn, err *packet.CloseError) {
+		c.Close("again")
+		c.Abort("again")
+		if err := c.Send("t:close", 1); !errors.Is(err, packet.ErrClosed) {
+			t.Errorf("Send in the Close hook: %v", err)
+		}
+		if c.State() == packet.StateClosed || s.Conn(c.CID()) != c {
+			t.Error("it is over before the Close hook")
+		}
+		closed <- err
+	}}})
+	r := serve(t, s)
+	if s.Addrs() == nil {
+		eventually(t, "it listens", func() bool { return s.Addrs() != nil })
+	}
+	for _, name := range []string{"t:close", "t:abort", "t:stop"} {
+		c := packet.NewClient(reg, packet.Config{Logger: quiet})
+		connect(t, c, r.addr)
+		if err := c.Send(name, "why"); err != nil {
+			t.Fatal(err)
+		}
+		var ce *packet.CloseError
+		if err := receive(t, closed); !errors.As(err, &ce) || ce.Reason != "why" || ce.Remote {
+			t.Errorf("%s: at the server %v", name, err)
+		}
+		receive(t, c.Done())
+		want := map[string]any{"t:close": "why", "t:abort": packet.ReasonSocketClose, "t:stop": "why"}[name]
+		if err := c.Err(); !errors.As(err, &ce) || ce.Reason != want {
+			t.Errorf("%s: at the client %v", name, err)
+		}
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if s.Addrs() != nil {
+		t.Error("it has addresses, and does not listen")
+	}
+}
+
+func TestLongReasonsAreCut(t *testing.T) {
+	for _, reason := range []any{strings.Repeat("ä", 10_000), make([]any, 10_000), map[string]any{"x": make([]byte, 10_000)}} {
+		if text := (&packet.CloseError{Reason: reason}).Error(); len(text) > 300 {
+			t.Errorf("a text of %d bytes", len(text))
+		}
+	}
+}

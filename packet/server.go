@@ -1,0 +1,328 @@
+package packet
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Server serves connections. Make it with NewServer, which may be followed by AddConnType and Subscribe, and call Serve
+// or ListenAndServe.
+type Server struct {
+	*endpoint
+	tls *tls.Config // nil: none
+	err error       // of the config, for Serve to return
+
+	mu        sync.Mutex // guards the fields below
+	listeners map[net.Listener]struct{}
+	conns     map[int64]*Conn
+	lastCID   int64
+	begun     bool // Serve was called
+	stopped   bool
+	serving   sync.WaitGroup // calls of Serve
+	end       context.Context
+	cancel    context.CancelFunc
+}
+
+// NewServer returns a server with this registry and config. What is wrong with the config is what Serve returns.
+func NewServer(reg *Registry, cfg Config) *Server {
+	cfg, err := cfg.fill()
+	s := &Server{endpoint: newEndpoint(reg, cfg), err: err, listeners: make(map[net.Listener]struct{}), conns: make(map[int64]*Conn)}
+	s.endpoint.server = s
+	s.end, s.cancel = context.WithCancel(context.Background())
+	if err == nil {
+		s.tls, s.err = cfg.TLS.serverConfig(&cfg)
+	}
+	return s
+}
+
+// Listen opens a listener: on "host:port" (IPv4, IPv6 or a name), on "unix:/path", or by default on Config.Listen.
+// The address of the listener has the true port if that was 0.
+func (s *Server) Listen(addr string) (net.Listener, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	if addr == "" {
+		addr = s.cfg.Listen
+	}
+	network, address, err := splitAddress(addr)
+	if err != nil {
+		return nil, err
+	}
+	return net.Listen(network, address)
+}
+
+// ListenAndServe listens on an address, as Listen does, and serves until the server ends: see Serve.
+func (s *Server) ListenAndServe(addr string) error {
+	ln, err := s.Listen(addr)
+	if err != nil {
+		return err
+	}
+	return s.Serve(ln)
+}
+
+// Serve accepts connections until the server ends, and then returns ErrClosed, at once. It closes the listener.
+// It may be called for several listeners. With Config.TLS, connections are TLS.
+func (s *Server) Serve(ln net.Listener) error {
+	defer ln.Close()
+	if s.err != nil {
+		return s.err
+	}
+	s.mu.Lock()
+	if s.stopped {
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	s.listeners[ln] = struct{}{}
+	defer s.unlisten(ln)
+	s.serving.Add(1)
+	first := !s.begun
+	s.begun = true
+	s.mu.Unlock()
+	defer s.serving.Done()
+	if first {
+		s.emit(Event{Name: EventServerInitialize})
+	}
+	s.emit(Event{Name: EventServerBind, Addr: ln.Addr()})
+	s.emit(Event{Name: EventServerStart})
+	pause := time.Duration(0)
+	for {
+		nc, err := ln.Accept()
+		if err == nil {
+			pause = 0
+			s.take(nc)
+			continue
+		}
+		if s.end.Err() != nil {
+			return ErrClosed
+		}
+		var timeout net.Error
+		if !errors.As(err, &timeout) || !timeout.Timeout() && !isTemporary(err) {
+			return fmt.Errorf("packet: accept: %w", err)
+		}
+		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+		s.log().Error("packet: connections cannot be accepted for now", "err", err, "pause", pause)
+		select {
+		case <-time.After(pause):
+		case <-s.end.Done():
+		}
+	}
+}
+
+func (s *Server) unlisten(ln net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, ln)
+}
+
+// take makes a connection of a socket.
+func (s *Server) take(nc net.Conn) {
+	s.mu.Lock()
+	if s.stopped {
+		s.mu.Unlock()
+		nc.Close()
+		return
+	}
+	if len(s.conns) >= s.cfg.MaxConns {
+		s.mu.Unlock()
+		s.stats.Refused.Add(1)
+		s.turnAway(nc)
+		return
+	}
+	s.lastCID++
+	c := newConn(s.endpoint, SideServer, s.lastCID)
+	c.state.Store(int32(StateHelloWait))
+	if s.tls == nil {
+		c.open(nc)
+	} else {
+		c.nc = nc // to be closed by; it is opened with TLS around it
+	}
+	s.conns[c.cid] = c
+	s.goes(func() { s.start(c) }) // before Shutdown waits, as stopped is not set
+	s.mu.Unlock()
+	s.stats.Accepted.Add(1)
+}
+
+// turnAway refuses a socket, with a reason where nobody could be waited for.
+func (s *Server) turnAway(nc net.Conn) {
+	if s.tls == nil {
+		nc.SetWriteDeadline(time.Now().Add(10 * time.Millisecond)) // the first bytes of a socket fit
+		nc.Write(closeFrame(ReasonServerFull))
+	}
+	nc.Close()
+}
+
+// start is the beginning of a connection's goroutine: TLS, the Connect hook, Hello, and then the reader.
+func (s *Server) start(c *Conn) {
+	c.setDeadline(s.cfg.HandshakeTimeout)
+	if err := s.greet(c); err != nil {
+		c.finish(err)
+		return
+	}
+	c.serve()
+}
+
+func (s *Server) greet(c *Conn) error {
+	if s.tls != nil {
+		plain := c.NetConn()
+		nc := tls.Server(plain, s.tls)
+		ctx, cancel := context.WithTimeout(s.end, s.cfg.HandshakeTimeout)
+		defer cancel()
+		if err := c.secure(ctx, nc, nil); err != nil {
+			s.log().Debug("packet: connection refused", "remote", plain.RemoteAddr(), "err", err)
+			if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+				s.stats.HandshakeTimeout.Add(1)
+			}
+			c.shut(&CloseError{Cause: err}, false)
+			return s.unborn(c, err)
+		}
+		if !c.open(nc) {
+			return s.unborn(c, errOver)
+		}
+		c.setDeadline(s.cfg.HandshakeTimeout)
+	}
+	if s.cfg.LogConnect {
+		s.log().Debug("connection accepted", "conn", c.cid, "remote", c.RemoteAddr(), "security", c.Security())
+	}
+	if hook := s.cfg.Hooks.Connect; hook != nil {
+		if err := safely(func() error { return hook(c) }); err != nil {
+			c.report("Connect hook", err)
+			c.shut(&CloseError{Reason: ReasonInternalError, Cause: err}, true)
+			return errOver
+		}
+	}
+	if err := safely(c.hello); err != nil { // it calls hooks
+		c.shut(&CloseError{Reason: ReasonInternalError, Cause: err}, true)
+		return errOver
+	}
+	s.emit(Event{Name: EventAccept, Conn: c, Addr: c.RemoteAddr()})
+	return nil
+}
+
+// unborn ends a connection that no hook knows of.
+func (s *Server) unborn(c *Conn, err error) error {
+	c.closed = true
+	c.state.Store(int32(StateClosed))
+	c.SetMode(ModeClosed)
+	return err
+}
+
+func (s *Server) forget(c *Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c.cid)
+}
+
+// Conn is the connection of a number, nil if there is none (any more).
+func (s *Server) Conn(cid int64) *Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conns[cid]
+}
+
+// Conns are all connections, by number, those included whose handshake is still to come.
+func (s *Server) Conns() []*Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*Conn, 0, len(s.conns))
+	for _, c := range s.conns {
+		all = append(all, c)
+	}
+	slices.SortFunc(all, func(a, b *Conn) int { return int(a.cid - b.cid) })
+	return all
+}
+
+// Addrs are where the server listens.
+func (s *Server) Addrs() []net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []net.Addr
+	for ln := range s.listeners {
+		all = append(all, ln.Addr())
+	}
+	return all
+}
+
+// Stop begins the end of the server: it accepts nothing more, and every connection is closed with the reason, nil
+// being ReasonServerShutdown. It does not block, so that handlers can call it; Shutdown waits for the end.
+func (s *Server) Stop(reason any) {
+	s.mu.Lock()
+	if s.stopped {
+		s.mu.Unlock()
+		return
+	}
+	s.stopped = true
+	s.cancel()
+	for ln := range s.listeners {
+		ln.Close()
+	}
+	s.mu.Unlock()
+	if reason == nil {
+		reason = ReasonServerShutdown
+	}
+	s.emit(Event{Name: EventServerStop, Reason: "method"})
+	for _, c := range s.Conns() {
+		c.Close(reason)
+	}
+}
+
+// Shutdown stops the server, as Stop(nil) does, and waits until every connection has ended: what was sent goes out first,
+// and the other sides have Config.CloseTimeout to close. When ctx ends, what is left is cut off. It returns
+// after all goroutines, and so waits for handlers: one that wants to end the server calls Stop, or this on a
+// goroutine of its own. Its error is that of ctx.
+func (s *Server) Shutdown(ctx context.Context) error { return s.ShutdownReason(ctx, nil) }
+
+// ShutdownReason is Shutdown with a reason.
+func (s *Server) ShutdownReason(ctx context.Context, reason any) error {
+	s.Stop(reason)
+	var cutOff atomic.Bool
+	release := context.AfterFunc(ctx, func() {
+		cutOff.Store(true)
+		for _, c := range s.Conns() {
+			c.Abort(nil)
+		}
+	})
+	s.serving.Wait()
+	s.wg.Wait()
+	release()
+	s.queue.close()
+	ev := Event{Name: EventServerShutdown, Reason: reason}
+	if reason == nil {
+		ev.Reason = ReasonServerShutdown
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		ev.Timeout = time.Until(deadline)
+	}
+	s.emit(ev)
+	if cutOff.Load() {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// Close ends the server at once: connections are dropped without a word. It returns after all goroutines.
+func (s *Server) Close() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, c := range s.Conns() {
+		c.Abort(nil)
+	}
+	s.Shutdown(ctx)
+	return nil
+}
+
+// isTemporary tells whether accepting can go on later: the system lacks something for now, or the client has gone.
+func isTemporary(err error) bool {
+	t, ok := errors.AsType[interface {
+		error
+		Temporary() bool
+	}](err)
+	return ok && t.Temporary()
+}

@@ -1,0 +1,114 @@
+package packet
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+
+	"parlor/msgpack"
+)
+
+// Type is a registered packet whose body is a T, and the fast way to send it.
+type Type[T any] struct {
+	source *origin
+	values sync.Pool // of *T: encoders and decoders want pointers, which would be allocated for each packet
+}
+
+// Register adds a packet, whose bodies are handed to receive as a T: a struct of the author's own, any for Go
+// maps, or [Body] for the body undecoded. Names have the form namespace:category.name; the ID is the next
+// automatic one unless [WithID] gives it. A receive of nil is for packets that are only sent.
+//
+// What receive returns, and panics, are logged and counted; the connection goes on. A body that does not fit T is
+// such an error, logged at level debug only.
+//
+// Errors are ErrAlreadyRegistered, and ErrInvalidAction or ErrRegistry for options that make no sense.
+func Register[T any](r *Registry, name string, receive func(c *Conn, body T) error, opts ...Option) (*Type[T], error) {
+	t := &Type[T]{source: &origin{name: name}}
+	t.source.typ = t
+	t.values.New = func() any { return new(T) }
+	e := &entry{name: name, origin: t.source}
+	if receive != nil {
+		e.receive = t.receiver(receive)
+	}
+	id, err := applyOptions(e, opts)
+	if err != nil {
+		return nil, fmt.Errorf("packet %q: %w", name, err)
+	}
+	if err := r.add(e, id); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Handle adds a packet whose handler takes the message itself, to look at its flags or to decode it in its own
+// time. It is otherwise like [Register].
+func (r *Registry) Handle(name string, receive func(c *Conn, m *Message) error, opts ...Option) (*Type[any], error) {
+	t, err := Register[any](r, name, nil, append(slices.Clone(opts), func(s *settings) { s.entry.receive = receive })...)
+	return t, err
+}
+
+// MustRegister is Register for packets that are known when the program is written. It panics on an error.
+func MustRegister[T any](r *Registry, name string, receive func(c *Conn, body T) error, opts ...Option) *Type[T] {
+	t, err := Register(r, name, receive, opts...)
+	if err != nil {
+		panic(err)
+	}
+	return t
+}
+
+// Name is the packet's name.
+func (t *Type[T]) Name() string { return t.source.name }
+
+func (t *Type[T]) from() *origin { return t.source }
+
+// Send sends a packet, as [Conn.Send] does.
+func (t *Type[T]) Send(c *Conn, body T) error {
+	e := c.registry.view().byOrigin[t.source]
+	if e == nil {
+		return fmt.Errorf("%w: packet %q, in the registry of this connection", ErrNotRegistered, t.source.name)
+	}
+	if c.watched(e) {
+		return c.send(e, t, body, e.internal())
+	}
+	if err := c.check(e); err != nil {
+		return err
+	}
+	if raw, ok := any(body).(Body); ok {
+		return c.writeBody(e.id, raw)
+	}
+	v := t.values.Get().(*T)
+	*v = body
+	err := c.writeValue(e.id, v)
+	var zero T
+	*v = zero
+	t.values.Put(v)
+	return err
+}
+
+// misfitError means a body that is not what the handler takes. A peer can send as many as it likes, so that they are no
+// warnings.
+type misfitError struct{ err error }
+
+func (e *misfitError) Error() string { return e.err.Error() }
+func (e *misfitError) Unwrap() error { return e.err }
+
+func (t *Type[T]) receiver(receive func(c *Conn, body T) error) func(*Conn, *Message) error {
+	switch receive := any(receive).(type) {
+	case func(*Conn, Body) error:
+		return func(c *Conn, m *Message) error { return receive(c, m.Body()) }
+	case func(*Conn, any) error:
+		return func(c *Conn, m *Message) error { return receive(c, m.Value()) }
+	}
+	return func(c *Conn, m *Message) error {
+		v := t.values.Get().(*T)
+		err := msgpack.UnmarshalValid(m.body, v)
+		body := *v
+		var zero T
+		*v = zero
+		t.values.Put(v)
+		if err != nil {
+			return &misfitError{err}
+		}
+		return receive(c, body)
+	}
+}

@@ -1,0 +1,328 @@
+package packet
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"parlor/msgpack"
+)
+
+// outbox is what a connection has to write. A frame that finds nothing before it is written by its sender, as far
+// as the socket takes it without blocking, which is nearly always. What is left, and what comes meanwhile, waits
+// for the writer, a goroutine that runs only while there is something.
+//
+// While the reader works through a burst of frames, what is sent on a connection that joins frames is held
+// back (corked), and written with one call after the last of the burst. If a handler takes its time, a timer does
+// it after holdBack.
+type outbox struct {
+	mu       sync.Mutex // guards the fields below, and calls of direct
+	buf      *buffer    // whole frames that wait, in order; nil if there are none
+	begun    int        // bytes at the start of buf that belong to a frame of which the rest was written
+	underway int        // bytes that the writer has taken from buf
+	busy     bool       // the writer runs
+	corked   bool
+	hold     *time.Timer
+	ended    *CloseError // why it ends; nothing is queued any more
+	saidBye  bool        // our half of the connection is closed
+	readOver bool        // the reader has ended
+	deaf     error       // why the other side takes nothing any more
+	dead     bool        // the socket is closed
+	direct   *directWriter
+}
+
+const (
+	holdBack = time.Millisecond // how long a burst may hold back what it sends
+	joinMost = 64 << 10         // bytes that a burst holds back at most
+	// writeStep is how much is written with one call and one deadline.
+	writeStep = 256 << 10
+)
+
+// joins tells whether frames may be joined into one write.
+func (c *Conn) joins() bool {
+	k := c.kind.Load()
+	return k != nil && !k.Unjoined
+}
+
+// write writes a frame or queues it.
+func (c *Conn) write(frame []byte) error {
+	o := &c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.ended != nil:
+		return o.ended
+	case o.deaf != nil:
+		return fmt.Errorf("%w: %w", ErrClosed, o.deaf)
+	case !c.opened.Load():
+		return ErrNotConnected
+	}
+	waiting := o.underway
+	if o.buf != nil {
+		waiting += len(o.buf.b)
+	}
+	if waiting > 0 && waiting+len(frame) > c.end.cfg.WriteQueue {
+		c.end.stats.QueueFull.Add(1)
+		err := fmt.Errorf("%w: %d bytes wait, limit WriteQueue %d", ErrWriteQueueFull, waiting, c.end.cfg.WriteQueue)
+		c.hurry.Store(true)
+		c.shutLocked(&CloseError{Reason: ReasonWriteQueueFull, Cause: err}, true)
+		c.nc.SetWriteDeadline(time.Now().Add(c.end.cfg.CloseTimeout)) // also for a write that is under way
+		return err
+	}
+	c.put(frame)
+	return nil
+}
+
+// put writes a frame or queues it, whatever waits already. The lock is held.
+func (c *Conn) put(frame []byte) {
+	o := &c.out
+	if o.dead || o.deaf != nil {
+		return
+	}
+	if o.buf == nil && !o.busy && !o.corked && o.direct != nil {
+		n, err := o.direct.write(frame)
+		if err != nil {
+			c.writeFailed(err)
+			return
+		}
+		if n == len(frame) {
+			return
+		}
+		o.begun, frame = len(frame)-n, frame[n:]
+	}
+	if o.buf == nil {
+		o.buf = getBuffer()
+	}
+	o.buf.b = append(o.buf.b, frame...)
+	switch {
+	case o.busy:
+	case !o.corked:
+		c.startWriter()
+	case len(o.buf.b) >= joinMost:
+		c.flush()
+	}
+}
+
+// flush writes what was held back, and leaves the rest to the writer. The lock is held.
+func (c *Conn) flush() {
+	o := &c.out
+	if o.buf == nil || o.busy || o.dead {
+		return
+	}
+	if o.direct == nil {
+		c.startWriter()
+		return
+	}
+	n, err := o.direct.write(o.buf.b)
+	switch {
+	case err != nil:
+		c.writeFailed(err)
+	case n == len(o.buf.b):
+		putBuffer(o.buf)
+		o.buf = nil
+	default:
+		o.buf.b = o.buf.b[:copy(o.buf.b, o.buf.b[n:])]
+		c.startWriter() // joined frames: where they begin does not matter
+	}
+}
+
+// cork holds back what is sent from now on. The reader calls it when there are several frames to handle.
+func (c *Conn) cork() {
+	o := &c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.corked = o.ended == nil
+	if o.hold == nil {
+		o.hold = time.AfterFunc(holdBack, c.uncork)
+	} else {
+		o.hold.Reset(holdBack)
+	}
+}
+
+// uncork writes what was held back.
+func (c *Conn) uncork() {
+	o := &c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.corked {
+		return
+	}
+	o.corked = false
+	o.hold.Stop()
+	c.flush()
+}
+
+func (c *Conn) startWriter() {
+	c.out.busy = true
+	c.end.goes(c.writeQueue) // ends when the queue is empty
+}
+
+// writeQueue is the writer.
+func (c *Conn) writeQueue() {
+	o := &c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for o.buf != nil && !o.dead && o.deaf == nil {
+		buf, begun := o.buf, o.begun
+		o.buf, o.begun, o.underway = nil, 0, len(buf.b)
+		o.mu.Unlock()
+		err := c.writeOut(buf.b, begun)
+		putBuffer(buf)
+		o.mu.Lock()
+		o.underway = 0
+		if err != nil {
+			c.writeFailed(err)
+		}
+	}
+	o.busy = false
+	c.settle()
+}
+
+// writeFailed gives up writing. What the other side has said before, such as why it closes, is still there to be read,
+// up to the end that follows. The lock is held.
+func (c *Conn) writeFailed(err error) {
+	o := &c.out
+	if o.dead || o.deaf != nil {
+		return
+	}
+	o.deaf = err
+	if o.buf != nil {
+		putBuffer(o.buf)
+		o.buf = nil
+	}
+	if e, ok := err.(net.Error); ok && e.Timeout() {
+		if o.ended == nil {
+			c.end.stats.WriteTimeout.Add(1)
+			c.shutLocked(&CloseError{Reason: ReasonWriteTimeout, Cause: fmt.Errorf("%w: %w", ErrTimeout, err)}, false)
+		}
+		c.kill()
+		return
+	}
+	if o.readOver {
+		c.kill()
+		return
+	}
+	c.nc.SetReadDeadline(time.Now().Add(c.end.cfg.CloseTimeout)) // or sooner: it has ended
+}
+
+// writeOut writes frames, joined or one by one, of which the first begun bytes are the rest of one.
+func (c *Conn) writeOut(b []byte, begun int) error {
+	joins := c.joins()
+	for len(b) > 0 {
+		timeout := c.end.cfg.WriteTimeout
+		if c.hurry.Load() {
+			timeout = c.end.cfg.CloseTimeout
+		}
+		n := min(len(b), writeStep)
+		if begun > 0 {
+			n, begun = min(begun, writeStep), begun-min(begun, writeStep)
+		} else if !joins {
+			size, _ := frameSize(b, MaxPacketLength)
+			n, begun = min(size, writeStep), size-min(size, writeStep)
+		}
+		c.nc.SetWriteDeadline(time.Now().Add(timeout))
+		if _, err := c.nc.Write(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return c.nc.SetWriteDeadline(time.Time{}) // or direct writes would fail, once it has passed
+}
+
+// shut begins the end of the connection, if it has not begun: with CloseConnection if tell is set.
+func (c *Conn) shut(why *CloseError, tell bool) {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	c.shutLocked(why, tell)
+}
+
+func (c *Conn) shutLocked(why *CloseError, tell bool) {
+	o := &c.out
+	if o.ended != nil {
+		return
+	}
+	o.ended = why
+	c.over.Store(true)
+	if tell {
+		c.mute.Store(true)
+	}
+	close(c.stopping)
+	if !c.opened.Load() {
+		c.kill() // there is nothing to say yet, nor a way to say it
+		if client := c.end.client; client != nil && client.started.CompareAndSwap(false, true) {
+			client.ended() // and Connect will not be called any more
+		}
+		return
+	}
+	if o.corked {
+		o.corked = false
+		o.hold.Stop()
+	}
+	if o.deaf == nil {
+		c.nc.SetReadDeadline(time.Now().Add(c.end.cfg.WriteTimeout + c.end.cfg.CloseTimeout))
+	}
+	if tell {
+		c.put(closeFrame(why.Reason))
+	}
+	if o.buf != nil && !o.busy {
+		c.startWriter()
+	}
+	c.settle()
+}
+
+// closeFrame is the frame of CloseConnection. A reason that cannot be encoded is left out.
+func closeFrame(reason any) []byte {
+	body, err := msgpack.Append(nil, map[string]any{"reason": reason})
+	if err != nil {
+		body, _ = msgpack.Append(nil, map[string]any{"reason": nil})
+	}
+	return AppendFrame(nil, IDCloseConnection, 0, body)
+}
+
+// settle does what is due once all is written: the other side is told that nothing follows, and the socket is
+// closed when the reader does not need it any more. Closing it before the other side has closed could cost it
+// our last frame, since unread input resets a connection. The lock is held.
+func (c *Conn) settle() {
+	o := &c.out
+	if o.ended == nil || o.buf != nil || o.busy || o.dead {
+		return
+	}
+	if o.deaf != nil && !o.readOver {
+		return // the reader is about to see the end
+	}
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	switch {
+	case o.readOver || !ok:
+		c.kill()
+	case !o.saidBye:
+		o.saidBye = true
+		c.nc.SetReadDeadline(time.Now().Add(c.end.cfg.CloseTimeout))
+		c.end.goes(func() { // with TLS it may wait for the socket, some seconds at most
+			if err := half.CloseWrite(); err != nil {
+				o.mu.Lock()
+				defer o.mu.Unlock()
+				c.writeFailed(err)
+			}
+		})
+	}
+}
+
+// kill closes the socket. The lock is held.
+func (c *Conn) kill() {
+	o := &c.out
+	if o.dead || c.nc == nil {
+		return
+	}
+	o.dead = true
+	if o.buf != nil {
+		putBuffer(o.buf)
+		o.buf = nil
+	}
+	if secured, ok := c.nc.(*tls.Conn); ok {
+		secured.NetConn().Close() // its own Close may wait for the other side, for seconds, to read the last alert
+		return
+	}
+	c.nc.Close()
+}
