@@ -184,6 +184,8 @@ func wanted(typ string) string {
 		return "a list with commas between"
 	case "duration":
 		return "a duration, such as 30s or 5m"
+	case "seconds":
+		return "a number of seconds, or a duration such as 200ms"
 	}
 	return "a " + typ
 }

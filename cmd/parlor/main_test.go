@@ -34,7 +34,7 @@ func TestCommandErrors(t *testing.T) {
 		"connect one two":   `unexpected argument "two": there is one address only; see parlor connect --help`,
 		"ping":              "ping takes one address, such as localhost:38929; see parlor ping --help",
 		"ping a b":          "ping takes one address, such as localhost:38929; see parlor ping --help",
-		"ping a -i x":       `invalid argument "x" for "-i, --interval" flag: want seconds, or a duration such as 200ms; see parlor ping --help`,
+		"ping a -i x":       `--interval: "x" is not a number of seconds, or a duration such as 200ms; see parlor ping --help`,
 		"ping a -W 0":       "--timeout is 0s, must be positive",
 		"ping a -c -1":      "--count is -1, must not be negative: 0 goes on until Ctrl-C",
 		"ping http://a":     `address "http://a": want HOST:PORT, unix:/PATH, or a ws:// or wss:// URL`,

@@ -175,7 +175,7 @@ func sleepUntil(ctx context.Context, t time.Time) bool {
 type seconds time.Duration
 
 func (s *seconds) String() string { return time.Duration(*s).String() }
-func (s *seconds) Type() string   { return "duration" }
+func (s *seconds) Type() string   { return "seconds" }
 
 func (s *seconds) Set(text string) error {
 	d, err := time.ParseDuration(text)
