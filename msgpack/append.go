@@ -3,6 +3,7 @@ package msgpack
 import (
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -113,6 +114,12 @@ func appendSlice(b []byte, v []any, depth int) ([]byte, error) {
 	return b, err
 }
 
+// entry is one of a map, while they are sorted.
+type entry struct {
+	key   string
+	value any
+}
+
 // appendGoMap writes a map in the order of its keys.
 func appendGoMap(b []byte, m map[string]any, depth int) ([]byte, error) {
 	if depth <= 0 {
@@ -122,18 +129,18 @@ func appendGoMap(b []byte, m map[string]any, depth int) ([]byte, error) {
 	if err != nil {
 		return b, err
 	}
-	var few [16]string // most maps need no more
-	keys := few[:0]
-	for k := range m {
-		keys = append(keys, k)
+	var few [8]entry // most maps need no more
+	entries := few[:0]
+	for k, v := range m {
+		entries = append(entries, entry{k, v})
 	}
-	slices.Sort(keys)
-	for _, k := range keys {
-		if b, err = appendString(b, k); err != nil {
-			return b, inKey(k, err)
+	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.key, b.key) })
+	for _, e := range entries {
+		if b, err = appendString(b, e.key); err != nil {
+			return b, inKey(e.key, err)
 		}
-		if b, err = appendAny(b, m[k], depth-1); err != nil {
-			return b, inKey(k, err)
+		if b, err = appendAny(b, e.value, depth-1); err != nil {
+			return b, inKey(e.key, err)
 		}
 	}
 	return b, nil

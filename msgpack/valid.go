@@ -149,11 +149,29 @@ func (w *walker) text(header int, n uint64) error {
 	if err := w.skip(header, n); err != nil {
 		return err
 	}
-	if !utf8.Valid(w.b[start+header : w.pos]) {
+	if s := w.b[start+header : w.pos]; !ascii(s) && !utf8.Valid(s) {
 		w.pos = start
 		return w.fail(ErrUTF8)
 	}
 	return nil
+}
+
+// ascii tells whether a text is short and plain, as most are: that is told faster than that it is valid.
+func ascii(s []byte) bool {
+	if len(s) > 64 {
+		return false
+	}
+	var all byte
+	for len(s) >= 8 {
+		if binary.LittleEndian.Uint64(s)&0x8080808080808080 != 0 {
+			return false
+		}
+		s = s[8:]
+	}
+	for _, c := range s {
+		all |= c
+	}
+	return all < 0x80
 }
 
 func (w *walker) ext(header int, n uint64) error {
