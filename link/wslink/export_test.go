@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"parlor/box"
 	"parlor/link"
 )
@@ -139,4 +141,17 @@ func (ss *Strangers) Oldest() int {
 		return s.number
 	}
 	return 0
+}
+
+// Pongs answers pings of these sizes while nobody writes, and returns how many bytes are counted and how many wait.
+func Pongs(sizes ...int) (counted, waiting int) {
+	c := newConn(&Server{cfg: Config{QueueSize: 1 << 20}}, link.Peer{})
+	c.out.running = true
+	for _, size := range sizes {
+		c.control(ws.OpPong, make([]byte, size))
+	}
+	for _, m := range c.out.queue {
+		waiting += len(m.text)
+	}
+	return c.out.size, waiting
 }

@@ -366,3 +366,14 @@ func TestLastRefusal(t *testing.T) {
 	p.lost = true
 	p.expectClose(1011, "")
 }
+
+// TestPongsCount: pongs that take the place of others count as what they are.
+func TestPongsCount(t *testing.T) {
+	t.Parallel()
+	for _, sizes := range [][]int{{0, 125}, {125, 0}, {3, 70, 20}} {
+		last := sizes[len(sizes)-1]
+		if counted, waiting := wslink.Pongs(sizes...); counted != last || waiting != last {
+			t.Errorf("after pings of %v bytes %d are counted and %d wait, want %d", sizes, counted, waiting, last)
+		}
+	}
+}

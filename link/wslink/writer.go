@@ -102,8 +102,9 @@ func (c *conn) sendClear(r parlor.Response) {
 func (c *conn) control(op ws.OpCode, payload []byte) {
 	c.out.mu.Lock()
 	for i := range c.out.queue {
-		if c.out.queue[i].op == op {
-			c.out.queue[i].text = append([]byte(nil), payload...)
+		if m := &c.out.queue[i]; m.op == op {
+			c.out.size += len(payload) - len(m.text) // or pings of growing sizes would lift the limit of the queue
+			m.text = append([]byte(nil), payload...)
 			c.out.mu.Unlock()
 			return
 		}
