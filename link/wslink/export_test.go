@@ -143,6 +143,17 @@ func (ss *Strangers) Oldest() int {
 	return 0
 }
 
+// Left is what the server still counts: connections before and after their upgrade, strangers and networks of
+// them, bytes that those hold, and logins under way.
+func (s *Server) Left() [6]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.cfg.Nonces
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return [6]int{len(s.opening), len(s.conns), s.strangers.size, len(s.strangers.crowds) + len(s.strangers.order), s.held, len(n.taken)}
+}
+
 // Pongs answers pings of these sizes while nobody writes, and returns how many bytes are counted and how many wait.
 func Pongs(sizes ...int) (counted, waiting int) {
 	c := newConn(&Server{cfg: Config{QueueSize: 1 << 20}}, link.Peer{})

@@ -7,8 +7,11 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/gobwas/ws"
 
 	"parlor/link"
 	"parlor/link/wslink"
@@ -121,4 +124,66 @@ func TestUnopenedCount(t *testing.T) {
 	for _, u := range users {
 		u.works()
 	}
+}
+
+// TestNothingIsLeft: connections that end in any state, most of them as they are pushed out, leave nothing
+// counted.
+func TestNothingIsLeft(t *testing.T) {
+	t.Parallel()
+	w := start(t, wslink.Config{Connections: 8, Pending: 5, StrangersSize: 150_000, LoginTimeout: patience, CloseTimeout: time.Second})
+	defer func() {
+		w.Close()
+		if left := w.Left(); left != [6]int{} {
+			t.Errorf("left after the end: %v", left)
+		}
+	}()
+	var crowd sync.WaitGroup
+	for i := range 16 {
+		crowd.Go(func() {
+			for j := range 25 {
+				w.visit(t, i+j)
+			}
+		})
+	}
+	crowd.Wait()
+	for limit := time.Now().Add(patience); w.Left() != [6]int{}; time.Sleep(time.Millisecond) { // sleep: polls what has no event
+		if time.Now().After(limit) {
+			t.Fatalf("left: %v", w.Left())
+		}
+	}
+	if n := w.Stats().Refused.Load(); n == 0 {
+		t.Error("nobody was pushed out")
+	}
+}
+
+// visit is a connection that may end at any time, and does at some step.
+func (w *wire) visit(t *testing.T, steps int) {
+	nc, err := net.Dial("tcp", w.address)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(patience))
+	p := &peer{T: t, nc: nc, in: nc, key: newKey(t)}
+	if p.tunnel, err = p.key.Tunnel(w.key.Public()); err != nil {
+		t.Error(err)
+		return
+	}
+	login := frame(ws.OpText, true, p.seal(loginText("alice")))
+	steps %= 5
+	for _, b := range [][]byte{
+		[]byte(goodUpgrade + "\r\n"),
+		frame(ws.OpText, true, p.largeTrade(40_000)),
+		login,
+		frame(ws.OpClose, true, []byte{3, 232}),
+	}[:steps] {
+		if _, err := nc.Write(b); err != nil {
+			return
+		}
+		if _, err := nc.Read(make([]byte, 4096)); err != nil {
+			return
+		}
+	}
+	nc.Write(login[:len(login)/2]) // and the rest never comes
 }
