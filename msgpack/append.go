@@ -1,6 +1,7 @@
 package msgpack
 
 import (
+	"errors"
 	"reflect"
 	"slices"
 	"strings"
@@ -12,16 +13,23 @@ import (
 
 // Append appends the encoded v to b. After an error, what b's array holds beyond its length is undefined.
 // Passing a pointer to a struct saves the copy that an interface of the struct itself would be.
-func Append(b []byte, v any) ([]byte, error) {
-	out, err := appendAny(b, v, DefaultDepth)
+func Append(b []byte, v any) ([]byte, error) { return AppendDepth(b, v, DefaultDepth) }
+
+// AppendDepth is Append for values that may nest so deep, up to [MaxDepth].
+func AppendDepth(b []byte, v any, depth int) ([]byte, error) {
+	depth = min(depth, MaxDepth)
+	out, err := appendAny(b, v, depth)
+	if limit, ok := errors.AsType[*LimitError](err); ok && limit.Err == ErrDepth {
+		limit.Max = depth
+	}
 	if err != nil {
 		return b, err
 	}
 	return out, nil
 }
 
-// errTooDeep is what encoders return when they are given no depth for a container.
-func errTooDeep() error { return &LimitError{Max: DefaultDepth, Err: ErrDepth} }
+// errTooDeep is what encoders return when they are given no depth for a container; AppendDepth puts in the limit.
+func errTooDeep() error { return &LimitError{Err: ErrDepth} }
 
 // appendAny appends v, which may nest depth levels. The usual types go without reflection.
 func appendAny(b []byte, v any, depth int) ([]byte, error) {

@@ -2,6 +2,7 @@ package packet_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -302,6 +303,7 @@ func TestShutdownContext(t *testing.T) {
 	cfg.CloseTimeout = time.Hour
 	srv := packet.NewServer(packet.NewRegistry(), cfg)
 	r := dialRaw(t, serveMemory(t, srv))
+	r.stays.Store(true)
 	r.shake()
 	eventually(t, "the handshake", func() bool { return srv.Conns()[0].State() == packet.StateActive })
 	ctx, cancel := context.WithCancel(t.Context())
@@ -625,16 +627,23 @@ func TestWriteQueueFull(t *testing.T) {
 	other.shake()
 	a, b := newMemory()
 	ln.give(t, b)
-	for _, f := range [][]byte{helloFrame, nil} { // it reads Hello, then no more
-		if f != nil {
-			if _, err := io.ReadFull(a, make([]byte, len(f))); err != nil {
-				t.Fatal(err)
-			}
+	defer a.Close()
+	// It reads Hello and the Handshake, then no more.
+	for range 2 {
+		prefix := make([]byte, 4)
+		if _, err := io.ReadFull(a, prefix); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(a, make([]byte, binary.BigEndian.Uint32(prefix))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.Write(classicFrame); err != nil {
+			t.Fatal(err)
 		}
 	}
 	eventually(t, "the connection", func() bool { return len(srv.Conns()) == 2 })
 	c := srv.Conns()[1]
-	eventually(t, "its type is awaited", func() bool { return c.State() == packet.StateWaitType })
+	eventually(t, "its accept is awaited", func() bool { return c.State() == packet.StateHandshakeWait1 })
 	var err error
 	for i := 0; i < 1000 && err == nil; i++ {
 		err = c.Send("test:a", make([]byte, 4<<10))

@@ -5,7 +5,6 @@ import (
 	"compress/zlib"
 	"fmt"
 	"io"
-	"runtime"
 	"slices"
 	"sync"
 )
@@ -15,14 +14,9 @@ type compressor struct {
 	level   int
 	writers sync.Pool // of *zlib.Writer
 	readers sync.Pool // of io.ReadCloser, a zlib.Resetter
-	// turns bounds how many bodies are inflated at once, and with that the memory they take: a crowd that sends
-	// bombs waits for itself.
-	turns chan struct{}
 }
 
-func newCompressor(level int) *compressor {
-	return &compressor{level: level, turns: make(chan struct{}, 2*runtime.GOMAXPROCS(0))}
-}
+func newCompressor(level int) *compressor { return &compressor{level: level} }
 
 // deflate appends the zlib stream of body to b.
 func (z *compressor) deflate(b, body []byte) ([]byte, error) {
@@ -47,10 +41,10 @@ func (z *compressor) deflate(b, body []byte) ([]byte, error) {
 }
 
 // inflate appends what the zlib stream holds to b, which is empty. Bytes after the stream are ignored, as
-// peng3dnet does. No more memory is taken than twice what has come out, or the limit.
-func (z *compressor) inflate(b, stream []byte, limit int) ([]byte, error) {
-	z.turns <- struct{}{}
-	defer func() { <-z.turns }()
+// peng3dnet does. No more memory is taken than twice what has come out, or the limit, and for large bodies only in
+// turn.
+func (c *Conn) inflate(b, stream []byte, limit int) ([]byte, error) {
+	z := c.end.zip
 	in := bytes.NewReader(stream)
 	r, ok := z.readers.Get().(io.ReadCloser)
 	var err error
@@ -65,7 +59,11 @@ func (z *compressor) inflate(b, stream []byte, limit int) ([]byte, error) {
 	defer z.readers.Put(r)
 	for {
 		if len(b) == cap(b) {
-			b = slices.Grow(b, min(max(len(b), 4<<10), limit+1-len(b)))
+			more := min(max(len(b), 4<<10), limit+1-len(b))
+			if err := c.takeTurn(len(b) + more); err != nil {
+				return b, err
+			}
+			b = slices.Grow(b, more)
 		}
 		n, err := r.Read(b[len(b):min(cap(b), limit+1)])
 		b = b[:len(b)+n]

@@ -31,7 +31,7 @@ type Config struct {
 	// KeepIDs has a client leave its registry as it is, and not compare it with the server's
 	// (net.registry.autosync false).
 	KeepIDs bool
-	// AllowMissing lets both sides have packets that the other one lacks (net.registry.missingpacketaction
+	// AllowMissing has a client accept a server whose packets are not the same as its own: both sides may have packets that the other one lacks (net.registry.missingpacketaction
 	// "ignore"). By default the client closes with ReasonRegistryMismatch.
 	AllowMissing bool
 
@@ -65,6 +65,8 @@ type Config struct {
 	MaxBody     int // bytes of an inflated body; default 8 MiB
 	MaxDepth    int // of nested arrays and maps; default 128
 	MaxElements int // that all arrays and maps of a body declare together; default 262,144
+	MaxLarge    int // bodies above 8 KiB that are inflated and decoded at once, of all connections; default 64. Others wait
+	MaxHuge     int // bodies above 256 KiB that are handled at once; default 8. Others wait
 	WriteQueue  int // bytes that wait to be written; default 4 MiB. Over it the connection is closed
 
 	HandshakeTimeout time.Duration // from the connect to the end of the handshake, TLS included; default 30 s
@@ -147,6 +149,8 @@ func (cfg Config) fill() (Config, error) {
 		{"MaxBody", &cfg.MaxBody, 8 << 20},
 		{"MaxDepth", &cfg.MaxDepth, msgpack.DefaultDepth},
 		{"MaxElements", &cfg.MaxElements, 1 << 18},
+		{"MaxLarge", &cfg.MaxLarge, 64},
+		{"MaxHuge", &cfg.MaxHuge, 8},
 		{"WriteQueue", &cfg.WriteQueue, 4 << 20},
 	} {
 		*f.value = cmp.Or(*f.value, f.normal)
@@ -176,6 +180,13 @@ func (cfg Config) fill() (Config, error) {
 	}
 	return cfg, nil
 }
+
+// Until the handshake is over, and for the protocol's own packets but the Handshake itself, less will do: nothing is
+// known of the peer yet, and it costs him nothing.
+const (
+	shortFrame    = 64 << 10 // of a frame, and of its body inflated
+	shortElements = 1024
+)
 
 func (cfg *Config) limits() msgpack.Limits {
 	return msgpack.Limits{Depth: cfg.MaxDepth, Elements: cfg.MaxElements}

@@ -17,7 +17,8 @@ import (
 // handlers and hooks; what is sent is written by the sender as far as the socket takes it at once, and else
 // by a goroutine that runs only while something is left.
 type Conn struct {
-	// Data is the program's own. The library does not look at it.
+	// Data is the program's own. The library does not look at it, nor guard it: set it in the Connect hook, or guard it
+	// yourself where other goroutines than the connection's use it.
 	Data any
 
 	end      *endpoint
@@ -26,14 +27,18 @@ type Conn struct {
 	cid      int64
 	nc       net.Conn // guarded by out.mu until the reader begins, then unchanged
 	opened   atomic.Bool
-	state    atomic.Int32
-	mode     atomic.Int32
-	security atomic.Int32
-	kind     atomic.Pointer[connType] // nil: not set yet
+	// introduced tells that the other side knows the IDs of what this server sends: the Handshake was queued, or the type
+	// has none.
+	introduced atomic.Bool
+	state      atomic.Int32
+	mode       atomic.Int32
+	security   atomic.Int32
+	kind       atomic.Pointer[connType] // nil: not set yet
 
-	in  input
-	out outbox
-	msg Message // of the frame under way, the reader's
+	in   input
+	out  outbox
+	msg  Message       // of the frame under way, the reader's
+	turn chan struct{} // likewise: where it has a turn for a large body, or nil
 
 	room                       chan struct{} // with Config.Manual: holds a token when the queue has room
 	queuedPackets, queuedBytes int           // guarded by end.queue.mu
@@ -168,7 +173,11 @@ func (c *Conn) Err() error {
 
 // Send sends a packet, given by its name. It does not block: what the socket does not take waits in a bounded
 // queue. In this order: the packet's checks; the connection type; Hooks.Send and the event; OnSend; then it is
-// encoded and written. v may be a [Body], which is written as it is.
+// encoded and written. v may be a [Body], which is written as it is. Nothing of v is used after the return.
+//
+// On classic connections nothing but the protocol's own packets can be sent before the other side knows the IDs: a
+// client has to wait for the handshake, and a server until the client has begun it. A program that sends to all of
+// Server.Conns gets ErrNotConnected for those.
 //
 // Errors are ErrNotRegistered, ErrInvalidPacket, ErrClosed, ErrNotConnected, ErrWriteQueueFull, ErrFrameTooLarge, and
 // what the codec or a hook says. After an error nothing has been sent.
@@ -178,7 +187,8 @@ func (c *Conn) Send(name string, v any) error {
 		return fmt.Errorf("%w: packet %q", ErrNotRegistered, name)
 	}
 	if !c.watched(e) {
-		if err := c.check(e); err != nil {
+		e, err := c.writable(e)
+		if err != nil {
 			return err
 		}
 		return c.writeValue(e.id, v)
@@ -193,7 +203,8 @@ func (c *Conn) SendID(id ID, v any) error {
 		return fmt.Errorf("%w: packet %d", ErrNotRegistered, id)
 	}
 	if !c.watched(e) {
-		if err := c.check(e); err != nil {
+		e, err := c.writable(e)
+		if err != nil {
 			return err
 		}
 		return c.writeValue(e.id, v)
@@ -229,6 +240,12 @@ func (c *Conn) check(e *entry) error {
 	if !c.opened.Load() {
 		return ErrNotConnected
 	}
+	if c.side == SideClient && !e.internal() && !c.end.cfg.KeepIDs && !c.settled() {
+		return fmt.Errorf("%w: packet %q: the handshake, which tells the server's IDs, is not complete", ErrNotConnected, e.name)
+	}
+	if c.side == SideServer && !e.internal() && !c.introduced.Load() {
+		return fmt.Errorf("%w: packet %q: the client has not begun its handshake, and does not know the ID yet", ErrNotConnected, e.name)
+	}
 	if e.lost {
 		return fmt.Errorf("%w: packet %q, whose ID the server uses for another", ErrNotRegistered, e.name)
 	}
@@ -242,6 +259,22 @@ func (c *Conn) check(e *entry) error {
 	return failed
 }
 
+// writable checks a packet and finds it again. The look-up may have been before the handshake that moved it; what it
+// finds after the checks is right, as they want the handshake to be complete.
+func (c *Conn) writable(e *entry) (*entry, error) {
+	if err := c.check(e); err != nil || c.side == SideServer {
+		return e, err
+	}
+	now := c.registry.view().byOrigin[e.origin]
+	if now == nil {
+		return nil, fmt.Errorf("%w: packet %q", ErrNotRegistered, e.name)
+	}
+	if now != e {
+		return now, c.check(now)
+	}
+	return e, nil
+}
+
 // closedError is what operations on a connection that ends return.
 func (c *Conn) closedError() error {
 	if err := c.Err(); err != nil {
@@ -252,7 +285,8 @@ func (c *Conn) closedError() error {
 
 // send is the whole of Send (section 8, in the order of its advice).
 func (c *Conn) send(e *entry, as, v any, bypass bool) error {
-	if err := c.check(e); err != nil {
+	e, err := c.writable(e)
+	if err != nil {
 		return err
 	}
 	o := Outgoing{ID: e.id, Name: e.name, Type: as, Value: v}
@@ -289,7 +323,7 @@ func (c *Conn) writeValue(id ID, v any) error {
 	}
 	buf := getBuffer()
 	defer putBuffer(buf)
-	b, err := msgpack.Append(append(buf.b, make([]byte, frameHead)...), v)
+	b, err := msgpack.AppendDepth(append(buf.b, make([]byte, frameHead)...), v, c.end.cfg.MaxDepth)
 	if err != nil {
 		return err
 	}
@@ -313,6 +347,9 @@ func (c *Conn) writeFrame(id ID, b []byte) error {
 	var flags Flags
 	if body := b[frameHead:]; !c.end.cfg.NoCompression && len(body) > c.end.cfg.CompressAbove {
 		flags = FlagCompressed
+		if len(body) > c.end.cfg.MaxBody {
+			return fmt.Errorf("%w: %d bytes of packet %d, limit MaxBody %d", ErrBodyTooLarge, len(body), id, c.end.cfg.MaxBody)
+		}
 		z := getBuffer()
 		defer putBuffer(z)
 		var err error
@@ -331,7 +368,10 @@ func (c *Conn) writeFrame(id ID, b []byte) error {
 // Close ends the connection in order: what was sent before goes out, then CloseConnection with the reason, which
 // is a text or nil; then the other side has Config.CloseTimeout to close. Nothing is handled any more. It
 // does not block: Done says when it is over. Later calls do nothing.
-func (c *Conn) Close(reason any) { c.shut(&CloseError{Reason: reason}, true) }
+func (c *Conn) Close(reason any) {
+	c.mute.Store(true)
+	c.shut(&CloseError{Reason: reason}, true)
+}
 
 // Abort drops the connection at once, without a word to the other side. The Close hook hears the reason.
 func (c *Conn) Abort(reason any) {

@@ -33,7 +33,11 @@ func (e *endpoint) classic() ConnType {
 		if c.side == SideClient {
 			return nil
 		}
-		return c.sendInternal(IDHandshake, c.registry.view().handshake)
+		if err := c.sendInternal(IDHandshake, c.registry.view().handshake); err != nil {
+			return err
+		}
+		c.introduced.Store(true)
+		return nil
 	}}
 }
 

@@ -13,6 +13,7 @@ type endpoint struct {
 	server   *Server // one of the two is set
 	client   *Client
 	zip      *compressor
+	turns    turns
 	events   hub
 	queue    queue
 	stats    Stats
@@ -28,6 +29,7 @@ type Stats struct {
 	Accepted         atomic.Int64 // connections
 	Refused          atomic.Int64 // over Config.MaxConns
 	FramesIn         atomic.Int64 // frames that were whole
+	Waited           atomic.Int64 // bodies that had to wait over Config.MaxLarge or Config.MaxHuge
 	Unknown          atomic.Int64 // packets with an ID that is not registered
 	Early            atomic.Int64 // packets before the connection type was known
 	Invalid          atomic.Int64 // smart packets that came and whose checks did not hold
@@ -40,7 +42,7 @@ type Stats struct {
 }
 
 func newEndpoint(reg *Registry, cfg Config) *endpoint {
-	e := &endpoint{cfg: cfg, registry: reg, zip: newCompressor(cfg.CompressLevel), types: make(map[string]*connType)}
+	e := &endpoint{cfg: cfg, registry: reg, zip: newCompressor(cfg.CompressLevel), turns: newTurns(&cfg), types: make(map[string]*connType)}
 	e.events.off = cfg.NoEvents
 	e.queue.ready = make(chan struct{}, 1)
 	e.types[ConnTypeClassic] = &connType{e.classic(), ConnTypeClassic}

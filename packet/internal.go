@@ -65,6 +65,9 @@ func receiveHello(c *Conn, m *Message) error {
 
 // begin gives the connection its type.
 func (c *Conn) begin(k *connType) {
+	if k.name != ConnTypeClassic {
+		c.introduced.Store(true)
+	}
 	c.kind.Store(k)
 	if k.Init != nil {
 		if err := safely(func() error { return k.Init(c) }); err != nil {
@@ -81,7 +84,7 @@ func (c *Conn) begin(k *connType) {
 
 // receiveSetType is step 2. SetType out of place, or whose body is no map, is ignored.
 func receiveSetType(c *Conn, m *Message) error {
-	if c.side != SideServer || c.State() != StateWaitType || c.kind.Load() != nil {
+	if c.side != SideServer || c.State() != StateWaitType {
 		c.end.stats.Invalid.Add(1)
 		return nil
 	}

@@ -65,7 +65,7 @@ func (c *Conn) feed(part *[]byte, b []byte) error {
 	for len(b) > 0 {
 		frame := b
 		if len(*part) > 0 {
-			size, _ := frameSize(*part, c.end.cfg.MaxFrame)
+			size, _ := frameSize(*part, c.maxFrame())
 			if size == 0 {
 				size = lengthSize // the prefix itself
 			}
@@ -74,7 +74,7 @@ func (c *Conn) feed(part *[]byte, b []byte) error {
 			b = b[n:]
 			frame = *part
 		}
-		size, err := frameSize(frame, c.end.cfg.MaxFrame)
+		size, err := frameSize(frame, c.maxFrame())
 		switch {
 		case err != nil:
 			c.refuse(err)
@@ -91,7 +91,7 @@ func (c *Conn) feed(part *[]byte, b []byte) error {
 		} else {
 			b = b[size:]
 		}
-		if next, err := frameSize(b, c.end.cfg.MaxFrame); !corked && err == nil && next > 0 && len(b) >= next && c.joins() {
+		if next, err := frameSize(b, c.maxFrame()); !corked && err == nil && next > 0 && len(b) >= next && c.joins() {
 			corked = true
 			c.cork()
 		}
@@ -113,17 +113,25 @@ func (c *Conn) handleFrame(frame []byte) {
 		c.refuse(ErrEncryption)
 		return
 	}
+	defer c.giveTurn()
+	most, limits := c.end.cfg.MaxBody, c.end.cfg.limits()
+	if c.short(m.ID) {
+		most, limits.Elements = min(most, shortFrame), min(limits.Elements, shortElements)
+	}
 	if m.Flags&FlagCompressed != 0 {
 		buf := getBuffer()
 		defer putBuffer(buf)
 		var err error
-		if buf.b, err = c.end.zip.inflate(buf.b, m.body, c.end.cfg.MaxBody); err != nil {
+		if buf.b, err = c.inflate(buf.b, m.body, most); err != nil {
 			c.refuse(err)
 			return
 		}
 		m.body = buf.b
 	}
-	if err := msgpack.Valid(m.body, c.end.cfg.limits()); err != nil {
+	if err := c.takeTurn(len(m.body)); err != nil {
+		return
+	}
+	if err := msgpack.Valid(m.body, limits); err != nil {
 		c.refuse(err)
 		return
 	}
@@ -132,6 +140,26 @@ func (c *Conn) handleFrame(frame []byte) {
 		return
 	}
 	c.dispatch(m)
+}
+
+// strange tells whether nothing is known of the other side yet.
+func (c *Conn) strange() bool { return c.side == SideServer && !c.settled() }
+
+// short tells whether a packet has to do with less than the others.
+func (c *Conn) short(id ID) bool {
+	switch id {
+	case IDHello, IDSetType, IDHandshakeAccept, IDCloseConnection:
+		return true
+	}
+	return c.strange()
+}
+
+// maxFrame is how long the next frame may be.
+func (c *Conn) maxFrame() int {
+	if c.strange() {
+		return min(c.end.cfg.MaxFrame, shortFrame)
+	}
+	return c.end.cfg.MaxFrame
 }
 
 // queueable tells whether a packet waits for Process. The protocol's own do not, and before the handshake is
@@ -154,6 +182,7 @@ func (c *Conn) refuse(err error) {
 	stats := &c.end.stats
 	var limit *msgpack.LimitError
 	switch {
+	case err == errOver: // it ends already
 	case errors.Is(err, ErrFrameTooLarge):
 		c.fail(ReasonFrameTooLarge, err, &stats.TooLarge)
 	case errors.Is(err, ErrBodyTooLarge):

@@ -16,6 +16,9 @@ const (
 // Option says something about a packet that is registered. Those that state where it is valid make it a smart
 // packet (section 9): before it is sent and before it is handled all its checks must hold. If one does not, it
 // is not sent, and the sender gets a *CheckError; or not handled. Checks are exact matches.
+//
+// State and mode belong to one end of a connection and are never sent: a server that calls SetState(StateLoggedIn) for
+// a login has the client do the same when it hears of it, or the client's own checks refuse what it sends next.
 type Option func(*settings)
 
 type settings struct {

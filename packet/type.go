@@ -18,6 +18,9 @@ type Type[T any] struct {
 // maps, or [Body] for the body undecoded. Names have the form namespace:category.name; the ID is the next
 // automatic one unless [WithID] gives it. A receive of nil is for packets that are only sent.
 //
+// Structs are maps on the wire, read and written as package msgpack says: fields by their msgpack or json tag or their
+// name, letter case counts, unknown keys are ignored, missing ones left alone, and nothing is converted.
+//
 // What receive returns, and panics, are logged and counted; the connection goes on. A body that does not fit T is
 // such an error, logged at level debug only.
 //
@@ -43,7 +46,14 @@ func Register[T any](r *Registry, name string, receive func(c *Conn, body T) err
 // Handle adds a packet whose handler takes the message itself, to look at its flags or to decode it in its own
 // time. It is otherwise like [Register].
 func (r *Registry) Handle(name string, receive func(c *Conn, m *Message) error, opts ...Option) (*Type[any], error) {
-	t, err := Register[any](r, name, nil, append(slices.Clone(opts), func(s *settings) { s.entry.receive = receive })...)
+	t, err := Register[any](r, name, nil, append(slices.Clone(opts), func(s *settings) {
+		if receive != nil {
+			s.entry.receive = func(c *Conn, m *Message) error {
+				c.decoded()
+				return receive(c, m)
+			}
+		}
+	})...)
 	return t, err
 }
 
@@ -70,7 +80,8 @@ func (t *Type[T]) Send(c *Conn, body T) error {
 	if c.watched(e) {
 		return c.send(e, t, body, e.internal())
 	}
-	if err := c.check(e); err != nil {
+	e, err := c.writable(e)
+	if err != nil {
 		return err
 	}
 	if raw, ok := any(body).(Body); ok {
@@ -78,7 +89,7 @@ func (t *Type[T]) Send(c *Conn, body T) error {
 	}
 	v := t.values.Get().(*T)
 	*v = body
-	err := c.writeValue(e.id, v)
+	err = c.writeValue(e.id, v)
 	var zero T
 	*v = zero
 	t.values.Put(v)
@@ -95,9 +106,16 @@ func (e *misfitError) Unwrap() error { return e.err }
 func (t *Type[T]) receiver(receive func(c *Conn, body T) error) func(*Conn, *Message) error {
 	switch receive := any(receive).(type) {
 	case func(*Conn, Body) error:
-		return func(c *Conn, m *Message) error { return receive(c, m.Body()) }
+		return func(c *Conn, m *Message) error {
+			c.decoded()
+			return receive(c, m.Body())
+		}
 	case func(*Conn, any) error:
-		return func(c *Conn, m *Message) error { return receive(c, m.Value()) }
+		return func(c *Conn, m *Message) error {
+			v := m.Value()
+			c.decoded()
+			return receive(c, v)
+		}
 	}
 	return func(c *Conn, m *Message) error {
 		v := t.values.Get().(*T)
@@ -109,6 +127,7 @@ func (t *Type[T]) receiver(receive func(c *Conn, body T) error) func(*Conn, *Mes
 		if err != nil {
 			return &misfitError{err}
 		}
+		c.decoded()
 		return receive(c, body)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -106,6 +107,7 @@ type raw struct {
 	frames chan []byte // whole frames that came, with their prefix; closed at the end
 	end    error       // why frames was closed: nil for a clean end
 	cut    []byte      // what came of a frame that did not come whole
+	stays  atomic.Bool // it does not close when it is told to
 }
 
 func newRaw(t testing.TB, nc net.Conn) *raw {
@@ -129,6 +131,7 @@ func dialRaw(t testing.TB, ln *listener) *raw {
 
 func (r *raw) read() {
 	defer close(r.frames)
+	told := false
 	for {
 		frame := make([]byte, 4)
 		n, err := io.ReadFull(r.nc, frame)
@@ -141,12 +144,17 @@ func (r *raw) read() {
 			}
 		}
 		if err != nil {
-			if err != io.EOF {
+			if err != io.EOF && !(told && n == 0) {
 				r.end, r.cut = err, frame[:n]
 			}
 			return
 		}
 		r.frames <- frame
+		if len(frame) >= 10 && frameID(frame) == packet.IDCloseConnection { // who is told so closes, as peers of 0.2.0 do
+			if told = !r.stays.Load(); told {
+				r.finish()
+			}
+		}
 	}
 }
 

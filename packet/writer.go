@@ -26,6 +26,8 @@ type outbox struct {
 	corked   bool
 	hold     *time.Timer
 	ended    *CloseError // why it ends; nothing is queued any more
+	told     bool        // it ends with our CloseConnection
+	grace    *time.Timer // runs after that was written
 	saidBye  bool        // our half of the connection is closed
 	readOver bool        // the reader has ended
 	deaf     error       // why the other side takes nothing any more
@@ -243,11 +245,8 @@ func (c *Conn) shutLocked(why *CloseError, tell bool) {
 	if o.ended != nil {
 		return
 	}
-	o.ended = why
+	o.ended, o.told = why, tell
 	c.over.Store(true)
-	if tell {
-		c.mute.Store(true)
-	}
 	close(c.stopping)
 	if !c.opened.Load() {
 		c.kill() // there is nothing to say yet, nor a way to say it
@@ -281,9 +280,13 @@ func closeFrame(reason any) []byte {
 	return AppendFrame(nil, IDCloseConnection, 0, body)
 }
 
-// settle does what is due once all is written: the other side is told that nothing follows, and the socket is
-// closed when the reader does not need it any more. Closing it before the other side has closed could cost it
-// our last frame, since unread input resets a connection. The lock is held.
+// graceTime is how long a server waits for the client to close after CloseConnection, before it does so itself.
+const graceTime = 250 * time.Millisecond
+
+// settle does what is due once all is written. After the other side's CloseConnection, or its end of the stream, it
+// is told at once that nothing follows. After ours it is left to close first, as peng3dnet's clients and servers
+// do: they drop what they have not handled yet when they see the end of the stream, our reason included (D8, D9).
+// A server helps them after graceTime, a client after Config.CloseTimeout. The lock is held.
 func (c *Conn) settle() {
 	o := &c.out
 	if o.ended == nil || o.buf != nil || o.busy || o.dead {
@@ -292,21 +295,46 @@ func (c *Conn) settle() {
 	if o.deaf != nil && !o.readOver {
 		return // the reader is about to see the end
 	}
-	half, ok := c.nc.(interface{ CloseWrite() error })
 	switch {
-	case o.readOver || !ok:
+	case o.readOver:
 		c.kill()
-	case !o.saidBye:
-		o.saidBye = true
-		c.nc.SetReadDeadline(time.Now().Add(c.end.cfg.CloseTimeout))
-		c.end.goes(func() { // with TLS it may wait for the socket, some seconds at most
-			if err := half.CloseWrite(); err != nil {
-				o.mu.Lock()
-				defer o.mu.Unlock()
-				c.writeFailed(err)
+	case o.saidBye || o.grace != nil:
+	case o.told:
+		wait := c.end.cfg.CloseTimeout
+		c.nc.SetReadDeadline(time.Now().Add(wait))
+		if c.side == SideServer {
+			wait = min(wait, graceTime)
+		}
+		o.grace = time.AfterFunc(wait, func() {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			if !o.dead && !o.saidBye {
+				c.halfClose()
 			}
 		})
+	default:
+		c.halfClose()
 	}
+}
+
+// halfClose tells the other side that nothing follows. The socket itself is closed only when the reader does not need
+// it any more: unread input resets a connection, which could cost the other side our last frame. The lock is held.
+func (c *Conn) halfClose() {
+	o := &c.out
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	if !ok {
+		c.kill()
+		return
+	}
+	o.saidBye = true
+	c.nc.SetReadDeadline(time.Now().Add(c.end.cfg.CloseTimeout))
+	c.end.goes(func() { // with TLS it may wait for the socket, some seconds at most
+		if err := half.CloseWrite(); err != nil {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			c.writeFailed(err)
+		}
+	})
 }
 
 // kill closes the socket. The lock is held.
@@ -316,6 +344,9 @@ func (c *Conn) kill() {
 		return
 	}
 	o.dead = true
+	if o.grace != nil {
+		o.grace.Stop()
+	}
 	if o.buf != nil {
 		putBuffer(o.buf)
 		o.buf = nil
