@@ -51,8 +51,9 @@ type Config struct {
 	// Manual has packets wait until the program calls Process, instead of handling them on the goroutine of their
 	// connection.
 	Manual bool
-	// QueuedPackets and QueuedBytes bound what waits for Process, for each connection; default 1024 and 1 MiB. A
-	// connection that is over them is not read from meanwhile.
+	// QueuedPackets and QueuedBytes bound what waits for Process, for each connection; default 1024 and 1 MiB. While
+	// the next packet does not fit, the connection is not read from; one that is larger than QueuedBytes waits alone.
+	// A connection that has ended counts towards MaxConns until the last of it was processed.
 	QueuedPackets, QueuedBytes int
 
 	// JoinClassic allows several frames to be written with one call on classic connections too. It is much
@@ -103,7 +104,7 @@ type TLS struct {
 
 // Hooks are functions that a server calls for each of its connections, or a client for its own. Each may be
 // nil. Those of one connection are called one after the other; with Config.Manual, Handshake, Receive and Close
-// are called by Process.
+// are called by Process, but Connect, and Send with the protocol's own packets, still on the goroutine of the connection.
 type Hooks struct {
 	// Connect is called when a connection is there, its handshake still to come. An error closes it.
 	Connect func(c *Conn) error

@@ -10,7 +10,8 @@ type ConnType struct {
 	// until Init, or what it starts, calls SetState. An error closes the connection.
 	Init func(c *Conn) error
 	// Receive is called with each packet that came. If it returns true, that was all: no handler, hook or event
-	// hears of it. An error is logged, and does the same.
+	// hears of it. An error is logged, and does the same. With Config.Manual, Process calls it; Init runs on the
+	// goroutine of the connection all the same.
 	Receive func(c *Conn, m *Message) (done bool, err error)
 	// Send is called with each packet to send. If it returns true, no hook and no event hears of it, and it is
 	// sent. An error refuses it.

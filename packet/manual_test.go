@@ -125,10 +125,11 @@ func TestProcessEnds(t *testing.T) {
 	g := newGame(t, packet.Config{})
 	r := dialRaw(t, g.ln)
 	r.shake()
+	c := g.Conns()[0]
 	r.send(framed(64, "last"))
 	r.finish()
 	r.expectEnd()
-	eventually(t, "the end of the connection", func() bool { return len(g.Conns()) == 0 })
+	eventually(t, "the end of the connection", func() bool { return c.Err() != nil })
 	go g.Shutdown(t.Context()) // returns before its packets are handled, or after
 	if got := g.process(t, 1); !slices.Contains(got, "last") {
 		t.Errorf("%q", got)

@@ -11,6 +11,8 @@ type Message struct {
 	name  string // of the packet, empty if it is not registered
 	value any    // what Value returned
 	asked bool
+	// refused, with Config.Manual, is the check that did not hold when the packet came, before the handshake was complete.
+	refused *CheckError
 }
 
 // Name is the packet's name, empty if its ID is not registered.
@@ -35,7 +37,7 @@ func (m *Message) Decode(into any) error { return msgpack.UnmarshalValid(m.body,
 
 // keep returns a copy that outlives the read buffer.
 func (m *Message) keep() *Message {
-	return &Message{ID: m.ID, Flags: m.Flags, name: m.name, body: append([]byte(nil), m.body...)}
+	return &Message{ID: m.ID, Flags: m.Flags, name: m.name, body: append([]byte(nil), m.body...), refused: m.refused}
 }
 
 // Body is an encoded body. A handler that takes one gets it as it came, valid but for the handler's time only, and

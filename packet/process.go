@@ -14,15 +14,14 @@ type queue struct {
 	ready  chan struct{} // holds a token when there may be something, or the end has come
 }
 
-// item is a packet, or a hook's call. It belongs to a connection.
+// item is a packet, a note that tells of a packet which was handled already, or a hook's call, of which a connection
+// has a few in all. It belongs to a connection.
 type item struct {
 	c    *Conn
-	m    *Message
+	m    *Message // nil: a call
+	note bool     // m is one of the protocol's own, of which the other side can send any number
+	free bool     // it has a place without counting
 	call func()
-	// note means a call that tells of a packet of the protocol's own, of which the other side can send any number;
-	// noteBytes is what it holds.
-	note      bool
-	noteBytes int
 }
 
 // queuedNotes is how many notes of a connection wait at most, and queuedNoteBytes how much they hold before another
@@ -34,42 +33,66 @@ const (
 
 // waits tells whether an item has to wait for room. The queue's lock is held.
 func (it *item) waits() bool {
-	c := it.c
-	if it.note {
-		return c.notes >= queuedNotes || c.noteBytes >= queuedNoteBytes
+	c, cfg := it.c, &it.c.end.cfg
+	switch {
+	case it.m == nil || it.free:
+		return false
+	case it.note:
+		return full(c.notes, queuedNotes, c.noteBytes+len(it.m.body), queuedNoteBytes)
 	}
-	return it.m != nil && c.hasEnough()
+	return full(c.queuedPackets, cfg.QueuedPackets, c.queuedBytes+len(it.m.body), cfg.QueuedBytes)
 }
 
-// put queues an item. A packet or note of a connection that has too many waits until there is room, or the
-// connection ends.
+// full tells whether one more does not fit, with which there would be so many bytes. Where nothing waits anything fits.
+func full(items, mostItems, bytes, mostBytes int) bool {
+	return items > 0 && (items >= mostItems || bytes > mostBytes)
+}
+
+// count takes an item into the counts of its connection, or out of them. The queue's lock is held.
+func (it *item) count(n int) {
+	switch c := it.c; {
+	case it.m == nil || it.free:
+	case it.note:
+		c.notes += n
+		c.noteBytes += n * len(it.m.body)
+	default:
+		c.queuedPackets += n
+		c.queuedBytes += n * len(it.m.body)
+	}
+}
+
+// put queues an item, with a copy of its message. A packet or note of a connection that has too many waits until there
+// is room, or the connection ends; what waits has no copy yet.
 func (q *queue) put(it item) {
 	q.mu.Lock()
-	for it.waits() {
+	for over := false; it.waits(); {
 		q.mu.Unlock()
+		if over {
+			return
+		}
 		select {
 		case <-it.c.room:
 		case <-it.c.stopping:
-			return
+			over = true
 		}
 		q.mu.Lock()
 	}
+	it.count(1)
 	if it.m != nil {
-		it.c.queuedPackets++
-		it.c.queuedBytes += len(it.m.body)
-	}
-	if it.note {
-		it.c.notes++
-		it.c.noteBytes += it.noteBytes
+		q.mu.Unlock()
+		it.m = it.m.keep()
+		q.mu.Lock()
 	}
 	q.items = append(q.items, it)
 	q.mu.Unlock()
 	q.wake()
 }
 
-// hasEnough tells whether a connection has as much in the queue as it may. The queue's lock is held.
-func (c *Conn) hasEnough() bool {
-	return c.queuedPackets >= c.end.cfg.QueuedPackets || c.queuedPackets > 0 && c.queuedBytes >= c.end.cfg.QueuedBytes
+// len is how many items wait.
+func (q *queue) len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.items) - q.head
 }
 
 func (q *queue) wake() {
@@ -97,15 +120,8 @@ func (q *queue) take() (it item, ok bool) {
 		clear(q.items[n:])
 		q.items, q.head = q.items[:n], 0
 	}
+	it.count(-1)
 	if it.m != nil {
-		it.c.queuedPackets--
-		it.c.queuedBytes -= len(it.m.body)
-	}
-	if it.note {
-		it.c.notes--
-		it.c.noteBytes -= it.noteBytes
-	}
-	if it.m != nil || it.note {
 		select {
 		case it.c.room <- struct{}{}:
 		default:
@@ -115,20 +131,22 @@ func (q *queue) take() (it item, ok bool) {
 }
 
 // Process handles what waits, with Config.Manual, and returns how many packets there were, those included whose
-// handlers failed. It does not wait for more. A positive max is how many at most. Calls from several goroutines
-// share what waits, and give up its order.
+// handlers failed. It handles what there is at its beginning, and does not wait for more. A positive max is how many
+// packets at most. Calls from several goroutines share what waits, and give up its order.
 func (e *endpoint) Process(max int) int {
 	n := 0
-	for max <= 0 || n < max {
+	for left := e.queue.len(); left > 0 && (max <= 0 || n < max); left-- {
 		it, ok := e.queue.take()
-		if !ok {
-			break
-		}
-		if it.m != nil {
+		switch {
+		case !ok: // somebody else has it
+			return n
+		case it.m == nil:
+			it.call()
+		case it.note:
+			it.c.tellReceived(it.m)
+		default:
 			it.c.dispatch(it.m)
 			n++
-		} else {
-			it.call()
 		}
 	}
 	return n
@@ -148,6 +166,10 @@ func (e *endpoint) ProcessWait(ctx context.Context, max int) (int, error) {
 		if over {
 			e.queue.wake() // for whoever else waits
 			return 0, ErrClosed
+		}
+		if ctx.Err() != nil { // with hooks to call all the time, ready has a token all the time
+			e.queue.wake()
+			return 0, ctx.Err()
 		}
 		select {
 		case <-e.queue.ready:

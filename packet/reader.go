@@ -136,7 +136,7 @@ func (c *Conn) handleFrame(frame []byte) {
 		return
 	}
 	if c.end.cfg.Manual && c.queueable(m) {
-		c.end.queue.put(item{c: c, m: m.keep()})
+		c.end.queue.put(item{c: c, m: m})
 		return
 	}
 	c.dispatch(m)
@@ -162,8 +162,9 @@ func (c *Conn) maxFrame() int {
 	return c.end.cfg.MaxFrame
 }
 
-// queueable tells whether a packet waits for Process. The protocol's own do not, and before the handshake is
-// complete, nor do those that are not valid yet: they must not become valid by waiting.
+// queueable tells whether a packet waits for Process. All do that the program may hear of, but the protocol's own, of
+// which received puts a note into the queue. What is not valid before the handshake is complete must not become so
+// by waiting: that is noted in the message.
 func (c *Conn) queueable(m *Message) bool {
 	e := c.registry.view().byID(m.ID)
 	switch {
@@ -171,10 +172,12 @@ func (c *Conn) queueable(m *Message) bool {
 		return false
 	case c.State() >= StateActive:
 		return true
-	case c.side == SideServer && c.kind.Load() == nil:
-		return false
+	case c.side == SideServer && c.kind.Load() == nil && m.ID >= FirstAutoID:
+		return false // dispatch drops it
+	case e != nil:
+		m.refused = e.checks.failed(c, e.name, c.side, false)
 	}
-	return e == nil || e.checks.failed(c, e.name, c.side, false) == nil
+	return true
 }
 
 // refuse closes the connection for a frame that cannot be taken (section 14).
@@ -225,7 +228,11 @@ func (c *Conn) dispatch(m *Message) {
 		return
 	}
 	m.name = e.name
-	if failed := e.checks.failed(c, e.name, c.side, false); failed != nil {
+	failed := m.refused
+	if failed == nil {
+		failed = e.checks.failed(c, e.name, c.side, false)
+	}
+	if failed != nil {
 		c.end.stats.Invalid.Add(1)
 		if e.checks.action == ActionClose {
 			c.shut(&CloseError{Reason: ReasonSmartPacketInvalid, Cause: failed}, true)
@@ -243,9 +250,8 @@ func (c *Conn) dispatch(m *Message) {
 // their turn.
 func (c *Conn) received(e *entry, m *Message) {
 	if e.internal() && c.end.cfg.Manual {
-		m = m.keep()
 		// CloseConnection comes once, and finds the others in the queue that could take its place.
-		c.end.queue.put(item{c: c, call: func() { c.tellReceived(m) }, note: !c.over.Load(), noteBytes: len(m.body)})
+		c.end.queue.put(item{c: c, m: m, note: true, free: c.over.Load()})
 		return
 	}
 	c.tellReceived(m)
@@ -325,8 +331,10 @@ func (c *Conn) finish(err error) {
 		o.hold.Stop()
 	}
 	o.mu.Unlock()
-	c.end.forget(c)
-	c.inTurn(func() { close(c.done) })
+	c.inTurn(func() { // the last that Process comes to: till then it has its place in MaxConns
+		c.end.forget(c)
+		close(c.done)
+	})
 }
 
 // whyEnded is why a connection ends that nobody has closed, and whether to tell the other side.

@@ -227,7 +227,8 @@ func (s *Server) Conn(cid int64) *Conn {
 	return s.conns[cid]
 }
 
-// Conns are all connections, by number, those included whose handshake is still to come.
+// Conns are all connections, by number, those included whose handshake is still to come, and with Config.Manual
+// those that have ended and of which something waits for Process.
 func (s *Server) Conns() []*Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -285,9 +286,7 @@ func (s *Server) ShutdownReason(ctx context.Context, reason any) error {
 	var cutOff atomic.Bool
 	release := context.AfterFunc(ctx, func() {
 		cutOff.Store(true)
-		for _, c := range s.Conns() {
-			c.Abort(nil)
-		}
+		s.abort()
 	})
 	s.serving.Wait()
 	s.wg.Wait()
@@ -307,15 +306,27 @@ func (s *Server) ShutdownReason(ctx context.Context, reason any) error {
 	return nil
 }
 
-// Close ends the server at once: connections are dropped without a word. It returns after all goroutines.
+// Close ends the server at once: connections are dropped without a word. It returns after all goroutines, and so waits
+// for handlers and hooks: called by one of them it would wait for itself, for ever. Those call Stop. With
+// Config.Manual, what Process calls may call Close as well.
 func (s *Server) Close() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	for _, c := range s.Conns() {
-		c.Abort(nil)
-	}
+	s.abort()
 	s.Shutdown(ctx)
 	return nil
+}
+
+// abort drops the connections. What waits for Process of those that have ended stays.
+func (s *Server) abort() {
+	for _, c := range s.Conns() {
+		c.out.mu.Lock()
+		ended := c.out.readOver
+		c.out.mu.Unlock()
+		if !ended {
+			c.Abort(nil)
+		}
+	}
 }
 
 // isTemporary tells whether accepting can go on later: the system lacks something for now, or the client has gone.
