@@ -68,20 +68,26 @@ func (e *Event) Value() any {
 	return v
 }
 
+// subscriptionBytes is how much Data may wait in one subscription.
+const subscriptionBytes = 16 << 20
+
 // Subscription is one listener to the events of a server or client. A listener that is slow loses events and is
-// told how many; it stops nobody.
+// told how many; it stops nobody. What waits for it is bounded in number, and to 16 MiB of bodies, bytes and texts in
+// Data.
 type Subscription struct {
 	// C has the events in the order in which they happened. It is closed by Close.
 	C <-chan Event
 
 	c       chan Event
-	mu      sync.Mutex // guards closed, and sending against Close
+	mu      sync.Mutex // guards the next three, and sending against Close
 	closed  bool
+	sizes   []int // of Data of the last events that were put, in order: one for each that waits, or more
+	bytes   int   // their sum
 	dropped atomic.Int64
 	hub     *hub
 }
 
-// Dropped is how many events did not fit into the channel.
+// Dropped is how many events did not fit.
 func (s *Subscription) Dropped() int64 { return s.dropped.Load() }
 
 // Close ends the subscription. It may be called again.
@@ -101,11 +107,34 @@ func (s *Subscription) put(e Event) {
 	if s.closed {
 		return
 	}
+	for waiting := len(s.c); len(s.sizes) > waiting; s.sizes = s.sizes[1:] { // those were read
+		s.bytes -= s.sizes[0]
+	}
+	size := e.size()
+	if s.bytes > 0 && s.bytes+size > subscriptionBytes {
+		s.dropped.Add(1)
+		return
+	}
 	select {
 	case s.c <- e:
+		s.sizes = append(s.sizes, size)
+		s.bytes += size
 	default:
 		s.dropped.Add(1)
 	}
+}
+
+// size is what Data holds at least.
+func (e *Event) size() int {
+	switch data := e.Data.(type) {
+	case Body:
+		return len(data)
+	case []byte:
+		return len(data)
+	case string:
+		return len(data)
+	}
+	return 0
 }
 
 // hub hands events to subscriptions. With none it costs one load.

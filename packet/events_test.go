@@ -276,3 +276,28 @@ func TestDebugFlags(t *testing.T) {
 	w.send(999, 1)
 	eventually(t, "it is logged", func() bool { return strings.Contains(log.String(), "id=999") })
 }
+
+// TestSlowSubscriberOfLargeBodies checks that what waits for a listener is bounded in bytes too, and that what it has
+// read makes room.
+func TestSlowSubscriberOfLargeBodies(t *testing.T) {
+	s := packet.NewServer(regOf(t), packet.Config{})
+	sub := s.Subscribe(256)
+	defer sub.Close()
+	body := make(packet.Body, 6<<20)
+	emit := func(data any) { s.Emit(packet.Event{Name: "t:own", Data: data}) }
+	for range 10 {
+		emit(body)
+	}
+	if len(sub.C) != 2 || sub.Dropped() != 8 {
+		t.Errorf("%d wait, %d were dropped", len(sub.C), sub.Dropped())
+	}
+	emit(5) // this one fits
+	for range 3 {
+		<-sub.C
+	}
+	emit(make(packet.Body, 20<<20)) // alone, it may be larger
+	emit("no more")
+	if len(sub.C) != 1 || sub.Dropped() != 9 {
+		t.Errorf("%d wait, %d were dropped", len(sub.C), sub.Dropped())
+	}
+}
