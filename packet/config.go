@@ -45,7 +45,8 @@ type Config struct {
 
 	// LogRecv, LogSend, LogConnect and LogClose write a line for each to Logger, at level debug.
 	LogRecv, LogSend, LogConnect, LogClose bool
-	// Logger gets what went wrong in handlers, and what the server could not do. Default: slog.Default.
+	// Logger gets what went wrong in handlers, 10 lines a second at most after 100 at once, and what the server could
+	// not do. Default: slog.Default.
 	Logger *slog.Logger
 
 	// Manual has packets wait until the program calls Process, instead of handling them on the goroutine of their

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+
+	"golang.org/x/time/rate"
 )
 
 // endpoint is what servers and clients have in common.
@@ -17,6 +19,9 @@ type endpoint struct {
 	events   hub
 	queue    queue
 	stats    Stats
+
+	warnings *rate.Limiter // of report, for each of which the other side may be the cause
+	unsaid   atomic.Int64  // warnings that were left out since the last one
 
 	wg sync.WaitGroup // all goroutines
 
@@ -43,6 +48,7 @@ type Stats struct {
 
 func newEndpoint(reg *Registry, cfg Config) *endpoint {
 	e := &endpoint{cfg: cfg, registry: reg, zip: newCompressor(cfg.CompressLevel), turns: newTurns(&cfg), types: make(map[string]*connType)}
+	e.warnings = rate.NewLimiter(10, 100) // a second, and in a burst
 	e.events.off = cfg.NoEvents
 	e.queue.ready = make(chan struct{}, 1)
 	e.types[ConnTypeClassic] = &connType{e.classic(), ConnTypeClassic}

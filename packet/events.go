@@ -111,7 +111,7 @@ func (s *Subscription) put(e Event) {
 		s.bytes -= s.sizes[0]
 	}
 	size := e.size()
-	if s.bytes > 0 && s.bytes+size > subscriptionBytes {
+	if size > 0 && s.bytes > 0 && s.bytes+size > subscriptionBytes {
 		s.dropped.Add(1)
 		return
 	}

@@ -299,14 +299,21 @@ func rescue(err *error) {
 	}
 }
 
-// report tells of an error in the program's own code. The connection goes on.
+// report tells of an error in the program's own code. The connection goes on. The other side may be able to cause any
+// number of them: the next line tells how many were left out.
 func (c *Conn) report(what string, err error) {
 	c.end.stats.HandlerErrors.Add(1)
+	attrs := []any{"conn", c.cid, "remote", c.RemoteAddr(), "err", err}
 	level := slog.LevelWarn
 	if _, ok := errors.AsType[*misfitError](err); ok {
 		level = slog.LevelDebug
+	} else if !c.end.warnings.Allow() {
+		c.end.unsaid.Add(1)
+		return
+	} else if n := c.end.unsaid.Swap(0); n > 0 {
+		attrs = append(attrs, "left_out", n)
 	}
-	c.end.log().Log(context.Background(), level, "packet: "+what+" failed", "conn", c.cid, "remote", c.RemoteAddr(), "err", err)
+	c.end.log().Log(context.Background(), level, "packet: "+what+" failed", attrs...)
 }
 
 // finish is the end of the reader.

@@ -68,6 +68,9 @@ func (s *Server) ListenAndServe(addr string) error {
 	return s.Serve(ln)
 }
 
+// acceptCalm is how long accepting has to go well for the next failure to count as the first one.
+const acceptCalm = 10 * time.Second
+
 // Serve accepts connections until the server ends, and then returns ErrClosed, at once. It closes the listener.
 // It may be called for several listeners. With Config.TLS, connections are TLS.
 func (s *Server) Serve(ln net.Listener) error {
@@ -92,11 +95,10 @@ func (s *Server) Serve(ln net.Listener) error {
 	}
 	s.emit(Event{Name: EventServerBind, Addr: ln.Addr()})
 	s.emit(Event{Name: EventServerStart})
-	pause := time.Duration(0)
+	pause, failed := time.Duration(0), time.Time{}
 	for {
 		nc, err := ln.Accept()
 		if err == nil {
-			pause = 0
 			s.take(nc)
 			continue
 		}
@@ -107,6 +109,11 @@ func (s *Server) Serve(ln net.Listener) error {
 		if !errors.As(err, &timeout) || !timeout.Timeout() && !isTemporary(err) {
 			return fmt.Errorf("packet: accept: %w", err)
 		}
+		// Where descriptors are short, one success says little: only a time without failures does.
+		if time.Since(failed) > acceptCalm {
+			pause = 0
+		}
+		failed = time.Now()
 		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 		s.log().Error("packet: connections cannot be accepted for now", "err", err, "pause", pause)
 		select {
