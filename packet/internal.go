@@ -44,6 +44,15 @@ func (c *Conn) hello() error {
 	return err
 }
 
+// sendNeeded is sendInternal for what the other side waits for. If the program refuses it, the connection ends.
+func (c *Conn) sendNeeded(id ID, v any) error {
+	err := safely(func() error { return c.sendInternal(id, v) }) // it calls hooks
+	if err != nil {
+		c.shut(&CloseError{Reason: ReasonInternalError, Cause: err}, true)
+	}
+	return err
+}
+
 // receiveHello is step 1 of the handshake (section 5): the client announces its connection type. Hello out of place is ignored.
 func receiveHello(c *Conn, m *Message) error {
 	if c.side != SideClient || c.State() != StateHelloWait || c.kind.Load() != nil {
@@ -55,7 +64,7 @@ func receiveHello(c *Conn, m *Message) error {
 		return nil
 	}
 	k := c.end.connType(c.end.cfg.ConnType)
-	if err := c.sendInternal(IDSetType, map[string]any{"conntype": k.name}); err != nil {
+	if err := c.sendNeeded(IDSetType, map[string]any{"conntype": k.name}); err != nil {
 		return err
 	}
 	c.SetState(StateWaitType)
@@ -127,7 +136,7 @@ func receiveHandshake(c *Conn, m *Message) error {
 		c.shut(&CloseError{Reason: ReasonRegistryMismatch, Cause: err}, true)
 		return nil
 	}
-	if err := c.sendInternal(IDHandshakeAccept, map[string]any{"success": true}); err != nil {
+	if err := c.sendNeeded(IDHandshakeAccept, map[string]any{"success": true}); err != nil {
 		return err
 	}
 	c.handshakeComplete()

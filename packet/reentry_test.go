@@ -1,6 +1,7 @@
 package packet_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -93,6 +94,36 @@ func TestLongReasonsAreCut(t *testing.T) {
 	for _, reason := range []any{strings.Repeat("ä", 10_000), make([]any, 10_000), map[string]any{"x": make([]byte, 10_000)}} {
 		if text := (&packet.CloseError{Reason: reason}).Error(); len(text) > 300 {
 			t.Errorf("a text of %d bytes", len(text))
+		}
+	}
+}
+
+// A Send hook that refuses, or panics at, what the other side waits for ends the connection, with a reason.
+func TestHandshakesThatTheSendHookRefuses(t *testing.T) {
+	for _, panics := range []bool{false, true} {
+		for _, id := range []packet.ID{packet.IDHello, packet.IDSetType, packet.IDHandshake, packet.IDHandshakeAccept} {
+			cfg := packet.Config{Logger: quiet, Hooks: packet.Hooks{Send: func(_ *packet.Conn, o *packet.Outgoing) error {
+				switch {
+				case o.ID == id && panics:
+					panic("on purpose")
+				case o.ID == id:
+					return errors.New("on purpose")
+				}
+				return nil
+			}}}
+			closed := make(chan *packet.CloseError, 1)
+			s := serve(t, packet.NewServer(regOf(t), packet.Config{Logger: cfg.Logger, Hooks: packet.Hooks{Send: cfg.Hooks.Send,
+				Close: func(_ *packet.Conn, err *packet.CloseError) { closed <- err }}}))
+			c := packet.NewClient(regOf(t), cfg)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			err := c.Connect(ctx, s.addr)
+			cancel()
+			if ce, ok := errors.AsType[*packet.CloseError](err); !ok || ce.Reason != packet.ReasonInternalError {
+				t.Errorf("packet %d, panics %t: %v", id, panics, err)
+			}
+			if ce := receive(t, closed); ce.Reason != packet.ReasonInternalError {
+				t.Errorf("packet %d, panics %t: at the server %v", id, panics, ce)
+			}
 		}
 	}
 }
