@@ -18,8 +18,8 @@ const (
 	EventServerInitialize EventName = "peng3dnet:server.initialize"                   // Serve was called for the first time
 	EventServerBind       EventName = "peng3dnet:server.bind"                         // it listens: Addr, with the true port
 	EventServerStart      EventName = "peng3dnet:server.start"                        // it is about to accept
-	EventServerStop       EventName = "peng3dnet:server.stop"                         // it accepts no more: Reason "method"
-	EventServerInterrupt  EventName = "peng3dnet:server.interrupt"                    // Interrupt was called
+	EventServerStop       EventName = "peng3dnet:server.stop"                         // Stop was called, or the connections of Shutdown have ended: Reason "method"
+	EventServerInterrupt  EventName = "peng3dnet:server.interrupt"                    // Interrupt was called, or it stops
 	EventServerShutdown   EventName = "peng3dnet:server.shutdown"                     // Shutdown is done: Reason, Timeout
 	EventAccept           EventName = "peng3dnet:server.connection.accept"            // Conn, Addr; after Hello
 	EventServerHandshake  EventName = "peng3dnet:server.connection.handshakecomplete" // Conn; before StateActive

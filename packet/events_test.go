@@ -117,8 +117,9 @@ func TestEventsOfServerAndClient(t *testing.T) {
 		"server.connection.recv conn1 id=64 data=out",
 		"server.interrupt",
 		"t:own",
-		"server.stop reason=method",
 		"server.connection.close conn1 reason=maintenance",
+		"server.stop reason=method",
+		"server.interrupt",
 		"server.shutdown reason=maintenance timeout",
 	})
 	equalLines(t, "client", until(t, mine, packet.EventClientStop), []string{
@@ -300,4 +301,17 @@ func TestSlowSubscriberOfLargeBodies(t *testing.T) {
 	if len(sub.C) != 1 || sub.Dropped() != 9 {
 		t.Errorf("%d wait, %d were dropped", len(sub.C), sub.Dropped())
 	}
+}
+
+func TestEventsOfStop(t *testing.T) {
+	s := packet.NewServer(regOf(t), packet.Config{})
+	heard := s.Subscribe(10)
+	defer heard.Close()
+	s.Stop(nil)
+	s.Stop(nil)
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	equalLines(t, "server", until(t, heard, packet.EventServerShutdown), []string{
+		"server.stop reason=method", "server.interrupt", "server.shutdown reason=servershutdown"})
 }

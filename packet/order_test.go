@@ -144,6 +144,7 @@ Close bye in 64, mode 0
 Receive 16 in 128
 event recv 16
 event server.stop method
+event server.interrupt
 event server.shutdown servershutdown`)
 }
 

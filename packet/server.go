@@ -261,10 +261,17 @@ func (s *Server) Addrs() []net.Addr {
 // Stop begins the end of the server: it accepts nothing more, and every connection is closed with the reason, nil
 // being ReasonServerShutdown. It does not block, so that handlers can call it; Shutdown waits for the end.
 func (s *Server) Stop(reason any) {
+	if s.stop(reason) {
+		s.stopEvents()
+	}
+}
+
+// stop is Stop without its events, and tells whether it was the first call.
+func (s *Server) stop(reason any) bool {
 	s.mu.Lock()
 	if s.stopped {
 		s.mu.Unlock()
-		return
+		return false
 	}
 	s.stopped = true
 	s.cancel()
@@ -275,10 +282,15 @@ func (s *Server) Stop(reason any) {
 	if reason == nil {
 		reason = ReasonServerShutdown
 	}
-	s.emit(Event{Name: EventServerStop, Reason: "method"})
 	for _, c := range s.Conns() {
 		c.Close(reason)
 	}
+	return true
+}
+
+func (s *Server) stopEvents() {
+	s.emit(Event{Name: EventServerStop, Reason: "method"})
+	s.Interrupt()
 }
 
 // Shutdown stops the server, as Stop(nil) does, and waits until every connection has ended: what was sent goes out first,
@@ -289,7 +301,7 @@ func (s *Server) Shutdown(ctx context.Context) error { return s.ShutdownReason(c
 
 // ShutdownReason is Shutdown with a reason.
 func (s *Server) ShutdownReason(ctx context.Context, reason any) error {
-	s.Stop(reason)
+	first := s.stop(reason)
 	var cutOff atomic.Bool
 	release := context.AfterFunc(ctx, func() {
 		cutOff.Store(true)
@@ -298,6 +310,9 @@ func (s *Server) ShutdownReason(ctx context.Context, reason any) error {
 	s.serving.Wait()
 	s.wg.Wait()
 	release()
+	if first { // the order of section 8: closes, stop, interrupt, shutdown
+		s.stopEvents()
+	}
 	s.queue.close()
 	ev := Event{Name: EventServerShutdown, Reason: reason}
 	if reason == nil {
