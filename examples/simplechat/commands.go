@@ -47,7 +47,7 @@ func (r *room) rename(c *packet.Conn, old string, args []string) {
 		return
 	}
 	nick := cleanNick(args[0])
-	if nick == anonymous {
+	if !r.free(c, nick) {
 		r.reply(c, "Forbidden nickname")
 		return
 	}
@@ -60,29 +60,21 @@ func (r *room) rename(c *packet.Conn, old string, args []string) {
 	}
 }
 
-// whisper sends a message that begins with a nickname to whoever has that. Nicknames may have blanks in them: of
-// several that fit, the longest counts.
+// whisper sends a message that begins with a nickname to whoever has that. Nicknames may have blanks in them, but none
+// is the first words of another.
 func (r *room) whisper(c *packet.Conn, nick string, m said) {
 	first, _, ok := strings.Cut(m.Message, " ")
 	if !ok {
 		r.reply(c, "/whisper expects a name and a message")
 		return
 	}
-	to := ""
-	for _, name := range r.members {
-		if name != anonymous && len(name) > len(to) && strings.HasPrefix(m.Message, name+" ") {
-			to = name
-		}
-	}
-	if to == "" {
-		r.reply(c, fmt.Sprintf("There is no user '%s'", first))
-		return
-	}
-	heard := fromMember(nick, said{strings.TrimSpace(m.Message[len(to):]), m.Timestamp})
-	heard.Private = true
 	for member, name := range r.members {
-		if name == to {
+		if text, ok := strings.CutPrefix(m.Message, name+" "); ok && name != anonymous {
+			heard := fromMember(nick, said{strings.TrimSpace(text), m.Timestamp})
+			heard.Private = true
 			_ = member.Send("chat:message", heard)
+			return
 		}
 	}
+	r.reply(c, fmt.Sprintf("There is no user '%s'", first))
 }

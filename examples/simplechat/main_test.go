@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"strconv"
@@ -231,8 +232,8 @@ func TestPing(t *testing.T) {
 		handshake(t, addr, nick)
 		first.Receive() // has joined
 	}
-	for range 10 {
-		handshake(t, addr, "d")
+	for i := range 10 {
+		handshake(t, addr, fmt.Sprintf("d%d", i))
 		first.Receive()
 	}
 	p, err := ping.Do(t.Context(), addr, nil, packet.Config{})
@@ -243,7 +244,7 @@ func TestPing(t *testing.T) {
 	delete(p.Data, "peng3dnet")
 	want := obj{
 		"usercount": int64(13), "maxusers": int64(128), "couldjoin": true,
-		"usersample": []any{"bob", "carl", "d", "d", "d", "d", "d", "d", "d", "d"},
+		"usersample": []any{"bob", "carl", "d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7"},
 	}
 	if diff := cmp.Diff(want, p.Data); diff != "" {
 		t.Error(diff)
@@ -274,6 +275,86 @@ func TestHostile(t *testing.T) {
 	alice.Expect(announced(t, "User "+nick+" with IP Address 127.0.0.1 joined the server"))
 	alice.Expect(exampletest.New(t, 64, obj{"message": "no time", "origin": nick, "internal": false, "private": false, "timestamp": 1.5}))
 	alice.Expect(announced(t, nick+" disconnected (?[2J?[00:00:00] alice: I owe mallory money)"))
+}
+
+// TestNicknames: nobody can pass for another member or the server, nor get what is whispered to another.
+func TestNicknames(t *testing.T) {
+	t.Parallel()
+	_, addr := start(t)
+	alice := handshake(t, addr, "alice")
+	for _, nick := range []struct{ asked, given string }{
+		{"alice", "alice2"}, {"Alice", "Alice3"}, {"alice my", "alice_my"}, {"server", "server2"}, {"Server says", "Server_says"},
+		{"bob the great", "bob the great"}, {"bob the", "bob_the"}, {"anonymous", "anonymous"}, {"Anonymous", "Anonymous2"},
+		{strings.Repeat("x", 40), strings.Repeat("x", 32)}, {strings.Repeat("x", 40), strings.Repeat("x", 31) + "2"},
+	} {
+		handshake(t, addr, nick.asked)
+		alice.Expect(announced(t, "User "+nick.given+" with IP Address 127.0.0.1 joined the server"))
+	}
+
+	mallory := handshake(t, addr, "mallory")
+	alice.Receive()
+	answer := func(text string) exampletest.Frame {
+		return exampletest.New(t, 64, obj{"message": text, "origin": "server", "internal": true, "private": true, "timestamp": 1.5})
+	}
+	for _, nick := range []string{"alice", "ALICE", "server", "Server", "bob", "Anonymous"} {
+		mallory.Send(say(t, "/nick "+nick))
+		mallory.Expect(answer("Forbidden nickname"))
+	}
+	mallory.Send(say(t, "/nick Mallory")) // is free: it is her own
+	mallory.Expect(answer("Changed nickname to 'Mallory'"))
+	alice.Expect(announced(t, "mallory is now called Mallory"))
+	mallory.Send(say(t, "/whisper alice my secret"))
+	alice.Expect(exampletest.New(t, 64, obj{"message": "my secret", "origin": "Mallory", "internal": false, "private": true, "timestamp": 1.5}))
+	mallory.Send(say(t, "/whisper anonymous hi"))
+	mallory.Expect(answer("There is no user 'anonymous'"))
+}
+
+// TestManyOfOneName: whoever is too late for a number has no nickname.
+func TestManyOfOneName(t *testing.T) {
+	t.Parallel()
+	_, addr := start(t)
+	first := handshake(t, addr, "d")
+	for n := 2; n <= 10; n++ {
+		handshake(t, addr, "d")
+		nick := fmt.Sprintf("d%d", n)
+		if n == 10 {
+			nick = "anonymous"
+		}
+		first.Expect(announced(t, "User "+nick+" with IP Address 127.0.0.1 joined the server"))
+	}
+}
+
+// TestMessages: what others get of a message.
+func TestMessages(t *testing.T) {
+	t.Parallel()
+	_, addr := start(t)
+	alice, mallory := handshake(t, addr, "alice"), handshake(t, addr, "mallory")
+	alice.Receive() // has joined
+	for text, want := range map[string]string{
+		"plain \t \u00e9 \u05d0\u200f \U0001f469\u200d\U0001f680": "plain \t \u00e9 \u05d0\u200f \U0001f469\u200d\U0001f680",
+		"\x1b[2J\r\n[00:00:00] server: \x7f\u009b0m password?":    "?[2J??[00:00:00] server: ??0m password?",
+		strings.Repeat("m", 4<<10):                                strings.Repeat("m", 4<<10),
+	} {
+		mallory.Send(say(t, text))
+		alice.Expect(exampletest.New(t, 64, obj{"message": want, "origin": "mallory", "internal": false, "private": false, "timestamp": 1.5}))
+	}
+	for _, text := range []string{"", "/nick ", "/whisper alice "} {
+		mallory.Send(say(t, text+strings.Repeat("m", 4<<10+1)))
+		mallory.Expect(exampletest.New(t, 64, obj{"message": "Message too long: it may have 4096 bytes", "origin": "server", "internal": true, "private": true, "timestamp": 1.5}))
+	}
+	mallory.Send(say(t, strings.Repeat("m", 64<<10)))
+	mallory.ExpectEnd(packet.ReasonFrameTooLarge)
+	mallory.Close()
+	alice.Expect(announced(t, "mallory disconnected (frametoolarge)"))
+
+	verbose := handshake(t, addr, "verbose")
+	alice.Receive()
+	verbose.Send(exampletest.New(t, packet.IDCloseConnection, obj{"reason": strings.Repeat("\u20ac", 20_000)}))
+	alice.Expect(announced(t, "verbose disconnected ("+strings.Repeat("\u20ac", 100)+")"))
+	odd := handshake(t, addr, "odd")
+	alice.Receive()
+	odd.Send(exampletest.New(t, packet.IDCloseConnection, obj{"reason": 7}))
+	alice.Expect(announced(t, "odd disconnected (7)"))
 }
 
 // TestErrors: they go to standard error, and say what to try.

@@ -13,13 +13,19 @@ import (
 	"syscall"
 	"time"
 
+	"unicode"
+
+	"parlor/msgpack"
 	"parlor/packet"
 	"parlor/packet/ping"
 )
 
 const (
-	anonymous   = "anonymous" // who has no nickname
-	longestNick = 32
+	anonymous      = "anonymous" // who has no nickname
+	fromServer     = "server"    // the origin of what the server itself says
+	longestNick    = 32          // characters
+	longestMessage = 4 << 10     // bytes; below that nothing is compressed, for which everybody would wait
+	longestReason  = 100         // characters
 )
 
 // room is who chats. Each connection calls its methods on a goroutine of its own.
@@ -35,7 +41,8 @@ func newRoom() (*room, error) {
 	reg := packet.NewRegistry()
 	packet.MustRegister(reg, "chat:message", r.message, forMembers)
 	packet.MustRegister(reg, "chat:join", r.join, forJoining...)
-	r.server = packet.NewServer(reg, packet.Config{Hooks: packet.Hooks{Close: r.left}})
+	// Nothing that belongs to a chat comes near these limits.
+	r.server = packet.NewServer(reg, packet.Config{MaxFrame: 64 << 10, MaxBody: 64 << 10, MaxElements: 64, Hooks: packet.Hooks{Close: r.left}})
 	return r, ping.Serve(r.server, ping.Options{Func: r.status})
 }
 
@@ -72,13 +79,14 @@ func (r *room) join(c *packet.Conn, j join) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c.SetMode(packet.ModeChat)
-	r.members[c] = cleanNick(j.Nickname)
+	r.members[c] = r.admit(c, cleanNick(j.Nickname))
 	r.announce(c, fmt.Sprintf("User %s with IP Address %s joined the server", r.members[c], ipOf(c)))
 	return nil
 }
 
 // left is called when a connection has ended, also one that never joined.
 func (r *room) left(c *packet.Conn, why *packet.CloseError) {
+	reason := reasonText(why.Reason) // which a client can choose, at any length: not while others wait
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	nick, ok := r.members[c]
@@ -86,27 +94,52 @@ func (r *room) left(c *packet.Conn, why *packet.CloseError) {
 		return
 	}
 	delete(r.members, c)
-	reason := "unknown"
-	if why.Reason != nil {
-		text := []rune(fmt.Sprint(why.Reason)) // which a client can choose
-		reason = visible(string(text[:min(len(text), 100)]))
-	}
 	r.announce(c, fmt.Sprintf("%s disconnected (%s)", nick, reason))
+}
+
+// reasonText is why somebody left, on one short line.
+func reasonText(reason any) string {
+	text, ok := reason.(string)
+	switch {
+	case reason == nil:
+		return "unknown"
+	case !ok:
+		text = fmt.Sprint(reason)
+	}
+	runes := []rune(text[:min(len(text), 4*longestReason)]) // 4 bytes at most are a character
+	return visible(string(runes[:min(len(runes), longestReason)]))
 }
 
 // message takes the packet chat:message.
 func (r *room) message(c *packet.Conn, m said) error {
+	tooLong := len(m.Message) > longestMessage
+	if !tooLong {
+		m.Message = plain(m.Message)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	nick, ok := r.members[c]
 	switch {
 	case !ok || m.Message == "": // it leaves, or says nothing
+	case tooLong:
+		r.reply(c, fmt.Sprintf("Message too long: it may have %d bytes", longestMessage))
 	case strings.HasPrefix(m.Message, "/"):
 		r.command(c, nick, m)
 	default:
 		r.toOthers(c, fromMember(nick, m))
 	}
 	return nil
+}
+
+// plain replaces control characters, with which a message could forge lines on the terminals of others. All else,
+// and so what people type, stays as it is.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\t' {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 func fromMember(nick string, m said) shown {
@@ -116,23 +149,27 @@ func fromMember(nick string, m said) shown {
 	return shown{Message: m.Message, Origin: nick, Timestamp: m.Timestamp}
 }
 
-// toOthers sends a message to all members but one. Who is about to leave misses it.
+// toOthers sends a message to all members but one, encoded once for all. Who is about to leave misses it.
 func (r *room) toOthers(c *packet.Conn, m shown) {
+	body, err := msgpack.Append(nil, m)
+	if err != nil {
+		return // it cannot be: texts, numbers and truth values
+	}
 	for other := range r.members {
 		if other != c {
-			_ = other.Send("chat:message", m)
+			_ = other.Send("chat:message", packet.Body(body))
 		}
 	}
 }
 
 // announce has the server itself tell all members but one.
 func (r *room) announce(c *packet.Conn, text string) {
-	r.toOthers(c, shown{Message: text, Origin: "server", Internal: true, Timestamp: now()})
+	r.toOthers(c, shown{Message: text, Origin: fromServer, Internal: true, Timestamp: now()})
 }
 
 // reply answers a command.
 func (r *room) reply(c *packet.Conn, text string) {
-	_ = c.Send("chat:message", shown{Message: text, Origin: "server", Internal: true, Private: true, Timestamp: now()})
+	_ = c.Send("chat:message", shown{Message: text, Origin: fromServer, Internal: true, Private: true, Timestamp: now()})
 }
 
 // end closes all connections, of which nobody shall be told one by one.
@@ -162,6 +199,47 @@ func cleanNick(nick string) string {
 		}
 	}
 	return string(runes)
+}
+
+// admit is the nickname of somebody who joins: what it asks for if that is free, else that with underscores for its
+// blanks and perhaps a number, such as alice2; anonymous if nothing of that is free.
+func (r *room) admit(c *packet.Conn, nick string) string {
+	if nick == anonymous || r.free(c, nick) {
+		return nick
+	}
+	nick = strings.ReplaceAll(nick, " ", "_")
+	if r.free(c, nick) {
+		return nick
+	}
+	for n := 2; n <= 9; n++ { // not further: everybody waits
+		numbered := fmt.Sprintf("%s%d", nick[:min(len(nick), longestNick-1)], n)
+		if r.free(c, numbered) {
+			return numbered
+		}
+	}
+	return anonymous
+}
+
+// free tells whether c may have a nickname: it must not be taken for the server, for somebody without a name, or for
+// another member, also not by a whisper, in which the message follows the name.
+func (r *room) free(c *packet.Conn, nick string) bool {
+	if clash(nick, fromServer) || clash(nick, anonymous) {
+		return false
+	}
+	for other, name := range r.members {
+		if other != c && name != anonymous && clash(nick, name) {
+			return false
+		}
+	}
+	return true
+}
+
+// clash tells whether two nicknames are the same, but for upper case, or one is the first words of the other.
+func clash(a, b string) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	return strings.EqualFold(a, b[:len(a)]) && (len(a) == len(b) || b[len(a)] == ' ')
 }
 
 func ipOf(c *packet.Conn) string {
