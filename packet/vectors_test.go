@@ -115,7 +115,9 @@ var plans = map[string]plan{
 		server: func(s *scene) {
 			pingable(s, ping.Options{
 				Data: map[string]any{"peng3dnet": "static", "k": "static"},
-				Func: func(*packet.Conn, any) map[string]any { return map[string]any{"oldmsg": "replaced", "k": "dynamic"} },
+				Func: func(*packet.Conn, *packet.Message) map[string]any {
+					return map[string]any{"oldmsg": "replaced", "k": "dynamic"}
+				},
 			})
 		},
 		client: func(s *scene) { pings(s, map[string]any{"time": 1.5}) },
@@ -137,7 +139,9 @@ var plans = map[string]plan{
 			s.drop(5) // D13
 			pingable(s, ping.Options{
 				Data: map[string]any{"name": "static name", "motd": "static wins over dynamic"},
-				Func: func(*packet.Conn, any) map[string]any { return map[string]any{"usercount": 3, "motd": "dynamic"} },
+				Func: func(*packet.Conn, *packet.Message) map[string]any {
+					return map[string]any{"usercount": 3, "motd": "dynamic"}
+				},
 			})
 			// A map of Go has no order: what one function returned is sorted.
 			s.frames[3].b = reordered(s.t, s.frames[3].b, "oldmsg", "motd", "usercount", "name", "peng3dnet")

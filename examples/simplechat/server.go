@@ -179,7 +179,7 @@ func (r *room) end(reason any) {
 }
 
 // status is what the server adds to the answers to pings.
-func (r *room) status(*packet.Conn, any) map[string]any {
+func (r *room) status(*packet.Conn, *packet.Message) map[string]any {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	nicks := slices.DeleteFunc(slices.Sorted(maps.Values(r.members)), func(nick string) bool { return nick == anonymous })

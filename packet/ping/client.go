@@ -102,7 +102,7 @@ again:
 	case p := <-c.pongs:
 		answer, ok := p.body.(map[string]any)
 		if !ok {
-			return nil, fmt.Errorf("%w: the answer is no map of names: %.200v", ErrFailed, p.body)
+			return nil, fmt.Errorf("%w: the answer is no map of names: %s", ErrFailed, brief(p.body))
 		}
 		if c.late(answer) {
 			goto again
@@ -113,6 +113,19 @@ again:
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: no answer: %w (%w)", ErrFailed, packet.ErrTimeout, ctx.Err())
 	}
+}
+
+// brief is a value that came as an error shows it, which must not be as long as that was.
+func brief(v any) string {
+	switch v := v.(type) {
+	case nil, bool, int64, uint64, float32, float64:
+		return fmt.Sprint(v)
+	case string:
+		return fmt.Sprintf("%.200q", v)
+	case []any:
+		return fmt.Sprintf("a list of %d", len(v))
+	}
+	return fmt.Sprintf("a %T", v)
 }
 
 // late tells whether an answer is to an earlier request, that was given up. Servers that do not write back cannot

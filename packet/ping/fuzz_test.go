@@ -40,8 +40,8 @@ func FuzzPing(f *testing.F) {
 			return
 		}
 		s := packet.NewServer(packet.NewRegistry(), cfg)
-		err := ping.Serve(s, ping.Options{Data: map[string]any{"motd": "x"}, Func: func(_ *packet.Conn, request any) map[string]any {
-			return map[string]any{"said": request}
+		err := ping.Serve(s, ping.Options{Data: map[string]any{"motd": "x"}, Func: func(_ *packet.Conn, request *packet.Message) map[string]any {
+			return map[string]any{"said": request.Value()}
 		}})
 		if err != nil {
 			t.Fatal(err)

@@ -35,8 +35,11 @@ const (
 const (
 	ReasonComplete      = "pingcomplete"      // by the client, when it has what it wanted
 	ReasonInvalidSide   = "pinginvalidside"   // a request came to a client, or a response to a server
-	ReasonInvalidPacket = "invalidpingpacket" // any other packet
+	ReasonInvalidPacket = "invalidpingpacket" // any other packet, or a request over MaxRequest
 )
+
+// MaxRequest is how long the body of a request may be that a server answers, in bytes, inflated.
+const MaxRequest = 64 << 10
 
 // AutoTime as the value of "time" in the data of a request is replaced by the clock when it is sent.
 const AutoTime = "__AUTO__"
@@ -50,8 +53,9 @@ var ErrFailed = errors.New("ping failed")
 type Options struct {
 	// Data is always the same. It is not changed, and must not be while the server runs.
 	Data map[string]any
-	// Func is asked for each ping, on the goroutine of its connection.
-	Func func(c *packet.Conn, request any) map[string]any
+	// Func is asked for each ping, on the goroutine of its connection. The request belongs to it until it returns. It is
+	// not decoded before Func asks for its Value, which takes many times the memory of its Body.
+	Func func(c *packet.Conn, request *packet.Message) map[string]any
 	// NoWriteBack leaves out the request.
 	NoWriteBack bool
 }
@@ -64,11 +68,11 @@ func Serve(s *packet.Server, opts Options) error {
 			return nil
 		},
 		Receive: func(c *packet.Conn, m *packet.Message) (bool, error) {
-			switch m.ID {
-			case IDRequest:
+			switch {
+			case m.ID == IDRequest && len(m.Body()) <= MaxRequest:
 				c.SetMode(packet.ModePing)
 				return true, c.WritePacket(IDResponse, opts.answer(c, m))
-			case IDResponse:
+			case m.ID == IDResponse:
 				c.Close(ReasonInvalidSide)
 			default:
 				c.Close(ReasonInvalidPacket)
@@ -98,7 +102,7 @@ func (o *Options) answer(c *packet.Conn, m *packet.Message) msgpack.Map {
 		add(map[string]any{"oldmsg": m.Body()})
 	}
 	if o.Func != nil {
-		add(o.Func(c, m.Value()))
+		add(o.Func(c, m))
 	}
 	add(o.Data)
 	add(map[string]any{"peng3dnet": msgpack.Map{
