@@ -97,6 +97,11 @@ type TLS struct {
 	SkipHostname bool
 	// SkipVerify has a client accept any certificate: nothing is known about who the server is.
 	SkipVerify bool
+	// ServerVerifies tells a client that the server verifies client certificates, as those of this package do with a
+	// CAFile: the client cannot see it. With it the security level is SecurityBothAuth when the server has asked for
+	// the client's certificate and got it; without it a client reports SecurityServerAuth at most. It does not relax
+	// anything. Servers report what they have verified themselves.
+	ServerVerifies bool
 	// ServerName is the name that the server's certificate must have; default: the host that is connected to.
 	ServerName string
 	// Config is what all of this is applied to, for what has no field here. It is not changed.

@@ -83,7 +83,7 @@ const (
 	SecurityWrapped    Security = 1 // TLS that assures nothing; Go's always encrypts, so this is never reported
 	SecurityEncrypted  Security = 2 // encrypted, to whom is not known
 	SecurityServerAuth Security = 3 // the server's certificate and host name were verified
-	SecurityBothAuth   Security = 4 // and the client's certificate too
+	SecurityBothAuth   Security = 4 // and the client's certificate too: by the server, or as a client's TLS.ServerVerifies says
 )
 
 func (s Security) String() string {

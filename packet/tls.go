@@ -160,7 +160,7 @@ func (c *Conn) secure(ctx context.Context, nc *tls.Conn, asked *atomic.Bool) err
 		level = SecurityBothAuth
 	case c.side == SideClient && !t.SkipVerify && !t.SkipHostname && len(state.VerifiedChains) > 0:
 		level = SecurityServerAuth
-		if asked.Load() {
+		if asked.Load() && t.ServerVerifies { // what the server made of it nobody tells
 			level = SecurityBothAuth
 		}
 	}

@@ -111,12 +111,20 @@ func with(t packet.TLS, change ...func(*packet.TLS)) packet.TLS {
 	return t
 }
 
-func requireCert(t *packet.TLS)  { t.RequireClientCert = true }
-func noCA(t *packet.TLS)         { t.CAFile = "" }
-func skipHostname(t *packet.TLS) { t.SkipHostname = true }
-func skipVerify(t *packet.TLS)   { t.SkipVerify = true }
+func requireCert(t *packet.TLS)    { t.RequireClientCert = true }
+func askForCert(t *packet.TLS)     { t.Config = &tls.Config{ClientAuth: tls.RequestClientCert} }
+func noCA(t *packet.TLS)           { t.CAFile = "" }
+func skipHostname(t *packet.TLS)   { t.SkipHostname = true }
+func skipVerify(t *packet.TLS)     { t.SkipVerify = true }
+func serverVerifies(t *packet.TLS) { t.ServerVerifies = true }
 func version(v uint16) func(*packet.TLS) {
-	return func(t *packet.TLS) { t.Config = &tls.Config{MinVersion: v, MaxVersion: v} }
+	return func(t *packet.TLS) {
+		if t.Config == nil {
+			t.Config = &tls.Config{}
+		}
+		t.Config = t.Config.Clone() // it is shared
+		t.Config.MinVersion, t.Config.MaxVersion = v, v
+	}
 }
 
 // In both versions: who gets through, and what each side knows then.
@@ -131,21 +139,26 @@ func TestTLS(t *testing.T) {
 	}{
 		{"server certificate", with(p.server, noCA), p.anonymous, packet.SecurityEncrypted, packet.SecurityServerAuth, ""},
 		{"client certificate not asked for", with(p.server, noCA), p.client, packet.SecurityEncrypted, packet.SecurityServerAuth, ""},
-		{"client certificate optional, given", p.server, p.client, packet.SecurityBothAuth, packet.SecurityBothAuth, ""},
+		{"client certificate optional, given", p.server, p.client, packet.SecurityBothAuth, packet.SecurityServerAuth, ""},
+		{"client certificate optional, given, known to be verified", p.server, with(p.client, serverVerifies), packet.SecurityBothAuth, packet.SecurityBothAuth, ""},
 		{"client certificate optional, missing", p.server, p.anonymous, packet.SecurityEncrypted, packet.SecurityServerAuth, ""},
 		{"client certificate optional, wrong", p.server, p.otherClient, 0, 0, "tls"},
-		{"client certificate required, given", with(p.server, requireCert), p.client, packet.SecurityBothAuth, packet.SecurityBothAuth, ""},
+		{"client certificate required, given", with(p.server, requireCert), p.client, packet.SecurityBothAuth, packet.SecurityServerAuth, ""},
+		{"client certificate required, given, known to be verified", with(p.server, requireCert), with(p.client, serverVerifies), packet.SecurityBothAuth, packet.SecurityBothAuth, ""},
+		{"client certificate asked for, not verified", with(p.server, noCA, askForCert), p.client, packet.SecurityEncrypted, packet.SecurityServerAuth, ""},
+		{"client certificate not asked for, said to be verified", with(p.server, noCA), with(p.client, serverVerifies), packet.SecurityEncrypted, packet.SecurityServerAuth, ""},
+		{"client certificate missing, said to be verified", p.server, with(p.anonymous, serverVerifies), packet.SecurityEncrypted, packet.SecurityServerAuth, ""},
 		{"client certificate required, missing", with(p.server, requireCert), p.anonymous, 0, 0, "tls"},
 		{"client certificate required, wrong", with(p.server, requireCert), p.otherClient, 0, 0, "tls"},
 		{"host name wrong", with(p.elsewhere, noCA), p.anonymous, 0, 0, "127.0.0.1"},
 		{"host name wrong, skipped", with(p.elsewhere, noCA), with(p.anonymous, skipHostname), packet.SecurityEncrypted, packet.SecurityEncrypted, ""},
 		{"host name given", with(p.elsewhere, noCA), with(p.anonymous, func(t *packet.TLS) { t.ServerName = "elsewhere.example" }), packet.SecurityEncrypted, packet.SecurityServerAuth, ""},
 		{"host name skipped, certificate not", with(p.otherServer, noCA), with(p.anonymous, skipHostname), 0, 0, "unknown authority"},
-		{"host name skipped, client certificate", p.server, with(p.client, skipHostname), packet.SecurityBothAuth, packet.SecurityEncrypted, ""},
+		{"host name skipped, client certificate", p.server, with(p.client, skipHostname, serverVerifies), packet.SecurityBothAuth, packet.SecurityEncrypted, ""},
 		{"unknown authority", with(p.otherServer, noCA), p.anonymous, 0, 0, "unknown authority"},
 		{"the system's authorities", with(p.server, noCA), packet.TLS{Enabled: true}, 0, 0, "unknown authority"},
 		{"nothing verified", with(p.otherServer, noCA), packet.TLS{Enabled: true, SkipVerify: true}, packet.SecurityEncrypted, packet.SecurityEncrypted, ""},
-		{"nothing verified, client certificate", p.server, with(p.client, skipVerify), packet.SecurityBothAuth, packet.SecurityEncrypted, ""},
+		{"nothing verified, client certificate", p.server, with(p.client, skipVerify, serverVerifies), packet.SecurityBothAuth, packet.SecurityEncrypted, ""},
 	} {
 		for name, v := range map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13} {
 			t.Run(c.name+", TLS "+name, func(t *testing.T) {
