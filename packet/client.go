@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Client is the connecting end. It is good for one connection, which it is: its methods are those of [Conn] as well.
@@ -52,14 +53,15 @@ func (c *Client) Connect(ctx context.Context, addr string) error {
 		return err
 	}
 	var d net.Dialer
-	dialCtx, cancel := context.WithTimeout(ctx, c.endpoint.cfg.HandshakeTimeout)
+	deadline := c.deadline()
+	dialCtx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	nc, err := d.DialContext(dialCtx, network, address)
 	if err != nil {
 		c.giveUp(err)
 		return dialError(dialCtx, err)
 	}
-	return c.connect(ctx, nc, hostOf(network, address))
+	return c.connect(ctx, nc, hostOf(network, address), deadline)
 }
 
 // ConnectConn is Connect over a socket that is open already. The client closes it.
@@ -68,8 +70,12 @@ func (c *Client) ConnectConn(ctx context.Context, nc net.Conn) error {
 		nc.Close()
 		return err
 	}
-	return c.connect(ctx, nc, "")
+	return c.connect(ctx, nc, "", c.deadline())
 }
+
+// deadline is when a connect that begins now must have led to a complete handshake: the network, TLS and the handshake
+// have Config.HandshakeTimeout together.
+func (c *Client) deadline() time.Time { return time.Now().Add(c.endpoint.cfg.HandshakeTimeout) }
 
 // usable tells whether the client can connect, and takes note that it does.
 func (c *Client) usable() error {
@@ -89,12 +95,12 @@ func (c *Client) usable() error {
 	return nil
 }
 
-func (c *Client) connect(ctx context.Context, nc net.Conn, host string) error {
+func (c *Client) connect(ctx context.Context, nc net.Conn, host string, deadline time.Time) error {
 	var asked atomic.Bool
 	conf, err := c.endpoint.cfg.TLS.clientConfig(host, &asked)
 	if err == nil && conf != nil {
 		secured := tls.Client(nc, conf)
-		tlsCtx, cancel := context.WithTimeout(ctx, c.endpoint.cfg.HandshakeTimeout)
+		tlsCtx, cancel := context.WithDeadline(ctx, deadline)
 		defer cancel()
 		if err = c.secure(tlsCtx, secured, &asked); err == nil {
 			nc = secured
@@ -111,7 +117,7 @@ func (c *Client) connect(ctx context.Context, nc net.Conn, host string) error {
 		c.giveUp(nil)
 		return conn.closedError()
 	}
-	conn.setDeadline(c.endpoint.cfg.HandshakeTimeout)
+	conn.setDeadline(max(time.Until(deadline), 1)) // zero would be no bound
 	if c.endpoint.cfg.LogConnect {
 		c.log().Debug("connected", "remote", nc.RemoteAddr(), "security", conn.Security())
 	}

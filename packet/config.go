@@ -71,7 +71,7 @@ type Config struct {
 	MaxHuge     int // bodies above 256 KiB that are handled at once; default 8. Others wait
 	WriteQueue  int // bytes that wait to be written; default 4 MiB. Over it the connection is closed
 
-	HandshakeTimeout time.Duration // from the connect to the end of the handshake, TLS included; default 30 s
+	HandshakeTimeout time.Duration // from the begin of the connect to the end of the handshake, TLS included; default 30 s
 	WriteTimeout     time.Duration // for the other side to take anything of what is written; default 30 s
 	CloseTimeout     time.Duration // for the other side to close after CloseConnection; default 2 s
 }

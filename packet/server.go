@@ -168,19 +168,20 @@ func (s *Server) turnAway(nc net.Conn) {
 
 // start is the beginning of a connection's goroutine: TLS, the Connect hook, Hello, and then the reader.
 func (s *Server) start(c *Conn) {
+	deadline := time.Now().Add(s.cfg.HandshakeTimeout) // for TLS and the handshake behind it together
 	c.setDeadline(s.cfg.HandshakeTimeout)
-	if err := s.greet(c); err != nil {
+	if err := s.greet(c, deadline); err != nil {
 		c.finish(err)
 		return
 	}
 	c.serve()
 }
 
-func (s *Server) greet(c *Conn) error {
+func (s *Server) greet(c *Conn, deadline time.Time) error {
 	if s.tls != nil {
 		plain := c.NetConn()
 		nc := tls.Server(plain, s.tls)
-		ctx, cancel := context.WithTimeout(s.end, s.cfg.HandshakeTimeout)
+		ctx, cancel := context.WithDeadline(s.end, deadline)
 		defer cancel()
 		if err := c.secure(ctx, nc, nil); err != nil {
 			s.log().Debug("packet: connection refused", "remote", plain.RemoteAddr(), "err", err)
@@ -193,7 +194,6 @@ func (s *Server) greet(c *Conn) error {
 		if !c.open(nc) {
 			return s.unborn(c, errOver)
 		}
-		c.setDeadline(s.cfg.HandshakeTimeout)
 	}
 	if s.cfg.LogConnect {
 		s.log().Debug("connection accepted", "conn", c.cid, "remote", c.RemoteAddr(), "security", c.Security())
