@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"parlor"
+	"parlor/internal/openfiles"
 	"parlor/link/wslink"
 	"parlor/server"
 )
@@ -97,10 +98,7 @@ func (c *Config) fill() error {
 	if c.KeyFile == "" && c.SaveFile != "" {
 		c.KeyFile = c.SaveFile + ".key"
 	}
-	if files := openFiles(); files > 0 {
-		spare := min(100, files/2) // for the save file and what else a program opens
-		c.Wire.Connections = min(cmp.Or(c.Wire.Connections, 100_000), files-spare)
-	}
+	c.Wire.Connections = openfiles.AtMost(cmp.Or(c.Wire.Connections, 100_000)) // the save file must be opened too
 	_, err := parseProxies(c.TrustedProxies)
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"parlor/internal/openfiles"
 	"parlor/msgpack"
 )
 
@@ -62,7 +63,7 @@ type Config struct {
 	// own do so unless they say otherwise.
 	JoinClassic bool
 
-	MaxConns    int // connections of a server at once; default 100,000
+	MaxConns    int // connections of a server at once; default 100,000, or what the limit of open files allows (on Unix)
 	MaxFrame    int // length of a frame, as its prefix declares it; default 1 MiB. It bounds what is sent too
 	MaxBody     int // bytes of an inflated body; default 8 MiB
 	MaxDepth    int // of nested arrays and maps; default 128
@@ -151,7 +152,7 @@ func (cfg Config) fill() (Config, error) {
 	}{
 		{"QueuedPackets", &cfg.QueuedPackets, 1024},
 		{"QueuedBytes", &cfg.QueuedBytes, 1 << 20},
-		{"MaxConns", &cfg.MaxConns, 100_000},
+		{"MaxConns", &cfg.MaxConns, openfiles.AtMost(100_000)},
 		{"MaxFrame", &cfg.MaxFrame, 1 << 20},
 		{"MaxBody", &cfg.MaxBody, 8 << 20},
 		{"MaxDepth", &cfg.MaxDepth, msgpack.DefaultDepth},
