@@ -73,6 +73,7 @@ type Config struct {
 	WriteQueue  int // bytes that wait to be written; default 4 MiB. Over it the connection is closed
 
 	HandshakeTimeout time.Duration // from the begin of the connect to the end of the handshake, TLS included; default 30 s
+	IdleTimeout      time.Duration // of a server, for something to come from a client, as ConnType.IdleTimeout says; default 0: any time
 	WriteTimeout     time.Duration // for the other side to take anything of what is written; default 30 s
 	CloseTimeout     time.Duration // for the other side to close after CloseConnection; default 2 s
 }
@@ -178,6 +179,7 @@ func (cfg Config) fill() (Config, error) {
 		normal time.Duration
 	}{
 		{"HandshakeTimeout", &cfg.HandshakeTimeout, 30 * time.Second},
+		{"IdleTimeout", &cfg.IdleTimeout, 0},
 		{"WriteTimeout", &cfg.WriteTimeout, 30 * time.Second},
 		{"CloseTimeout", &cfg.CloseTimeout, 2 * time.Second},
 	} {

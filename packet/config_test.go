@@ -37,6 +37,7 @@ func TestConfigValidation(t *testing.T) {
 		{"WriteQueue", func(c *packet.Config) { c.WriteQueue = -1 }},
 		{"QueuedPackets", func(c *packet.Config) { c.QueuedPackets = -1 }},
 		{"QueuedBytes", func(c *packet.Config) { c.QueuedBytes = -1 }},
+		{"IdleTimeout", func(c *packet.Config) { c.IdleTimeout = -1 }},
 		{"HandshakeTimeout", func(c *packet.Config) { c.HandshakeTimeout = -1 }},
 		{"WriteTimeout", func(c *packet.Config) { c.WriteTimeout = -time.Second }},
 		{"CloseTimeout", func(c *packet.Config) { c.CloseTimeout = -1 }},

@@ -1,6 +1,9 @@
 package packet
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // ConnType is what a connection is for (section 7). Its functions may be nil. Of Receive and Send, those of
 // packets with IDs below 64 know nothing, nor does Send of packets that the caller names with "peng3dnet:".
@@ -19,6 +22,10 @@ type ConnType struct {
 	// Unjoined has each frame written with a call of its own, as for peers of 0.2.0 (D1). By default those of a
 	// burst are joined.
 	Unjoined bool
+	// IdleTimeout is, on a server, how long nothing may come on a connection of this type: it is closed with
+	// ReasonIdleTimeout then, or up to a quarter of the shortest of these timeouts later. 0: Config.IdleTimeout;
+	// negative: any time.
+	IdleTimeout time.Duration
 }
 
 // connType is a connection type under its name.
@@ -47,13 +54,25 @@ func (e *endpoint) AddConnType(name string, t ConnType) error {
 	if name == "" || name == ConnTypeNotSet {
 		return fmt.Errorf("%w: a connection type cannot be named %q", ErrRegistry, name)
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.types[name] != nil {
+	if !e.addConnType(&connType{t, name}) {
 		return fmt.Errorf("%w: the connection type %q", ErrAlreadyRegistered, name)
 	}
-	e.types[name] = &connType{t, name}
+	if s := e.server; s != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.watchIdle()
+	}
 	return nil
+}
+
+func (e *endpoint) addConnType(k *connType) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.types[k.name] != nil {
+		return false
+	}
+	e.types[k.name] = k
+	return true
 }
 
 func (e *endpoint) connType(name string) *connType {

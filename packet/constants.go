@@ -117,6 +117,7 @@ const (
 	ReasonWriteQueueFull   = "writequeuefull"        // the other side does not read: over Config.WriteQueue
 	ReasonWriteTimeout     = "writetimeout"          // local: the other side took nothing for Config.WriteTimeout
 	ReasonHandshakeTimeout = "handshaketimeout"      // over Config.HandshakeTimeout
+	ReasonIdleTimeout      = "idletimeout"           // over ConnType.IdleTimeout or Config.IdleTimeout
 	ReasonServerFull       = "serverfull"            // over Config.MaxConns
 	ReasonInternalError    = "internalerror"         // a hook failed that the connection cannot do without
 )

@@ -44,6 +44,7 @@ type Stats struct {
 	QueueFull        atomic.Int64 // connections closed by ReasonWriteQueueFull
 	WriteTimeout     atomic.Int64 // connections closed by ReasonWriteTimeout
 	HandshakeTimeout atomic.Int64 // connections closed by ReasonHandshakeTimeout
+	IdleTimeout      atomic.Int64 // connections closed by ReasonIdleTimeout
 }
 
 func newEndpoint(reg *Registry, cfg Config) *endpoint {

@@ -5,6 +5,7 @@ package packet
 import (
 	"io"
 	"net"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -16,6 +17,8 @@ type input struct {
 	chunk *chunk
 	n     int
 	err   error
+
+	turns atomic.Uint32 // calls and returns of next: see waiting
 
 	nc   net.Conn
 	held []byte // the buffer of a connection that cannot be asked whether there is something
@@ -35,6 +38,8 @@ func (in *input) init(nc net.Conn) {
 
 // next waits for bytes, and returns them until the call of done.
 func (in *input) next() ([]byte, error) {
+	in.turns.Add(1)
+	defer in.turns.Add(1)
 	if in.raw == nil {
 		n, err := in.nc.Read(in.held)
 		if n > 0 {

@@ -26,6 +26,7 @@ type Server struct {
 	lastCID   int64
 	begun     bool // Serve was called
 	stopped   bool
+	sweeping  bool           // sweepIdle runs
 	serving   sync.WaitGroup // calls of Serve
 	end       context.Context
 	cancel    context.CancelFunc
@@ -88,6 +89,7 @@ func (s *Server) Serve(ln net.Listener) error {
 	s.serving.Add(1)
 	first := !s.begun
 	s.begun = true
+	s.watchIdle()
 	s.mu.Unlock()
 	defer s.serving.Done()
 	if first {

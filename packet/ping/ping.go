@@ -15,6 +15,7 @@
 package ping
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -56,6 +57,9 @@ type Options struct {
 	// Func is asked for each ping, on the goroutine of its connection. The request belongs to it until it returns. It is
 	// not decoded before Func asks for its Value, which takes many times the memory of its Body.
 	Func func(c *packet.Conn, request *packet.Message) map[string]any
+	// IdleTimeout is how long a client that pings once and again may pause before it is closed with
+	// packet.ReasonIdleTimeout; default 60 s, negative: any time. Strangers could hold all places otherwise.
+	IdleTimeout time.Duration
 	// NoWriteBack leaves out the request.
 	NoWriteBack bool
 }
@@ -79,7 +83,8 @@ func Serve(s *packet.Server, opts Options) error {
 			}
 			return true, nil
 		},
-		Send: refuse,
+		Send:        refuse,
+		IdleTimeout: cmp.Or(opts.IdleTimeout, time.Minute),
 	})
 }
 
