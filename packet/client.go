@@ -136,6 +136,11 @@ func (c *Client) connect(ctx context.Context, nc net.Conn, host string, deadline
 	case <-conn.stopping:
 		return conn.closedError()
 	case <-ctx.Done():
+		select {
+		case <-c.ready: // at the same time
+			return nil
+		default:
+		}
 		conn.Abort(nil)
 		return contextError(ctx)
 	}

@@ -32,8 +32,9 @@ type Config struct {
 	// KeepIDs has a client leave its registry as it is, and not compare it with the server's
 	// (net.registry.autosync false).
 	KeepIDs bool
-	// AllowMissing has a client accept a server whose packets are not the same as its own: both sides may have packets that the other one lacks (net.registry.missingpacketaction
-	// "ignore"). By default the client closes with ReasonRegistryMismatch.
+	// AllowMissing has a client accept a server whose packets are not the same as its own: either may have some that
+	// the other one lacks (net.registry.missingpacketaction "ignore"). By default the client closes with
+	// ReasonRegistryMismatch.
 	AllowMissing bool
 
 	// ConnType is what a client announces; default ConnTypeClassic. Others must be added before (AddConnType).
@@ -51,7 +52,9 @@ type Config struct {
 	Logger *slog.Logger
 
 	// Manual has packets wait until the program calls Process, instead of handling them on the goroutine of their
-	// connection.
+	// connection. At the end something may still wait, the Close hooks of connections among it: a game loop ends with
+	// "for { if _, err := srv.ProcessWait(ctx, 0); err != nil { break } }" after Shutdown. Hooks.Connect and
+	// ConnType.Init are called on the connection's goroutine all the same.
 	Manual bool
 	// QueuedPackets and QueuedBytes bound what waits for Process, for each connection; default 1024 and 1 MiB. While
 	// the next packet does not fit, the connection is not read from; one that is larger than QueuedBytes waits alone.

@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -297,25 +296,12 @@ func (s *Server) stopEvents() {
 
 // Shutdown stops the server, as Stop(nil) does, and waits until every connection has ended: what was sent goes out first,
 // and the other sides have Config.CloseTimeout to close. When ctx ends, what is left is cut off. It returns
-// after all goroutines, and so waits for handlers: one that wants to end the server calls Stop, or this on a
+// after all goroutines, and so waits for handlers, 5 s at most after ctx has ended: one that wants to end the server calls Stop, or this on a
 // goroutine of its own. Its error is that of ctx.
 func (s *Server) Shutdown(ctx context.Context) error { return s.ShutdownReason(ctx, nil) }
 
 // ShutdownReason is Shutdown with a reason.
 func (s *Server) ShutdownReason(ctx context.Context, reason any) error {
-	first := s.stop(reason)
-	var cutOff atomic.Bool
-	release := context.AfterFunc(ctx, func() {
-		cutOff.Store(true)
-		s.abort()
-	})
-	s.serving.Wait()
-	s.wg.Wait()
-	release()
-	if first { // the order of section 8: closes, stop, interrupt, shutdown
-		s.stopEvents()
-	}
-	s.queue.close()
 	ev := Event{Name: EventServerShutdown, Reason: reason}
 	if reason == nil {
 		ev.Reason = ReasonServerShutdown
@@ -323,15 +309,38 @@ func (s *Server) ShutdownReason(ctx context.Context, reason any) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		ev.Timeout = time.Until(deadline)
 	}
-	s.emit(ev)
-	if cutOff.Load() {
-		return context.Cause(ctx)
+	first := s.stop(reason)
+	ended := make(chan struct{})
+	go func() { // ends with the last handler
+		s.serving.Wait()
+		s.wg.Wait()
+		close(ended)
+	}()
+	var err error
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		s.abort()
+		err = context.Cause(ctx)
+		select {
+		case <-ended:
+		case <-time.After(handlerGrace):
+			err = fmt.Errorf("packet: handlers still run: %w", err)
+		}
 	}
-	return nil
+	if first { // the order of section 8: closes, stop, interrupt, shutdown
+		s.stopEvents()
+	}
+	s.queue.close()
+	s.emit(ev)
+	return err
 }
 
+// handlerGrace is how long handlers have to return when their connections have been cut off.
+const handlerGrace = 5 * time.Second
+
 // Close ends the server at once: connections are dropped without a word. It returns after all goroutines, and so waits
-// for handlers and hooks: called by one of them it would wait for itself, for ever. Those call Stop. With
+// for handlers and hooks, 5 s at most: called by one of them it would wait for itself. Those call Stop. With
 // Config.Manual, what Process calls may call Close as well.
 func (s *Server) Close() error {
 	ctx, cancel := context.WithCancel(context.Background())

@@ -318,8 +318,11 @@ func TestConnectEnded(t *testing.T) {
 func endWhileConnected(t *testing.T, address, want string, end func()) {
 	t.Helper()
 	in, keys := io.Pipe()
+	ended := make(chan struct{})
+	defer func() { <-ended }() // or what ends this connection could be cut off by the next one
 	defer keys.Close()
 	go func() {
+		defer close(ended)
 		_, _ = io.WriteString(keys, ".help\n")
 		_, _ = io.WriteString(keys, "\n") // taken when .help is answered
 		end()

@@ -125,7 +125,11 @@ func (t *target) dial(ctx context.Context) (pinger, error) {
 		return t.dialLobby(ctx, nc)
 	}
 	seen := &seenConn{Conn: nc}
-	heard, err := seen.peek(ctx, helloWait+4*t.took)
+	wait := helloWait + 4*t.took
+	if deadline, ok := ctx.Deadline(); ok { // the other half is for asking a lobby
+		wait = min(wait, time.Until(deadline)/2)
+	}
+	heard, err := seen.peek(ctx, wait)
 	if err != nil {
 		nc.Close()
 		return nil, err

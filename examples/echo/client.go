@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"syscall"
+	"time"
 
 	"parlor/packet"
 )
@@ -61,13 +63,18 @@ func talk(ctx context.Context, address string, in io.Reader, out io.Writer) erro
 			if err != nil {
 				return err
 			}
+			if line == "stop" { // it answers by closing; a server of 0.2.0 may not get so far
+				select {
+				case <-conn.Done():
+				case <-ctx.Done():
+				case <-time.After(2 * time.Second):
+				}
+				return nil
+			}
 			select {
 			case text := <-answers:
 				fmt.Fprintln(out, text)
 			case <-conn.Done():
-				if line == "stop" {
-					return nil
-				}
 				return conn.Err()
 			case <-ctx.Done():
 				return nil
@@ -93,9 +100,13 @@ func readLines(in io.Reader, done <-chan struct{}) <-chan string {
 	lines := make(chan string)
 	go func() {
 		defer close(lines)
-		for scanner := bufio.NewScanner(in); scanner.Scan(); {
+		for r := bufio.NewReader(in); ; {
+			line, err := r.ReadString('\n') // of any length: what the server does not take, it says
+			if err != nil && line == "" {
+				return
+			}
 			select {
-			case lines <- scanner.Text():
+			case lines <- strings.TrimRight(line, "\r\n"):
 			case <-done:
 				return
 			}

@@ -103,9 +103,13 @@ func readLines(in io.Reader, ended <-chan struct{}) <-chan string {
 	lines := make(chan string)
 	go func() {
 		defer close(lines)
-		for scanner := bufio.NewScanner(in); scanner.Scan(); {
+		for r := bufio.NewReader(in); ; {
+			line, err := r.ReadString('\n') // of any length: what the server does not take, it says
+			if err != nil && line == "" {
+				return
+			}
 			select {
-			case lines <- scanner.Text():
+			case lines <- strings.TrimRight(line, "\r\n"):
 			case <-ended:
 				return
 			}

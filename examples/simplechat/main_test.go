@@ -192,6 +192,7 @@ func TestPrograms(t *testing.T) {
 	alice.Await("] emil disconnected (unknown)\n")
 	dora := client(t, addr, "dora")
 	alice.Await("] User dora ")
+	dora.Await("connected to ") // or she would be interrupted before
 	dora.Signal(syscall.SIGINT)
 	dora.Ends(0)
 	alice.Await("] dora disconnected (userrequest)\n")

@@ -16,7 +16,6 @@ package ping
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -47,7 +46,14 @@ const AutoTime = "__AUTO__"
 
 // ErrFailed means that there was no pong: the server could not be reached, does not answer pings, speaks another
 // version, or took too long.
-var ErrFailed = errors.New("ping failed")
+//
+// It is a packet.ErrTimeout to errors.Is whatever the cause, as in peng3dnet.
+var ErrFailed error = failed{}
+
+type failed struct{}
+
+func (failed) Error() string        { return "ping failed" }
+func (failed) Is(target error) bool { return target == packet.ErrTimeout }
 
 // Options say what a server answers. Its answer has, of equal keys the later: "oldmsg", the request; what Func
 // returns; Data; and "peng3dnet", the versions.

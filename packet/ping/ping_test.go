@@ -122,3 +122,11 @@ func TestAnswerIsBrief(t *testing.T) {
 		})
 	}
 }
+
+// TestErrFailed: a ping that failed is a wait that was in vain, whatever the cause.
+func TestErrFailed(t *testing.T) {
+	_, err := ping.Do(t.Context(), "127.0.0.1:1", nil, packet.Config{})
+	if !errors.Is(err, ping.ErrFailed) || !errors.Is(err, packet.ErrTimeout) {
+		t.Errorf("%v", err)
+	}
+}
