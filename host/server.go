@@ -73,7 +73,9 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 func (s *Server) open() error {
 	var st store.Store // first: a name that is none shall not leave a key beside it
 	if s.cfg.SaveFile != "" {
-		f, err := pgnetfile.Open(s.cfg.SaveFile, pgnetfile.Options{Logger: s.cfg.Logger})
+		// As text a save takes up to eight times its bytes. A smaller limit than the file's own would stop registrations.
+		most := max(1<<30, 8*int64(s.cfg.Limits.SavesSize))
+		f, err := pgnetfile.Open(s.cfg.SaveFile, pgnetfile.Options{Logger: s.cfg.Logger, MaxSize: most})
 		if err != nil {
 			return err
 		}
