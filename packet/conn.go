@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"parlor/internal/direct"
 	"parlor/msgpack"
 )
 
@@ -70,7 +71,7 @@ func (c *Conn) open(nc net.Conn) bool {
 	}
 	c.nc = nc
 	c.in.init(nc)
-	c.out.direct = newDirectWriter(nc)
+	c.out.direct = direct.NewWriter(nc)
 	c.opened.Store(true)
 	return true
 }

@@ -7,6 +7,8 @@ import (
 	"net"
 	"sync/atomic"
 	"syscall"
+
+	"parlor/internal/direct"
 )
 
 // input reads from a socket. It takes a chunk only when there is something to read, so that an idle
@@ -29,7 +31,7 @@ const heldSize = 4 << 10
 
 func (in *input) init(nc net.Conn) {
 	in.nc = nc
-	if in.raw = rawSocket(nc); in.raw != nil {
+	if in.raw = direct.Socket(nc); in.raw != nil {
 		in.try = in.read
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"parlor/internal/direct"
 	"parlor/msgpack"
 )
 
@@ -32,7 +33,7 @@ type outbox struct {
 	readOver bool        // the reader has ended
 	deaf     error       // why the other side takes nothing any more
 	dead     bool        // the socket is closed
-	direct   *directWriter
+	direct   *direct.Writer
 }
 
 const (
@@ -84,7 +85,7 @@ func (c *Conn) put(frame []byte) {
 		return
 	}
 	if o.buf == nil && !o.busy && !o.corked && o.direct != nil {
-		n, err := o.direct.write(frame)
+		n, err := o.direct.Write(frame)
 		if err != nil {
 			c.writeFailed(err)
 			return
@@ -117,7 +118,7 @@ func (c *Conn) flush() {
 		c.startWriter()
 		return
 	}
-	n, err := o.direct.write(o.buf.b)
+	n, err := o.direct.Write(o.buf.b)
 	switch {
 	case err != nil:
 		c.writeFailed(err)

@@ -18,6 +18,7 @@ import (
 
 	"parlor"
 	"parlor/box"
+	"parlor/internal/direct"
 	"parlor/link"
 )
 
@@ -28,7 +29,7 @@ type conn struct {
 	peer link.Peer
 	nc   net.Conn // set before serve; nil before the upgrade
 	// direct writes to the socket without blocking; nil where that cannot be done.
-	direct *directWriter
+	direct *direct.Writer
 	br     *bufio.Reader
 
 	stranger *stranger // guarded by Server.mu: nil once the client has logged in

@@ -16,6 +16,7 @@ import (
 
 	"parlor"
 	"parlor/box"
+	"parlor/internal/direct"
 	"parlor/link"
 )
 
@@ -73,7 +74,7 @@ func (c *conn) deliver(text []byte) error {
 	buf := getBuffer()
 	defer putBuffer(buf)
 	buf.b = c.appendFrame(buf.b, &outgoing{op: ws.OpText, sealed: true, text: text})
-	n, err := c.direct.write(buf.b)
+	n, err := c.direct.Write(buf.b)
 	o.mu.Lock()
 	o.dead = o.dead || err != nil
 	if n < len(buf.b) && !o.dead {
@@ -237,7 +238,7 @@ func (c *conn) open(nc net.Conn) bool {
 	if c.out.dead {
 		return false
 	}
-	c.nc, c.direct = nc, newDirectWriter(nc)
+	c.nc, c.direct = nc, direct.NewWriter(nc)
 	if socket, ok := below(nc).(interface{ SetWriteBuffer(int) error }); ok {
 		socket.SetWriteBuffer(writeBuffer) // where that fails, the system's default is right too
 	}

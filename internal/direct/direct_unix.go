@@ -1,15 +1,18 @@
 //go:build unix
 
-package packet
+// Package direct reaches past the net package to a socket of the system's own: to write as far as it takes the bytes
+// without blocking, and to read only once there is something. Where there is none, such as behind TLS, callers use
+// the connection as it is.
+package direct
 
 import (
 	"net"
 	"syscall"
 )
 
-// directWriter writes to a socket as far as it takes the bytes without blocking. Its use is up to one
+// Writer writes to a socket as far as it takes the bytes without blocking. Its use is up to one
 // goroutine at a time.
-type directWriter struct {
+type Writer struct {
 	raw syscall.RawConn
 	try func(fd uintptr) bool // made once, so that a write allocates nothing
 
@@ -18,9 +21,9 @@ type directWriter struct {
 	err error
 }
 
-// rawSocket is the system's side of a TCP or unix socket, nil for all else. A type that embeds one of them would have
+// Socket is the system's side of a TCP or unix socket, nil for all else. A type that embeds one of them would have
 // its SyscallConn too, but wants its own Read and Write to be called.
-func rawSocket(nc net.Conn) syscall.RawConn {
+func Socket(nc net.Conn) syscall.RawConn {
 	var raw syscall.RawConn
 	var err error
 	switch nc := nc.(type) {
@@ -35,13 +38,13 @@ func rawSocket(nc net.Conn) syscall.RawConn {
 	return raw
 }
 
-// newDirectWriter returns nil for connections that are no sockets of the system's own, such as TLS.
-func newDirectWriter(nc net.Conn) *directWriter {
-	raw := rawSocket(nc)
+// NewWriter returns nil for connections that are no sockets of the system's own, such as TLS.
+func NewWriter(nc net.Conn) *Writer {
+	raw := Socket(nc)
 	if raw == nil {
 		return nil
 	}
-	d := &directWriter{raw: raw}
+	d := &Writer{raw: raw}
 	d.try = func(fd uintptr) bool {
 		d.n, d.err = syscall.Write(int(fd), d.b)
 		return true // also if it would block: the rest is the writer's
@@ -49,8 +52,8 @@ func newDirectWriter(nc net.Conn) *directWriter {
 	return d
 }
 
-// write returns how many bytes the socket took; an error means that it has ended.
-func (d *directWriter) write(b []byte) (int, error) {
+// Write returns how many bytes the socket took; an error means that it has ended.
+func (d *Writer) Write(b []byte) (int, error) {
 	d.b = b
 	err := d.raw.Write(d.try)
 	d.b = nil
