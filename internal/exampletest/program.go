@@ -119,6 +119,17 @@ func StartServer(tb testing.TB, program string, args ...string) (p *Process, add
 	return p, strings.TrimPrefix(line, "listening on ")
 }
 
+// StartLobby starts a program that is a lobby, on a free port of the loopback, and returns where it listens.
+func StartLobby(tb testing.TB, program string, args ...string) (p *Process, addr string) {
+	tb.Helper()
+	p = Start(tb, program, append(args, "--listen", "127.0.0.1:0")...)
+	p.Await("address: ")
+	p.Await("\n")
+	_, rest, _ := strings.Cut(p.Stdout.Text(), "address: ")
+	addr, _, _ = strings.Cut(rest, "\n")
+	return p, addr
+}
+
 // Type types a line on standard input.
 func (p *Process) Type(line string) {
 	p.tb.Helper()
