@@ -19,13 +19,13 @@ func Append(b []byte, v any) ([]byte, error) { return AppendDepth(b, v, DefaultD
 func AppendDepth(b []byte, v any, depth int) ([]byte, error) {
 	depth = min(depth, MaxDepth)
 	out, err := appendAny(b, v, depth)
+	if err == nil {
+		return out, nil
+	}
 	if limit, ok := errors.AsType[*LimitError](err); ok && limit.Err == ErrDepth {
 		limit.Max = depth
 	}
-	if err != nil {
-		return b, err
-	}
-	return out, nil
+	return b, err
 }
 
 // errTooDeep is what encoders return when they are given no depth for a container; AppendDepth puts in the limit.

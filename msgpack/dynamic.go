@@ -8,8 +8,36 @@ import (
 	"github.com/tinylib/msgp/msgp"
 )
 
-// decodeAny reads the value that b, part of a valid message, starts with. With ordered, maps become a Map.
-func decodeAny(b []byte, ordered bool) (v any, rest []byte, err error) {
+// dynamic decodes into Go's own types. The zero value will do.
+type dynamic struct {
+	ordered bool   // maps become a Map
+	message string // of which the texts are parts; if empty, each is allocated for itself
+}
+
+// sharedText is how long a message may be of which the texts share one allocation: whoever keeps one of them keeps
+// all of it.
+const sharedText = 256
+
+// whole returns a decoder for a message, which ends where what it is given ends.
+func whole(b []byte, ordered bool) *dynamic {
+	d := &dynamic{ordered: ordered}
+	if len(b) <= sharedText {
+		d.message = string(b)
+	}
+	return d
+}
+
+// text is p as a string, where p stands in the message right before rest.
+func (d *dynamic) text(p, rest []byte) string {
+	if d.message == "" {
+		return string(p)
+	}
+	end := len(d.message) - len(rest)
+	return d.message[end-len(p) : end]
+}
+
+// any reads the value that b, part of a valid message, starts with.
+func (d *dynamic) any(b []byte) (v any, rest []byte, err error) {
 	switch kindOf(b) {
 	case kindNil:
 		return nil, b[1:], nil
@@ -21,8 +49,8 @@ func decodeAny(b []byte, ordered bool) (v any, rest []byte, err error) {
 		f, rest, err := msgp.ReadFloat64Bytes(b)
 		return f, rest, err
 	case kindStr:
-		s, rest, err := msgp.ReadStringBytes(b)
-		return s, rest, err
+		p, rest, err := msgp.ReadStringZC(b)
+		return d.text(p, rest), rest, err
 	case kindBin:
 		p, rest, err := msgp.ReadBytesZC(b)
 		return clone(p), rest, err
@@ -33,14 +61,14 @@ func decodeAny(b []byte, ordered bool) (v any, rest []byte, err error) {
 		}
 		return Ext{Code: code, Data: clone(data)}, rest, nil
 	case kindArray:
-		s, rest, err := decodeArray(b, ordered)
+		s, rest, err := d.array(b)
 		return s, rest, err
 	case kindMap:
-		if ordered {
-			m, rest, err := decodeMap(b, true)
+		if d.ordered {
+			m, rest, err := d.orderedMap(b)
 			return m, rest, err
 		}
-		return decodeGoMap(b)
+		return d.goMap(b)
 	}
 	return nil, b, typeError("a value", b)
 }
@@ -58,22 +86,22 @@ func decodeInteger(b []byte) (any, []byte, error) {
 	return i, rest, err
 }
 
-func decodeArray(b []byte, ordered bool) ([]any, []byte, error) {
+func (d *dynamic) array(b []byte) ([]any, []byte, error) {
 	n, b, err := msgp.ReadArrayHeaderBytes(b)
 	if err != nil {
 		return nil, b, err
 	}
 	s := make([]any, n)
 	for i := range s {
-		if s[i], b, err = decodeAny(b, ordered); err != nil {
+		if s[i], b, err = d.any(b); err != nil {
 			return nil, b, err
 		}
 	}
 	return s, b, nil
 }
 
-// decodeGoMap gives a map[string]any, or a Map in key order if there is a key that is not text.
-func decodeGoMap(b []byte) (any, []byte, error) {
+// goMap gives a map[string]any, or a Map in key order if there is a key that is not text.
+func (d *dynamic) goMap(b []byte) (any, []byte, error) {
 	n, b, err := msgp.ReadMapHeaderBytes(b)
 	if err != nil {
 		return nil, b, err
@@ -95,7 +123,7 @@ func decodeGoMap(b []byte) (any, []byte, error) {
 		if err != nil {
 			return nil, b, err
 		}
-		if into[string(key)], b, err = decodeAny(b, false); err != nil {
+		if into[d.text(key, b)], b, err = d.any(b); err != nil {
 			return nil, b, err
 		}
 	}
@@ -127,7 +155,7 @@ func mixedMap(texts, bins map[string]any) Map {
 }
 
 // decodeMap reads a map as a Map, and with ordered the maps within too.
-func decodeMap(b []byte, ordered bool) (Map, []byte, error) {
+func (d *dynamic) orderedMap(b []byte) (Map, []byte, error) {
 	n, b, err := msgp.ReadMapHeaderBytes(b)
 	if err != nil {
 		return nil, b, err
@@ -145,8 +173,8 @@ func decodeMap(b []byte, ordered bool) (Map, []byte, error) {
 		if err != nil {
 			return nil, b, err
 		}
-		p := Pair{Key: string(key), Bin: bin}
-		if p.Value, b, err = decodeAny(b, ordered); err != nil {
+		p := Pair{Key: d.text(key, b), Bin: bin}
+		if p.Value, b, err = d.any(b); err != nil {
 			return nil, b, err
 		}
 		if i := seen.find(m, p.Key, bin); i >= 0 {

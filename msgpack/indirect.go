@@ -45,7 +45,7 @@ func interfaceCodec() codec {
 		},
 		decode: func(b []byte, v reflect.Value) ([]byte, error) {
 			if v.NumMethod() == 0 {
-				x, rest, err := decodeAny(b, false)
+				x, rest, err := new(dynamic).any(b)
 				if x == nil {
 					v.SetZero()
 				} else {

@@ -2,6 +2,7 @@ package msgpack
 
 // Lead bytes of the MessagePack specification that are not part of a range.
 const (
+	leadFixStr  = 0xa0 // with the length in its low five bits
 	leadNil     = 0xc0
 	leadNever   = 0xc1
 	leadFalse   = 0xc2

@@ -69,7 +69,7 @@ func mapCodec() codec {
 			return appendMap(b, v.Interface().(Map), depth)
 		},
 		decode: nilOr(kindMap, func(b []byte, v reflect.Value) ([]byte, error) {
-			m, rest, err := decodeMap(b, true)
+			m, rest, err := (&dynamic{ordered: true}).orderedMap(b)
 			*target[Map](v) = m
 			return rest, err
 		}),
@@ -82,7 +82,7 @@ func sliceCodec() codec {
 			return appendSlice(b, v.Interface().([]any), depth)
 		},
 		decode: nilOr(kindArray, func(b []byte, v reflect.Value) ([]byte, error) {
-			s, rest, err := decodeArray(b, false)
+			s, rest, err := new(dynamic).array(b)
 			*target[[]any](v) = s
 			return rest, err
 		}),
@@ -95,7 +95,7 @@ func goMapCodec() codec {
 			return appendGoMap(b, v.Interface().(map[string]any), depth)
 		},
 		decode: nilOr(kindMap, func(b []byte, v reflect.Value) ([]byte, error) {
-			m, rest, err := decodeGoMap(b)
+			m, rest, err := new(dynamic).goMap(b)
 			if err != nil {
 				return b, err
 			}

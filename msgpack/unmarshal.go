@@ -21,7 +21,7 @@ func Ordered(b []byte, lim Limits) (any, error) {
 	if err := Valid(b, lim); err != nil {
 		return nil, err
 	}
-	v, _, err := decodeAny(b, true)
+	v, _, err := whole(b, true).any(b)
 	return v, err
 }
 
@@ -29,7 +29,7 @@ func Ordered(b []byte, lim Limits) (any, error) {
 // bytes what it does is undefined.
 func UnmarshalValid(b []byte, into any) error {
 	if p, ok := into.(*any); ok {
-		x, _, err := decodeAny(b, false)
+		x, _, err := whole(b, false).any(b)
 		*p = x
 		return err
 	}

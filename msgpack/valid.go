@@ -44,6 +44,14 @@ func (w *walker) values(n int, keyed bool) error {
 			return w.fail(ErrTruncated)
 		}
 		c := w.b[w.pos]
+		if c>>5 == leadFixStr>>5 {
+			if !w.short(int(c & 0x1f)) {
+				if err := w.text(1, uint64(c&0x1f)); err != nil {
+					return err
+				}
+			}
+			continue
+		}
 		if keyed && i&1 == 0 {
 			if k := kinds[c]; k != kindStr && k != kindBin {
 				return w.fail(ErrKey)
@@ -57,8 +65,6 @@ func (w *walker) values(n int, keyed bool) error {
 			err = w.open(1, 2*uint64(c&0x0f), true)
 		case c < 0xa0:
 			err = w.open(1, uint64(c&0x0f), false)
-		case c < 0xc0:
-			err = w.text(1, uint64(c&0x1f))
 		default:
 			err = w.wide(c)
 		}
@@ -67,6 +73,19 @@ func (w *walker) values(n int, keyed bool) error {
 		}
 	}
 	return nil
+}
+
+// high are the bits that plain text has not, of each of eight bytes.
+const high = 0x8080808080808080
+
+// short passes a text of up to eight plain bytes, as most keys are, if that can be told with one look.
+func (w *walker) short(n int) bool {
+	rest := w.b[w.pos+1:]
+	if n > 8 || len(rest) < 8 || binary.LittleEndian.Uint64(rest)<<(64-8*n)&high != 0 {
+		return false
+	}
+	w.pos += 1 + n
+	return true
 }
 
 // wide walks a value whose lead byte is c0 to df.
@@ -163,7 +182,7 @@ func ascii(s []byte) bool {
 	}
 	var all byte
 	for len(s) >= 8 {
-		if binary.LittleEndian.Uint64(s)&0x8080808080808080 != 0 {
+		if binary.LittleEndian.Uint64(s)&high != 0 {
 			return false
 		}
 		s = s[8:]

@@ -302,7 +302,7 @@ func hasKey(m map[string]ID, name string) bool {
 }
 
 // internal tells whether the packet is the protocol's own.
-func (e *entry) internal() bool { return strings.HasPrefix(e.name, ReservedPrefix) }
+func (e *entry) internal() bool { return e.origin.typ == nil }
 
 // integer is the value of any integer type of Go.
 func integer(v any) (int64, bool) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"parlor/msgpack"
 )
@@ -11,7 +12,8 @@ import (
 // Type is a registered packet whose body is a T, and the fast way to send it.
 type Type[T any] struct {
 	source *origin
-	values sync.Pool // of *T: encoders and decoders want pointers, which would be allocated for each packet
+	values sync.Pool     // of *T: encoders and decoders want pointers, which would be allocated for each packet
+	id     atomic.Uint32 // where it was found last, the same for most connections
 }
 
 // Register adds a packet, whose bodies are handed to receive as a T: a struct of the author's own, any for Go
@@ -73,7 +75,7 @@ func (t *Type[T]) from() *origin { return t.source }
 
 // Send sends a packet, as [Conn.Send] does.
 func (t *Type[T]) Send(c *Conn, body T) error {
-	e := c.registry.view().byOrigin[t.source]
+	e := t.entry(c.registry.view())
 	if e == nil {
 		return fmt.Errorf("%w: packet %q, in the registry of this connection", ErrNotRegistered, t.source.name)
 	}
@@ -87,6 +89,9 @@ func (t *Type[T]) Send(c *Conn, body T) error {
 	if raw, ok := any(body).(Body); ok {
 		return c.writeBody(e.id, raw)
 	}
+	if _, ok := any(&body).(*any); ok {
+		return c.writeValue(e.id, body)
+	}
 	v := t.values.Get().(*T)
 	*v = body
 	err = c.writeValue(e.id, v)
@@ -94,6 +99,18 @@ func (t *Type[T]) Send(c *Conn, body T) error {
 	*v = zero
 	t.values.Put(v)
 	return err
+}
+
+// entry finds the packet in a registry; nil if it is not there.
+func (t *Type[T]) entry(v *view) *entry {
+	if e := v.byID(ID(t.id.Load())); e != nil && e.origin == t.source {
+		return e
+	}
+	e := v.byOrigin[t.source]
+	if e != nil {
+		t.id.Store(uint32(e.id))
+	}
+	return e
 }
 
 // misfitError means a body that is not what the handler takes. A peer can send as many as it likes, so that they are no

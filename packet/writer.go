@@ -16,8 +16,8 @@ import (
 // for the writer, a goroutine that runs only while there is something.
 //
 // While the reader works through a burst of frames, what is sent on a connection that joins frames is held
-// back (corked), and written with one call after the last of the burst. If a handler takes its time, a timer does
-// it after holdBack.
+// back (corked), and written with one call after the last of the burst. If that takes its time, a timer does it
+// each holdBack.
 type outbox struct {
 	mu       sync.Mutex // guards the fields below, and calls of direct
 	buf      *buffer    // whole frames that wait, in order; nil if there are none
@@ -138,7 +138,7 @@ func (c *Conn) cork() {
 	defer o.mu.Unlock()
 	o.corked = o.ended == nil
 	if o.hold == nil {
-		o.hold = time.AfterFunc(holdBack, c.uncork)
+		o.hold = time.AfterFunc(holdBack, c.holdsBack)
 	} else {
 		o.hold.Reset(holdBack)
 	}
@@ -155,6 +155,23 @@ func (c *Conn) uncork() {
 	o.corked = false
 	o.hold.Stop()
 	c.flush()
+}
+
+// holdsBack writes what a burst has held back for holdBack, and lets it go on to. Where that was nothing, a handler
+// takes its time: what it then sends shall not wait.
+func (c *Conn) holdsBack() {
+	o := &c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.corked {
+		return
+	}
+	if o.buf == nil {
+		o.corked = false
+		return
+	}
+	c.flush()
+	o.hold.Reset(holdBack)
 }
 
 func (c *Conn) startWriter() {
