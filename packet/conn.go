@@ -319,51 +319,65 @@ func (c *Conn) send(e *entry, as, v any, bypass bool) error {
 
 // writeValue encodes and writes a packet.
 func (c *Conn) writeValue(id ID, v any) error {
-	if b, ok := v.(Body); ok {
-		return c.writeBody(id, b)
-	}
 	buf := getBuffer()
 	defer putBuffer(buf)
-	b, err := msgpack.AppendDepth(append(buf.b, make([]byte, frameHead)...), v, c.end.cfg.MaxDepth)
+	b, err := appendValue(buf, v, c.end)
 	if err != nil {
 		return err
 	}
-	buf.b = b
 	return c.writeFrame(id, b)
 }
 
-// writeBody writes a packet whose body is encoded.
-func (c *Conn) writeBody(id ID, body Body) error {
-	if err := msgpack.Valid(body, msgpack.Limits{Depth: msgpack.MaxDepth}); err != nil {
-		return err
+// appendValue puts space for a frame's head into a buffer, and the encoded body behind it.
+func appendValue(buf *buffer, v any, end *endpoint) (b []byte, err error) {
+	if body, ok := v.(Body); ok {
+		return appendBody(buf, body)
 	}
-	buf := getBuffer()
-	defer putBuffer(buf)
+	buf.b, err = msgpack.AppendDepth(append(buf.b, make([]byte, frameHead)...), v, end.cfg.MaxDepth)
+	return buf.b, err
+}
+
+// appendBody is appendValue for a body that is encoded.
+func appendBody(buf *buffer, body Body) ([]byte, error) {
+	if err := msgpack.Valid(body, msgpack.Limits{Depth: msgpack.MaxDepth}); err != nil {
+		return nil, err
+	}
 	buf.b = append(append(buf.b, make([]byte, frameHead)...), body...)
-	return c.writeFrame(id, buf.b)
+	return buf.b, nil
 }
 
 // writeFrame completes a frame that has its body and space for its head, and writes it.
 func (c *Conn) writeFrame(id ID, b []byte) error {
-	var flags Flags
-	if body := b[frameHead:]; !c.end.cfg.NoCompression && len(body) > c.end.cfg.CompressAbove {
-		flags = FlagCompressed
-		if len(body) > c.end.cfg.MaxBody {
-			return fmt.Errorf("%w: %d bytes of packet %d, limit MaxBody %d", ErrBodyTooLarge, len(body), id, c.end.cfg.MaxBody)
-		}
-		z := getBuffer()
+	frame, z, err := c.end.complete(id, b)
+	if z != nil {
 		defer putBuffer(z)
-		var err error
-		if z.b, err = c.end.zip.deflate(append(z.b, make([]byte, frameHead)...), body); err != nil {
-			return err
+	}
+	if err != nil {
+		return err
+	}
+	return c.write(frame)
+}
+
+// complete compresses the body of a frame if that is due, and writes its head. What it returns lies in b, or in a buffer
+// to be put back.
+func (e *endpoint) complete(id ID, b []byte) (frame []byte, z *buffer, err error) {
+	var flags Flags
+	if body := b[frameHead:]; !e.cfg.NoCompression && len(body) > e.cfg.CompressAbove {
+		flags = FlagCompressed
+		if len(body) > e.cfg.MaxBody {
+			return nil, nil, fmt.Errorf("%w: %d bytes of packet %d, limit MaxBody %d", ErrBodyTooLarge, len(body), id, e.cfg.MaxBody)
+		}
+		z = getBuffer()
+		if z.b, err = e.zip.deflate(append(z.b, make([]byte, frameHead)...), body); err != nil {
+			return nil, z, err
 		}
 		b = z.b
 	}
-	if n := len(b) - lengthSize; n > c.end.cfg.MaxFrame {
-		return fmt.Errorf("%w: length %d of packet %d, limit MaxFrame %d", ErrFrameTooLarge, n, id, c.end.cfg.MaxFrame)
+	if n := len(b) - lengthSize; n > e.cfg.MaxFrame {
+		return nil, z, fmt.Errorf("%w: length %d of packet %d, limit MaxFrame %d", ErrFrameTooLarge, n, id, e.cfg.MaxFrame)
 	}
 	setHead(b, id, flags)
-	return c.write(b)
+	return b, z, nil
 }
 
 // Close ends the connection in order: what was sent before goes out, then CloseConnection with the reason, which

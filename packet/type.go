@@ -77,7 +77,7 @@ func (t *Type[T]) from() *origin { return t.source }
 func (t *Type[T]) Send(c *Conn, body T) error {
 	e := t.entry(c.registry.view())
 	if e == nil {
-		return fmt.Errorf("%w: packet %q, in the registry of this connection", ErrNotRegistered, t.source.name)
+		return t.notRegistered()
 	}
 	if c.watched(e) {
 		return c.send(e, t, body, e.internal())
@@ -86,19 +86,34 @@ func (t *Type[T]) Send(c *Conn, body T) error {
 	if err != nil {
 		return err
 	}
+	buf := getBuffer()
+	defer putBuffer(buf)
+	b, err := t.appendFrame(buf, body, c.end)
+	if err != nil {
+		return err
+	}
+	return c.writeFrame(e.id, b)
+}
+
+// appendFrame puts space for a frame's head into a buffer, and the encoded body behind it.
+func (t *Type[T]) appendFrame(buf *buffer, body T, end *endpoint) ([]byte, error) {
 	if raw, ok := any(body).(Body); ok {
-		return c.writeBody(e.id, raw)
+		return appendBody(buf, raw)
 	}
 	if _, ok := any(&body).(*any); ok {
-		return c.writeValue(e.id, body)
+		return appendValue(buf, body, end)
 	}
 	v := t.values.Get().(*T)
 	*v = body
-	err = c.writeValue(e.id, v)
+	b, err := appendValue(buf, v, end)
 	var zero T
 	*v = zero
 	t.values.Put(v)
-	return err
+	return b, err
+}
+
+func (t *Type[T]) notRegistered() error {
+	return fmt.Errorf("%w: packet %q, in the registry of this connection", ErrNotRegistered, t.source.name)
 }
 
 // entry finds the packet in a registry; nil if it is not there.
