@@ -1,6 +1,8 @@
 package pypeer_test
 
 import (
+	"fmt"
+	"net"
 	"os/exec"
 	"testing"
 
@@ -48,5 +50,41 @@ func TestHang(t *testing.T) {
 	server.Expect("hung")
 	if code := server.Wait(); code != 3 {
 		t.Errorf("the server ended with %d, want 3", code)
+	}
+}
+
+// TestDelay: what a peer has not handled when the stream ends is lost, the reason included (D8, D9).
+func TestDelay(t *testing.T) {
+	const bye = "\x00\x00\x00\x12\x00\x00\x00\x10\x00\x00\x81\xa6reason\xa3bye" // CloseConnection
+	last := func(nc net.Conn, err error) {
+		t.Helper()
+		if err == nil {
+			t.Cleanup(func() { nc.Close() })
+			_, err = nc.Write([]byte(bye))
+		}
+		if err == nil {
+			err = nc.(*net.TCPConn).CloseWrite()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	for _, test := range []struct {
+		delay          float64 // longer than any test, or none
+		server, client any
+	}{{0, "bye", "bye"}, {3600, nil, "socketclose"}} {
+		server := pypeer.StartPacketServer(t, map[string]any{"delay": test.delay})
+		last(net.Dial("tcp", fmt.Sprint("127.0.0.1:", server.Port)))
+		server.ExpectWith("closed", map[string]any{"reason": test.server})
+
+		client := pypeer.StartPacketClient(t)
+		client.Do(map[string]any{"op": "connect", "port": ln.Addr().(*net.TCPAddr).Port, "delay": test.delay})
+		last(ln.Accept())
+		client.ExpectWith("closed", map[string]any{"reason": test.client})
 	}
 }

@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 import zlib
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Iterator, Optional
 
@@ -142,6 +143,7 @@ class Options:
     conntypes: dict = field(default_factory=dict)  # own ones: name to state, or null
     echo: bool = False  # send packets of the application back
     d1: bool = False
+    delay: float = 0  # seconds from reading a frame to handling it
     # of servers
     ping: Optional[dict] = None  # {"func", "data", "writeback"}: ping is served
     # of clients
@@ -217,7 +219,7 @@ class Connection:
         try:
             while chunk := await loop.sock_recv(self._sock, READ_SIZE):
                 for frame in self._framer.feed(chunk):
-                    self.peer.take(self, frame)
+                    self.peer.queue(self, frame)
                     if self.closed:
                         return
                 if self._framer.in_prefix and self.peer.options.d1:
@@ -242,6 +244,21 @@ class Peer:
         for name, pid in INTERNAL.items():
             self.registry.register(name, pid)
         self.processing = True  # false after what ends 0.2.0's process loop
+        self._queue: deque[tuple[Connection, bytes]] = deque()
+
+    def queue(self, conn: Connection, frame: bytes):
+        """Leave a frame to the process loop, which is a thread of its own (12)."""
+        self._queue.append((conn, frame))
+        if self.options.delay:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self.options.delay, self._process)
+        else:
+            self._process()
+
+    def _process(self):
+        conn, frame = self._queue.popleft()
+        if not conn.closed:  # or it is lost, CloseConnection too (D8, D9)
+            self.take(conn, frame)
 
     def take(self, conn: Connection, frame: bytes):
         """Decode and dispatch one frame (8)."""
