@@ -406,8 +406,7 @@ func TestWriteTimeout(t *testing.T) {
 	s := serve(t, packet.NewServer(reg, packet.Config{WriteTimeout: 100 * time.Millisecond, WriteQueue: 1 << 30, NoCompression: true, Logger: quiet,
 		Hooks: packet.Hooks{Close: func(_ *packet.Conn, err *packet.CloseError) { closed <- err }}}))
 	stuckClient(t, s.addr)
-	eventually(t, "it is active", func() bool { c := s.Conn(1); return c != nil && c.State() == packet.StateActive })
-	c := s.Conn(1)
+	c := active(t, s.Server)
 	body := packet.Body(append([]byte{0xc6, 0, 8, 0, 0}, make([]byte, 512<<10)...))
 
 	for range 40 {

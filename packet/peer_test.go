@@ -173,6 +173,13 @@ func eventually(t testing.TB, what string, f func() bool) {
 	}
 }
 
+// active waits until the first connection of a server has its handshake behind it, which the client has sooner.
+func active(t testing.TB, s *packet.Server) (c *packet.Conn) {
+	t.Helper()
+	eventually(t, "the handshake", func() bool { c = s.Conn(1); return c != nil && c.State() == packet.StateActive })
+	return c
+}
+
 // slogTo logs everything as text.
 func slogTo(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))

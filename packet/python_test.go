@@ -293,8 +293,7 @@ func TestPythonPush(t *testing.T) {
 	reg, _ = collector("test:news")
 	s := serve(t, packet.NewServer(reg, packet.Config{}))
 	c := pyConnect(t, s.addr, obj{"packets": pypeer.Packets("test:news")})
-	c.Expect("handshake")
-	conn := s.Conn(1)
+	conn := active(t, s.Server)
 	for i := range 20 {
 		if err := errors.Join(conn.Send("test:news", i), conn.SendID(64, []int{i})); err != nil {
 			t.Fatal(err)
