@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -38,6 +39,8 @@ type scene struct {
 	before, after func(c *packet.Client)
 	// doNotClose has that program end before CloseConnection.
 	doNotClose bool
+	// lingers has the raw end not close when it is told to, in virtual time.
+	lingers bool
 	// stepwise means that the client wants nothing of the server before it has asked, in any delivery.
 	stepwise bool
 	// mask makes frames comparable that have the clock in them.
@@ -248,6 +251,7 @@ func (s *scene) replayServer(net network, split delivery) {
 	a, b := net.pair(t)
 	ln.give(t, b)
 	r := newRaw(t, a)
+	r.stays.Store(s.lingers)
 
 	if split == nil {
 		last := len(s.bytes("c2s"))
@@ -293,6 +297,7 @@ func (s *scene) expect(r *raw, want []byte) {
 // end ends the connection as the capture has it: the raw end writes in the direction of ours.
 func (s *scene) end(r *raw, by, ours string) {
 	s.t.Helper()
+	begun, wait := time.Now(), time.Duration(0)
 	switch by {
 	case "":
 		r.send(closeFrame(testOver))
@@ -304,8 +309,15 @@ func (s *scene) end(r *raw, by, ours string) {
 			}
 			r.finish()
 		}
+	case "s2c": // our server has closed, and lets the raw end go first
+		wait = graceTime
+	case "c2s":
+		wait = closeTimeout
 	}
 	r.expectEnd()
+	if took := time.Since(begun); s.lingers && took != wait {
+		s.t.Errorf("the end came after %v, want %v", took, wait)
+	}
 }
 
 func (s *scene) checkEnd(got *packet.CloseError, reason any, remote bool) {
@@ -367,6 +379,7 @@ func (s *scene) replayClient(net network, split delivery) {
 	}
 	a, b := net.pair(t)
 	r := newRaw(t, b)
+	r.stays.Store(s.lingers)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	result := make(chan error, 1)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -476,40 +477,53 @@ func pingsAll(s *scene) {
 
 // replay runs the replays of a capture over a network.
 func replay(t *testing.T, name string, net network, split delivery, change ...func(s *scene)) {
+	t.Run("server", func(t *testing.T) { atServer(t, name, net, split, change...) })
+	t.Run("client", func(t *testing.T) { atClient(t, name, net, split, change...) })
+}
+
+func planOf(t *testing.T, name string) plan {
+	t.Helper()
 	p, ok := plans[name]
 	if !ok {
 		t.Fatal("there is no plan for this capture: add it to plans")
 	}
-	if p.noServer == "" {
-		t.Run("server", func(t *testing.T) {
-			s := newScene(t, name)
-			if p.server != nil {
-				p.server(s)
-			}
-			if s.fin == "c2s" && s.tail == nil {
-				s.tail = s.c.tail(t, "c2s")
-			}
-			for _, f := range change {
-				f(s)
-			}
-			s.replayServer(net, split)
-		})
+	return p
+}
+
+func atServer(t *testing.T, name string, net network, split delivery, change ...func(s *scene)) {
+	p := planOf(t, name)
+	if p.noServer != "" {
+		return
 	}
-	if p.noClient == "" {
-		t.Run("client", func(t *testing.T) {
-			s := newScene(t, name)
-			if s.c.raw("c2s") && !strings.HasPrefix(name, "ping_") {
-				s.asOurClient()
-			}
-			if p.client != nil {
-				p.client(s)
-			}
-			for _, f := range change {
-				f(s)
-			}
-			s.replayClient(net, split)
-		})
+	s := newScene(t, name)
+	if p.server != nil {
+		p.server(s)
 	}
+	if s.fin == "c2s" && s.tail == nil {
+		s.tail = s.c.tail(t, "c2s")
+	}
+	for _, f := range change {
+		f(s)
+	}
+	s.replayServer(net, split)
+}
+
+func atClient(t *testing.T, name string, net network, split delivery, change ...func(s *scene)) {
+	p := planOf(t, name)
+	if p.noClient != "" {
+		return
+	}
+	s := newScene(t, name)
+	if s.c.raw("c2s") && !strings.HasPrefix(name, "ping_") {
+		s.asOurClient()
+	}
+	if p.client != nil {
+		p.client(s)
+	}
+	for _, f := range change {
+		f(s)
+	}
+	s.replayClient(net, split)
 }
 
 // TestVectors replays every capture, frame for frame in its order.
@@ -554,6 +568,21 @@ func (s *scene) manual() {
 			client(c)
 		}
 		go process(c) // ends with the client
+	}
+}
+
+// TestVectorsGoodbye replays every capture with another side that never closes first. Behind our CloseConnection comes nothing
+// but the end of the stream, and that exactly when we have waited long enough; where it is the other side that closes, the
+// end comes at once.
+func TestVectorsGoodbye(t *testing.T) {
+	lingers := func(s *scene) { s.lingers = true }
+	for _, name := range captureNames(t) {
+		t.Run(name+"/server", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { atServer(t, name, memory, nil, lingers) })
+		})
+		t.Run(name+"/client", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { atClient(t, name, memory, nil, lingers) })
+		})
 	}
 }
 

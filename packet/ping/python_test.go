@@ -24,11 +24,15 @@ var versions = obj{"version": "0.2.0", "release": "0.2.0", "protoversion": int64
 // TestPythonServer: a Python server is pinged, once and again.
 func TestPythonServer(t *testing.T) {
 	t.Parallel()
-	py := pypeer.StartPacketServer(t, obj{"ping": obj{"func": obj{"motd": "func", "n": 1}, "data": obj{"motd": "data"}}})
+	py := pypeer.StartPacketServer(t, obj{
+		"ping":  obj{"func": obj{"motd": "func", "n": 1}, "data": obj{"motd": "data"}},
+		"delay": 0.05, // and what it has not handled when the stream ends is lost (D9), as would be the reason
+	})
+	cfg := packet.Config{CloseTimeout: patience}
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(py.Port))
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	p, err := ping.Do(ctx, addr, obj{"hello": 1}, packet.Config{})
+	p, err := ping.Do(ctx, addr, obj{"hello": 1}, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +46,7 @@ func TestPythonServer(t *testing.T) {
 	}
 	py.ExpectWith("closed", obj{"cid": 1.0, "reason": ping.ReasonComplete})
 
-	c, _, err := ping.Dial(ctx, addr, nil, packet.Config{})
+	c, _, err := ping.Dial(ctx, addr, nil, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
