@@ -188,15 +188,20 @@ func (s *Server) Run(ctx context.Context) (exitCode int, err error) {
 	}
 	ending, cut := context.WithCancel(context.Background())
 	defer cut()
-	wg.Go(func() { // ends with the lobby
+	wg.Go(func() { // ends with close, below
 		<-s.lobby.Stopped()
-		time.AfterFunc(shutdownWait, cut)
+		select {
+		case <-time.After(shutdownWait):
+			cut()
+		case <-ending.Done():
+		}
 	})
 	exitCode, err = s.lobby.Run(serving)
 	if ctx.Err() == nil { // the program was not asked to end: by the lobby itself, or by a listener
 		err = errors.Join(err, context.Cause(serving))
 	}
 	err = errors.Join(err, s.close(ending))
+	cut()
 	wg.Wait()
 	return exitCode, err
 }

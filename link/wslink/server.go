@@ -361,12 +361,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for _, c := range s.snapshot() {
 		c.Close(link.CloseGoingAway, "")
 	}
-	cut := context.AfterFunc(ctx, func() {
+	defer context.AfterFunc(ctx, func() {
 		for _, c := range s.snapshot() {
 			c.abort()
 		}
-	})
-	defer cut()
+	})()
 	s.wg.Wait()
 	return err
 }
