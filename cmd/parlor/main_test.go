@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"io"
-	"os"
 	"strings"
 	"testing"
 
@@ -12,14 +11,7 @@ import (
 	"parlor/internal/exampletest"
 )
 
-func TestMain(m *testing.M) {
-	code := exampletest.Run(m)
-	if err := goleak.Find(); err != nil && code == 0 {
-		os.Stderr.WriteString(err.Error() + "\n")
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.Cleanup(exampletest.Exit)) }
 
 // TestCommandErrors: what cannot be understood is answered with what to try.
 func TestCommandErrors(t *testing.T) {

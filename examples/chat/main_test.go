@@ -2,7 +2,6 @@ package main
 
 import (
 	"log/slog"
-	"os"
 	"syscall"
 	"testing"
 
@@ -12,14 +11,7 @@ import (
 	"parlor/internal/exampletest"
 )
 
-func TestMain(m *testing.M) {
-	code := exampletest.Run(m)
-	if err := goleak.Find(); err != nil && code == 0 {
-		os.Stderr.WriteString(err.Error() + "\n")
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.Cleanup(exampletest.Exit)) }
 
 // TestProgram: the real program starts, a client plays, and a signal ends it in order.
 func TestProgram(t *testing.T) {

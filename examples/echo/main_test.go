@@ -2,7 +2,6 @@ package main
 
 import (
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -14,14 +13,7 @@ import (
 	"parlor/internal/pypeer"
 )
 
-func TestMain(m *testing.M) {
-	code := exampletest.Run(m)
-	if err := goleak.Find(); err != nil && code == 0 {
-		os.Stderr.WriteString(err.Error() + "\n")
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.Cleanup(exampletest.Exit)) }
 
 type obj = map[string]any
 

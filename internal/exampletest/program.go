@@ -39,16 +39,17 @@ func Build(tb testing.TB, folder string) string {
 	return path
 }
 
-// built is where the programs are; Run removes it.
+// built is where the programs are; Exit removes it.
 var built = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "parlor-exampletest-") })
 
-// Run runs the tests of a package that builds programs, and removes those. For TestMain.
-func Run(m *testing.M) int {
-	code := m.Run()
+// Exit ends the tests of a package that builds programs: it removes those and exits. For TestMain:
+//
+//	goleak.VerifyTestMain(m, goleak.Cleanup(exampletest.Exit))
+func Exit(code int) {
 	if dir, err := built(); err == nil {
 		os.RemoveAll(dir)
 	}
-	return code
+	os.Exit(code)
 }
 
 func build(folder string) (string, error) {
