@@ -11,6 +11,7 @@ import (
 
 	"parlor/internal/exampletest"
 	"parlor/internal/pypeer"
+	"parlor/packet"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.Cleanup(exampletest.Exit)) }
@@ -130,8 +131,10 @@ func TestErrors(t *testing.T) {
 		code int
 		want string
 	}{
-		{"", 2, "usage: echo server ADDRESS, or echo client ADDRESS"},
-		{"serve localhost", 2, "usage: "},
+		{"", 2, "echo: server or client?\n\nusage:\n"},
+		{"serve localhost", 2, "echo: unknown command \"serve\": server or client?\n\nusage:\n"},
+		{"client", 2, "echo: client takes an address\n\nusage:\n"},
+		{"server a b", 2, "echo: unexpected argument \"b\"\n\nusage:\n"},
 		{"server localhost:http", 1, "try localhost:8080"},
 		{"server " + ln.Addr(), 1, "take another port"},
 		{"client " + nobody, 1, "start a server with: echo server ADDRESS"},
@@ -139,8 +142,55 @@ func TestErrors(t *testing.T) {
 	} {
 		p := exampletest.Start(t, exampletest.Build(t, "."), strings.Fields(test.args)...)
 		p.Ends(test.code)
-		if text := p.Stderr.Text(); !strings.Contains(text, test.want) || strings.Count(text, "\n") != 1 || p.Stdout.Text() != "" {
-			t.Errorf("echo %s: %q, want %q", test.args, text, test.want)
+		text, isUsage := strings.CutSuffix(p.Stderr.Text(), usage)
+		if !strings.Contains(p.Stderr.Text(), test.want) || isUsage != (test.code == 2) || !isUsage && strings.Count(text, "\n") != 1 || p.Stdout.Text() != "" {
+			t.Errorf("echo %s: %q, want %q", test.args, p.Stderr.Text(), test.want)
+		}
+	}
+	empty := exampletest.Start(t, exampletest.Build(t, "."), "server", "")
+	empty.Ends(2) // it would listen for everybody
+}
+
+// TestHelp: what is asked for is no error.
+func TestHelp(t *testing.T) {
+	for _, args := range []string{"--help", "-h", "server --help"} {
+		var out strings.Builder
+		if err := run(t.Context(), strings.Fields(args), nil, &out); err != nil || out.String() != usage {
+			t.Errorf("echo %s: %v, printed %q", args, err, &out)
+		}
+	}
+}
+
+// TestAddresses: each form of the usage text is one for both programs.
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	forms := []string{"localhost:0", ":0", "unix:" + t.TempDir() + "/echo.sock"}
+	if ln, err := net.Listen("tcp", "[::1]:0"); err == nil { // not everywhere
+		ln.Close()
+		forms = append(forms, "[::1]:0")
+	}
+	for _, form := range forms {
+		server, addr := exampletest.StartServer(t, exampletest.Build(t, "."), "server", form)
+		if strings.HasPrefix(form, "unix:") {
+			addr = form
+		}
+		client := exampletest.Start(t, exampletest.Build(t, "."), "client", addr)
+		client.Type("hello")
+		client.Await("echo: \"hello\"\n")
+		client.Type("stop")
+		client.Ends(0)
+		server.Ends(0)
+	}
+}
+
+// TestStop: whoever sends the text, in whatever encoding, stops the server; nothing else that looks like it does.
+func TestStop(t *testing.T) {
+	for body, want := range map[string]bool{
+		"\xa4stop": true, "\xd9\x04stop": true, "\xda\x00\x04stop": true, "\xdb\x00\x00\x00\x04stop": true,
+		"\xc4\x04stop": false, "\xa5stop ": false, "\xa4Stop": false, "\x91\xa4stop": false, "\xc0": false, "\x81\xa1a\xa4stop": false,
+	} {
+		if got := isStop(packet.Body(body)); got != want {
+			t.Errorf("%x: %v", body, got)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"parlor/msgpack"
 	"parlor/packet"
 )
 
@@ -36,7 +37,7 @@ func serverPackets() *packet.Registry {
 	reg := packet.NewRegistry()
 	// The body is not decoded: whatever it is, the same bytes go back.
 	packet.MustRegister(reg, "echo:echo", func(c *packet.Conn, body packet.Body) error {
-		if string(body) == "\xa4stop" { // the text "stop" in MessagePack
+		if isStop(body) {
 			c.Close("command")
 			c.Server().Stop(nil)
 			return nil
@@ -51,6 +52,13 @@ func serverPackets() *packet.Registry {
 		return c.Send("echo:ping", times)
 	}, packet.Smart())
 	return reg
+}
+
+// isStop tells whether a body is the text "stop", in any of its encodings.
+func isStop(body packet.Body) bool {
+	const longest = 5 + len("stop") // behind the head of a str32
+	var text string
+	return len(body) <= longest && msgpack.UnmarshalValid(body, &text) == nil && text == "stop"
 }
 
 // now is the time in seconds since 1970.
