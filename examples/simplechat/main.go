@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -62,30 +63,62 @@ func visible(text string) string {
 	}, text)
 }
 
-var errUsage = errors.New("usage: simplechat server ADDRESS, or simplechat client ADDRESS [NICKNAME]; an address is HOST:PORT, such as localhost:8080")
+const usage = `usage:
+  simplechat server ADDRESS               runs the room, until Ctrl-C, or until a member says /stop
+  simplechat client ADDRESS [NICKNAME]    joins it; without a nickname the first line is it,
+                                          and /help lists the commands
+
+ADDRESS is where the server listens, and where the client finds it. Without a port it is 8080.
+  localhost:8080               this machine, for programs on this machine alone
+  192.0.2.7:8080               one of a machine's addresses, or its name
+  [2001:db8::7]:8080           the same for IPv6
+  :8080                        as a server all addresses of this machine, for everybody who can
+                               reach one of them; 0.0.0.0:8080 is those of IPv4
+  unix:/tmp/simplechat.sock    a unix socket, for those who may open the file
+`
+
+// usageError is what is wrong with the arguments.
+type usageError string
+
+func (e usageError) Error() string { return string(e) }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout)
-	switch {
-	case errors.Is(err, errUsage):
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(2)
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "simplechat:", err)
-		os.Exit(1)
+	if err == nil {
+		return
 	}
+	fmt.Fprintln(os.Stderr, "simplechat:", err)
+	if _, ok := errors.AsType[usageError](err); ok {
+		fmt.Fprint(os.Stderr, "\n", usage)
+		os.Exit(2)
+	}
+	os.Exit(1)
 }
 
 func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
+	if slices.ContainsFunc(args, asksForHelp) {
+		fmt.Fprint(out, usage)
+		return nil
+	}
 	switch {
-	case len(args) == 2 && args[0] == "server":
+	case len(args) == 0:
+		return usageError("server or client?")
+	case args[0] != "server" && args[0] != "client":
+		return usageError(fmt.Sprintf("unknown command %q: server or client?", args[0]))
+	case len(args) == 1 || args[1] == "": // no default: who listens for everybody shall say so
+		return usageError(args[0] + " takes an address")
+	case args[0] == "server" && len(args) == 2:
 		return serve(ctx, args[1], out)
-	case len(args) == 2 && args[0] == "client":
+	case args[0] == "server":
+		return usageError(fmt.Sprintf("unexpected argument %q", args[2]))
+	case len(args) == 2:
 		return chat(ctx, args[1], "", in, out)
-	case len(args) == 3 && args[0] == "client":
+	case len(args) == 3:
 		return chat(ctx, args[1], args[2], in, out)
 	}
-	return errUsage
+	return usageError(fmt.Sprintf("unexpected argument %q: a nickname with blanks stands in quotes", args[3]))
 }
+
+func asksForHelp(arg string) bool { return arg == "-h" || arg == "-help" || arg == "--help" }

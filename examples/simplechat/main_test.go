@@ -359,16 +359,32 @@ func TestErrors(t *testing.T) {
 		code int
 		want string
 	}{
-		{"", 2, "usage: simplechat server ADDRESS, or simplechat client ADDRESS [NICKNAME]"},
-		{"server a b", 2, "usage: "},
+		{"", 2, "simplechat: server or client?\n\nusage:\n"},
+		{"join localhost", 2, "simplechat: unknown command \"join\": server or client?\n\nusage:\n"},
+		{"server", 2, "simplechat: server takes an address\n\nusage:\n"},
+		{"server a b", 2, "simplechat: unexpected argument \"b\"\n\nusage:\n"},
+		{"client a Bob the Great", 2, "unexpected argument \"the\": a nickname with blanks stands in quotes\n\nusage:\n"},
 		{"server :99999", 1, "try localhost:8080"},
 		{"server " + ln.Addr(), 1, "take another port"},
 		{"client a:b:c x", 1, "check the address"},
 	} {
 		p := exampletest.Start(t, exampletest.Build(t, "."), strings.Fields(test.args)...)
 		p.Ends(test.code)
-		if text := p.Stderr.Text(); !strings.Contains(text, test.want) || strings.Count(text, "\n") != 1 || p.Stdout.Text() != "" {
-			t.Errorf("simplechat %s: %q, want %q", test.args, text, test.want)
+		text, isUsage := strings.CutSuffix(p.Stderr.Text(), usage)
+		if !strings.Contains(p.Stderr.Text(), test.want) || isUsage != (test.code == 2) || !isUsage && strings.Count(text, "\n") != 1 || p.Stdout.Text() != "" {
+			t.Errorf("simplechat %s: %q, want %q", test.args, p.Stderr.Text(), test.want)
+		}
+	}
+	empty := exampletest.Start(t, exampletest.Build(t, "."), "server", "")
+	empty.Ends(2) // it would listen for everybody
+}
+
+// TestHelp: what is asked for is no error.
+func TestHelp(t *testing.T) {
+	for _, args := range []string{"--help", "-h", "client --help"} {
+		var out strings.Builder
+		if err := run(t.Context(), strings.Fields(args), nil, &out); err != nil || out.String() != usage {
+			t.Errorf("simplechat %s: %v, printed %q", args, err, &out)
 		}
 	}
 }
