@@ -53,31 +53,61 @@ func chat(ctx context.Context, address, nick string, in io.Reader, out io.Writer
 	}
 	conn := client.Conn
 	fmt.Fprintf(out, "connected to %s; /help lists the commands\n", conn.RemoteAddr())
-	defer func() { // in order: the server is told why, and has answered
-		conn.Close("userrequest")
-		<-conn.Done()
-	}()
+	stopped := sendLines(ctx, conn, lines, out)
+	conn.Close(userRequest) // unless it has ended already
+	<-conn.Done()           // in order: the server is told why, and has answered
+	why := whyEnded(conn.Err())
+	if stopped && why != nil { // as this member wanted
+		fmt.Fprintln(out, why)
+		return nil
+	}
+	return why
+}
 
-	stopped := false
+// userRequest is the reason for which a client closes.
+const userRequest = "userrequest"
+
+// sendLines sends lines until they or the connection end, or one of them is /quit. It tells whether the last one was
+// /stop.
+func sendLines(ctx context.Context, conn *packet.Conn, lines <-chan string, out io.Writer) (stopped bool) {
 	for {
 		select {
 		case text, more := <-lines:
 			if !more || text == "/quit" {
-				return nil
+				return stopped
 			}
 			stopped = text == "/stop"
-			if err := conn.Send("chat:message", said{text, now()}); err != nil {
-				return err
+			err := conn.Send("chat:message", said{text, now()})
+			if errors.Is(err, packet.ErrClosed) {
+				return stopped
+			}
+			if err != nil { // a text that is none, or is longer than any packet
+				fmt.Fprintln(out, "not sent:", err)
 			}
 		case <-conn.Done():
-			if stopped {
-				return nil
-			}
-			return conn.Err()
+			return stopped
 		case <-ctx.Done():
-			return nil
+			return false
 		}
 	}
+}
+
+// whyEnded says why the server, or the network, has ended the connection; nil if this client has.
+func whyEnded(err error) error {
+	closed, ok := errors.AsType[*packet.CloseError](err)
+	if !ok || !closed.Remote && closed.Reason == userRequest {
+		return nil
+	}
+	text := visible(closed.Error()) // the server chooses the reason
+	switch closed.Reason {
+	case stopRequest:
+		text += ": a member has stopped the server"
+	case packet.ReasonServerShutdown:
+		text += ": the server was ended"
+	case packet.ReasonSocketClose:
+		text += ": the server or the network has gone, without a word"
+	}
+	return errors.New(text)
 }
 
 // line is a message as it is printed.

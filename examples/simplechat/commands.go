@@ -23,7 +23,7 @@ func (r *room) command(c *packet.Conn, nick string, m said) {
 		r.reply(c, help)
 	case "/stop":
 		r.announce(c, fmt.Sprintf("Server will shutdown by request of user %s", nick))
-		r.end("command")
+		r.end(stopRequest)
 	case "/nick":
 		r.rename(c, nick, strings.Fields(rest))
 	case "/anon":

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -189,16 +190,37 @@ func TestPrograms(t *testing.T) {
 	dora.Ends(0)
 	alice.Await("] dora disconnected (userrequest)\n")
 
+	alice.Type("no text: \xff")
+	alice.Await("not sent: msgpack: ")
 	alice.Type("/stop")
 	alice.Ends(0)
+	alice.Await("\nconnection closed by the other side: command: a member has stopped the server\n")
 	bob.Await("] Server will shutdown by request of user alice\n")
 	bob.Ends(1)
-	if text := bob.Stderr.Text(); text != "simplechat: connection closed by the other side: command\n" {
+	if text := bob.Stderr.Text(); text != "simplechat: connection closed by the other side: command: a member has stopped the server\n" {
 		t.Errorf("bob is told %q", text)
 	}
 	server.Ends(0)
 	if text := server.Stderr.Text(); text != "" {
 		t.Errorf("the server says %q", text)
+	}
+}
+
+// TestServerEnds: a client says why its server has ended.
+func TestServerEnds(t *testing.T) {
+	t.Parallel()
+	for signal, want := range map[os.Signal][2]string{
+		syscall.SIGTERM: {"simplechat: connection closed by the other side: servershutdown", ": the server was ended\n"},
+		syscall.SIGKILL: {"simplechat: connection closed: socketclose", ": the server or the network has gone, without a word\n"},
+	} {
+		server, addr := start(t)
+		alice := client(t, addr, "alice")
+		alice.Await("connected to ")
+		server.Signal(signal)
+		alice.Ends(1)
+		if text := alice.Stderr.Text(); !strings.HasPrefix(text, want[0]) || !strings.HasSuffix(text, want[1]) {
+			t.Errorf("%v: alice is told %q", signal, text)
+		}
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
 	"unicode"
 
 	"parlor/msgpack"
@@ -23,6 +22,7 @@ import (
 const (
 	anonymous      = "anonymous" // who has no nickname
 	fromServer     = "server"    // the origin of what the server itself says
+	stopRequest    = "command"   // the reason for which a server ends whose member says /stop
 	longestNick    = 32          // characters
 	longestMessage = 4 << 10     // bytes; below that nothing is compressed, for which everybody would wait
 	longestReason  = 100         // characters
