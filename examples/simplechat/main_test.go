@@ -324,6 +324,24 @@ func TestNicknames(t *testing.T) {
 	mallory.Expect(answer("There is no user 'anonymous'"))
 }
 
+// TestToldNickname: who gets another one than asked for is told so.
+func TestToldNickname(t *testing.T) {
+	t.Parallel()
+	_, addr := start(t)
+	for _, test := range [][2]string{{strings.Repeat("long", 9), strings.Repeat("long", 8)}, {"zo\u00eb", "zo?"}, {"zo?", "zo?2"}, {"server", "server2"}} {
+		c := client(t, addr, test[0])
+		c.Await("] Your nickname is '" + test[1] + "': it can have 32 characters, of ASCII, and be that of one member only\n")
+	}
+	for _, nick := range []string{"alice", " bob ", " "} {
+		c := client(t, addr, nick)
+		c.Type("/help")
+		c.Await("] Command help:")
+		if text := c.Stdout.Text(); strings.Contains(text, "Your nickname is") {
+			t.Errorf("%q is told %q", nick, text)
+		}
+	}
+}
+
 // TestManyOfOneName: whoever is too late for a number has no nickname.
 func TestManyOfOneName(t *testing.T) {
 	t.Parallel()

@@ -76,11 +76,16 @@ func serve(ctx context.Context, address string, out io.Writer) error {
 
 // join takes the packet chat:join.
 func (r *room) join(c *packet.Conn, j join) error {
+	asked := strings.TrimSpace(j.Nickname)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c.SetMode(packet.ModeChat)
-	r.members[c] = r.admit(c, cleanNick(j.Nickname))
-	r.announce(c, fmt.Sprintf("User %s with IP Address %s joined the server", r.members[c], ipOf(c)))
+	nick := r.admit(c, cleanNick(asked))
+	r.members[c] = nick
+	r.announce(c, fmt.Sprintf("User %s with IP Address %s joined the server", nick, ipOf(c)))
+	if asked != "" && asked != nick {
+		r.reply(c, fmt.Sprintf("Your nickname is '%s': it can have %d characters, of ASCII, and be that of one member only", nick, longestNick))
+	}
 	return nil
 }
 
