@@ -125,7 +125,7 @@ func line(m shown) string {
 	default:
 		text = visible(m.Origin) + ": " + text
 	}
-	return time.UnixMicro(int64(m.Timestamp*1e6)).Format("[15:04:05] ") + text
+	return time.UnixMicro(int64(seconds(m.Timestamp)*1e6)).Format("[15:04:05] ") + text
 }
 
 // readLines reads lines on a goroutine of its own, until they or the program end.

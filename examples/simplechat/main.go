@@ -31,17 +31,17 @@ type join struct {
 
 // said is the packet chat:message from a client to the server.
 type said struct {
-	Message   string  `msgpack:"message"`
-	Timestamp float64 `msgpack:"timestamp"` // seconds since 1970
+	Message   string `msgpack:"message"`
+	Timestamp any    `msgpack:"timestamp"` // seconds since 1970, or whatever else a client sends
 }
 
 // shown is the packet chat:message from the server to its clients.
 type shown struct {
-	Message   string  `msgpack:"message"`
-	Origin    string  `msgpack:"origin"`   // a nickname, or "server"
-	Internal  bool    `msgpack:"internal"` // from the server itself
-	Private   bool    `msgpack:"private"`  // for this client alone
-	Timestamp float64 `msgpack:"timestamp"`
+	Message   string `msgpack:"message"`
+	Origin    string `msgpack:"origin"`   // a nickname, or "server"
+	Internal  bool   `msgpack:"internal"` // from the server itself
+	Private   bool   `msgpack:"private"`  // for this client alone
+	Timestamp any    `msgpack:"timestamp"`
 }
 
 // What both sides say of their packets: messages are for members only, and one joins once.
@@ -49,6 +49,22 @@ var (
 	forMembers = packet.InMode(packet.ModeChat)
 	forJoining = []packet.Option{packet.ReceivedBy(packet.SideServer), packet.InMode(packet.ModeNotSet)}
 )
+
+// latest is the last second that counts as a time, in the year 9892: a little later Python's dates end.
+const latest = 250e9
+
+// seconds is a time that came, or now if it is none: nil, a text, or a number with which a program that shows it might
+// fail, as those in Python do with NaN.
+func seconds(timestamp any) float64 {
+	t, ok := timestamp.(float64)
+	if n, isInt := timestamp.(int64); isInt {
+		t, ok = float64(n), true
+	}
+	if ok && t > 0 && t < latest {
+		return t
+	}
+	return now()
+}
 
 // now is the time in seconds since 1970.
 func now() float64 { return float64(time.Now().UnixMicro()) / 1e6 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"strconv"
@@ -280,15 +281,27 @@ func TestHostile(t *testing.T) {
 		}
 	}
 	mallory.Send(say(t, "not a member yet"))
-	mallory.Send(exampletest.New(t, 65, obj{"nickname": 7}))
+	for _, odd := range []any{7, nil, []byte("mallory"), []any{"mallory"}} { // nobody joins so
+		mallory.Send(exampletest.New(t, 65, obj{"nickname": odd}))
+	}
 	mallory.Send(exampletest.New(t, 65, obj{"nickname": strings.Repeat("long \n", 10)}))
 	mallory.Send(exampletest.New(t, 65, obj{"nickname": "again"}))
 	mallory.Send(exampletest.New(t, 64, "no map"))
+	mallory.Send(exampletest.New(t, 64, obj{"message": 7, "timestamp": 1.5}))
 	mallory.Send(exampletest.New(t, 64, obj{"message": "no time"}))
+	odds := []any{nil, "now", math.NaN(), math.Inf(1), 1e300, -1.5, uint64(math.MaxUint64), []any{1.5}} // as others would fail on them
+	for _, odd := range odds {
+		mallory.Send(exampletest.New(t, 64, obj{"message": "odd time", "timestamp": odd}))
+	}
 	mallory.Send(exampletest.New(t, packet.IDCloseConnection, obj{"reason": "\x1b[2J\n[00:00:00] alice: I owe mallory money"}))
 	nick := "long ?long ?long ?long ?long ?lo"
 	alice.Expect(announced(t, "User "+nick+" with IP Address 127.0.0.1 joined the server"))
 	alice.Expect(exampletest.New(t, 64, obj{"message": "no time", "origin": nick, "internal": false, "private": false, "timestamp": 1.5}))
+	for range odds {
+		if at := alice.Receive().Body.(obj)["timestamp"]; !recent(at) {
+			t.Errorf("a message of the time %v", at)
+		}
+	}
 	alice.Expect(announced(t, nick+" disconnected (?[2J?[00:00:00] alice: I owe mallory money)"))
 }
 
@@ -322,6 +335,12 @@ func TestNicknames(t *testing.T) {
 	alice.Expect(exampletest.New(t, 64, obj{"message": "my secret", "origin": "Mallory", "internal": false, "private": true, "timestamp": 1.5}))
 	mallory.Send(say(t, "/whisper anonymous hi"))
 	mallory.Expect(answer("There is no user 'anonymous'"))
+}
+
+// recent tells whether a timestamp is the server's own.
+func recent(at any) bool {
+	seconds, ok := at.(float64)
+	return ok && time.Since(time.UnixMicro(int64(seconds*1e6))).Abs() < time.Hour
 }
 
 // TestToldNickname: who gets another one than asked for is told so.
@@ -476,6 +495,10 @@ func TestPythonServer(t *testing.T) {
 		"message": "hello", "origin": "bob", "internal": false, "private": false, "timestamp": 1,
 	}})
 	program.Await("] bob: hello\n")
+	s.Do(obj{"op": "send", "cid": 1, "packet": "chat:message", "body": obj{
+		"message": "when?", "origin": "bob", "internal": false, "private": false, "timestamp": nil,
+	}})
+	program.Await("] bob: when?\n")
 	program.Type("hi")
 	if body := s.Expect("recv")["body"].(obj); body["message"] != "hi" || len(body) != 2 {
 		t.Errorf("the server got %v", body)

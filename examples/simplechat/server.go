@@ -148,10 +148,7 @@ func plain(text string) string {
 }
 
 func fromMember(nick string, m said) shown {
-	if m.Timestamp == 0 {
-		m.Timestamp = now()
-	}
-	return shown{Message: m.Message, Origin: nick, Timestamp: m.Timestamp}
+	return shown{Message: m.Message, Origin: nick, Timestamp: seconds(m.Timestamp)}
 }
 
 // toOthers sends a message to all members but one, encoded once for all. Who is about to leave misses it.
