@@ -23,14 +23,23 @@
 //
 // Everything exported is safe for concurrent use, unless it says otherwise. Handlers and hooks of one
 // connection are called one after the other on that connection's goroutine; with Config.Manual the packets wait
-// until the program calls Process, and are handled there. Sending never blocks: what the other side does not
+// until the program calls Process, and are handled there. What looks at packets that are sent (Hooks.Send, OnSend,
+// ConnType.Send) is called by the sender, and a client's Hooks.Connect by Connect; section 17 of docs/peng3dnet.md has
+// them all. A handler must not wait for its own connection. Sending never blocks: what the other side does not
 // read waits in a bounded queue, and who lets it fill up is disconnected.
+//
+// # The end of a connection
+//
+// [Conn.Done] tells that it is over, and [Conn.Err] why: a [*CloseError] with the reason, and which side gave it. A
+// client is good for one connection. To come back make another one, with the same registry, after a pause that
+// grows, and unless the reason tells that it will not help: the example of [Client] does so.
 //
 // # Limits
 //
 // Frames, inflated bodies, nesting and elements are bounded before memory is taken for them (Config), and so are
-// connections and queues. Bytes from the network close their own connection at worst.
+// connections and queues; [Stats] counts what was over. Bytes from the network close their own connection at worst.
 //
 // Section numbers in comments are those of docs/peng3dnet.md, the page of the protocol, and D1 to D33 its
-// recorded defects (docs/defects-peng3dnet.md). [docs/names-peng3dnet.md] lists peng3dnet's names in Go.
+// recorded defects (docs/defects-peng3dnet.md). Its section 18 lists limits with their defaults, counters and reasons.
+// docs/names-peng3dnet.md lists peng3dnet's names in Go.
 package packet
