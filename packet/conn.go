@@ -385,15 +385,33 @@ func (e *endpoint) complete(id ID, b []byte) (frame []byte, z *buffer, err error
 // does not block: Done says when it is over. Later calls do nothing.
 func (c *Conn) Close(reason any) {
 	c.mute.Store(true)
-	c.shut(&CloseError{Reason: reason}, true)
+	c.stop(reason)
+}
+
+// stop is Close for the end of a server: what waits for Process of those who had ended by themselves is still handled.
+func (c *Conn) stop(reason any) {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	if c.out.ended == nil {
+		c.mute.Store(true)
+		c.shutLocked(&CloseError{Reason: reason}, true)
+	}
 }
 
 // Abort drops the connection at once, without a word to the other side. The Close hook hears the reason.
 func (c *Conn) Abort(reason any) {
 	c.mute.Store(true)
-	c.shut(&CloseError{Reason: reason}, false)
+	c.cut(reason)
+}
+
+// cut is Abort as stop is Close.
+func (c *Conn) cut(reason any) {
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock()
+	if c.out.ended == nil {
+		c.mute.Store(true)
+		c.shutLocked(&CloseError{Reason: reason}, false)
+	}
 	c.kill()
 }
 

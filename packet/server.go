@@ -284,7 +284,7 @@ func (s *Server) stop(reason any) bool {
 		reason = ReasonServerShutdown
 	}
 	for _, c := range s.Conns() {
-		c.Close(reason)
+		c.stop(reason)
 	}
 	return true
 }
@@ -353,12 +353,7 @@ func (s *Server) Close() error {
 // abort drops the connections. What waits for Process of those that have ended stays.
 func (s *Server) abort() {
 	for _, c := range s.Conns() {
-		c.out.mu.Lock()
-		ended := c.out.readOver
-		c.out.mu.Unlock()
-		if !ended {
-			c.Abort(nil)
-		}
+		c.cut(nil)
 	}
 }
 
