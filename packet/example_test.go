@@ -76,3 +76,50 @@ func ExampleServer_Process() {
 	<-client.Done()
 	// Output: map[1:{3 4}]
 }
+
+// A server tells all but the one who moved where they stand now.
+func ExampleType_Broadcast() {
+	reg := packet.NewRegistry()
+	var srv *packet.Server
+	var moved *packet.Type[Move]
+	moved = packet.MustRegister(reg, "game:moved", func(from *packet.Conn, m Move) error {
+		return moved.Broadcast(func(yield func(*packet.Conn) bool) {
+			for _, c := range srv.Conns() {
+				if c != from && !yield(c) {
+					return
+				}
+			}
+		}, m)
+	})
+	srv = packet.NewServer(reg, packet.Config{})
+	ln, err := srv.Listen("localhost:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	go srv.Serve(ln) // ends with srv
+	defer srv.Close()
+
+	got := make(chan string)
+	connect := func(name string) *packet.Client {
+		mine := packet.NewRegistry()
+		packet.MustRegister(mine, "game:moved", func(_ *packet.Conn, m Move) error {
+			got <- fmt.Sprint(name, " sees ", m)
+			return nil
+		})
+		client := packet.NewClient(mine, packet.Config{})
+		if err := client.Connect(context.Background(), ln.Addr().String()); err != nil {
+			log.Fatal(err)
+		}
+		return client
+	}
+	alice, bob := connect("alice"), connect("bob")
+	if err := alice.Send("game:moved", Move{5, 6}); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(<-got)
+	for _, client := range []*packet.Client{alice, bob} {
+		client.Close(nil)
+		<-client.Done()
+	}
+	// Output: bob sees {5 6}
+}
