@@ -19,6 +19,7 @@ import (
 	"parlor/client"
 	chat "parlor/examples/chat/game"
 	"parlor/host"
+	"parlor/internal/certtest"
 )
 
 // output is what a command prints, readable while it runs.
@@ -102,7 +103,7 @@ func TestServeCommand(t *testing.T) {
 		t.Error(err)
 	}
 
-	cert, key, _ := makeCertificate(t)
+	cert, key := certtest.Make(t)
 	out, _ = serve(t, "--tls-cert", cert, "--tls-key", key)
 	if !strings.HasPrefix(out.field("address"), "wss://127.0.0.1:") {
 		t.Errorf("printed:\n%s", out)

@@ -2,16 +2,11 @@ package host_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -22,11 +17,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"parlor"
 	"parlor/client"
 	"parlor/host"
+	"parlor/internal/certtest"
 	"parlor/link/wslink"
 )
 
@@ -336,10 +331,10 @@ func TestOnConnection(t *testing.T) {
 // TestTLS: wss:// with a certificate that the client trusts, and one that it does not.
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	cert, key, roots := makeCertificate(t)
+	cert, key := certtest.Make(t)
 	s := start(t, host.Config{TLSCert: cert, TLSKey: key})
 	address := fmt.Sprint("wss://localhost:", s.port())
-	c := dial(t, address, client.Config{Username: "alice", Dialer: wslink.Dialer{TLS: &tls.Config{RootCAs: roots}}})
+	c := dial(t, address, client.Config{Username: "alice", Dialer: wslink.Dialer{TLS: &tls.Config{RootCAs: certtest.Pool(t, cert)}}})
 	wantAnswer(t, c, parlor.RequestJoinGame, parlor.Map{"name": "room"}, "Created new game: 'room'.", 0)
 	_, err := client.Dial(t.Context(), address, client.Config{Username: "bobby"})
 	var unknown x509.UnknownAuthorityError
@@ -348,42 +343,6 @@ func TestTLS(t *testing.T) {
 	}
 	_, err = client.Dial(t.Context(), fmt.Sprint("ws://localhost:", s.port()), client.Config{Username: "bobby"})
 	wantReason(t, err, client.ReasonCallFailed)
-}
-
-// makeCertificate makes a certificate for localhost that signs itself.
-func makeCertificate(t *testing.T) (certFile, keyFile string, roots *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots = x509.NewCertPool()
-	roots.AddCert(cert)
-	dir := t.TempDir()
-	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for path, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: private}} {
-		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return certFile, keyFile, roots
 }
 
 // TestTrustedProxy: the address that a reverse proxy tells is believed from those that are named only.

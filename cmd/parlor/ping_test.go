@@ -2,18 +2,12 @@ package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -26,6 +20,7 @@ import (
 	"time"
 
 	"parlor/host"
+	"parlor/internal/certtest"
 	"parlor/internal/exampletest"
 	"parlor/internal/pypeer"
 	"parlor/packet"
@@ -198,7 +193,7 @@ func TestPingLobby(t *testing.T) {
 // TestPingTLS: either kind of server, with a certificate that nobody signed.
 func TestPingTLS(t *testing.T) {
 	t.Parallel()
-	cert, key := makeCertificate(t)
+	cert, key := certtest.Make(t)
 	_, port := lobby(t, "--tls-cert", cert, "--tls-key", key)
 	conf := packet.Config{TLS: packet.TLS{Enabled: true, CertFile: cert, KeyFile: key}, Logger: slog.New(slog.DiscardHandler)}
 	addr, _ := servePackets(t, "127.0.0.1:0", pingable(t, conf, nil))
@@ -382,34 +377,4 @@ func TestPingInterrupted(t *testing.T) {
 	p.Ends(1)
 	p.Await("0 sent, 0 answered, 0% lost\n")
 	c.Close()
-}
-
-// makeCertificate makes a certificate for localhost that signs itself.
-func makeCertificate(t *testing.T) (certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for path, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: cert}, keyFile: {Type: "PRIVATE KEY", Bytes: private}} {
-		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return certFile, keyFile
 }

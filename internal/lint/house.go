@@ -62,6 +62,7 @@ func house() table {
 
 		// For tests alone: in nobody's list.
 		{"internal/memnet", nil},
+		{"internal/certtest", nil},
 		{"internal/exampletest", []string{"msgpack", "packet"}},
 		{"internal/pypeer", nil},
 		{"internal/lint", nil},
