@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"parlor/packet"
+	"parlor/packet/ping"
+)
+
+// pinger is a connection that can be pinged, one ping after the other.
+type pinger interface {
+	// ping returns the round trip, and what the server has to say.
+	ping(ctx context.Context) (time.Duration, map[string]any, error)
+	// lasts tells whether the connection is good until then.
+	lasts(until time.Time) bool
+	remote() net.Addr
+	// close ends it in order, if it has not ended.
+	close()
+}
+
+// packetPinger pings a packet server.
+type packetPinger struct {
+	client *ping.Client
+	first  *ping.Pong // that of connecting, which nobody has seen yet
+}
+
+func dialPacket(ctx context.Context, nc net.Conn) (pinger, error) {
+	c, first, err := ping.DialConn(ctx, nc, nil, packet.Config{Logger: slog.New(slog.DiscardHandler), CloseTimeout: time.Second})
+	if err != nil {
+		return nil, err
+	}
+	return &packetPinger{c, first}, nil
+}
+
+func (p *packetPinger) ping(ctx context.Context) (time.Duration, map[string]any, error) {
+	pong := p.first
+	p.first = nil
+	if pong == nil {
+		var err error
+		if pong, err = p.client.Ping(ctx, nil); err != nil {
+			return 0, nil, err
+		}
+	}
+	delete(pong.Data, "oldmsg") // what we have said ourselves
+	return pong.RTT, pong.Data, nil
+}
+
+func (p *packetPinger) lasts(time.Time) bool { return p.client.Conn().Err() == nil }
+func (p *packetPinger) remote() net.Addr     { return p.client.Conn().RemoteAddr() }
+func (p *packetPinger) close()               { p.client.Close() }
+
+// lobbyPinger pings a lobby by WebSocket.
+type lobbyPinger struct {
+	ws     *websocket.Conn
+	nc     net.Conn
+	ended  context.Context // with the connection
+	opened time.Time
+	failed bool
+}
+
+// strangerTime is how long a connection to a lobby is used. Lobbies give those who do not log in five seconds.
+const strangerTime = 3 * time.Second
+
+func (t *target) dialLobby(ctx context.Context, nc net.Conn) (pinger, error) {
+	give := func(context.Context, string, string) (net.Conn, error) { return nc, nil }
+	scheme := "ws://"
+	if t.tls != nil {
+		scheme = "wss://"
+	}
+	transport := &http.Transport{DialContext: give, DialTLSContext: give, DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10}
+	ws, _, err := websocket.Dial(ctx, scheme+t.address+t.path, &websocket.DialOptions{HTTPClient: &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("it is elsewhere: ping that address") },
+	}})
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return &lobbyPinger{ws: ws, nc: nc, ended: ws.CloseRead(context.Background()), opened: time.Now()}, nil
+}
+
+func (p *lobbyPinger) ping(ctx context.Context) (time.Duration, map[string]any, error) {
+	sent := time.Now()
+	if err := p.ws.Ping(ctx); err != nil {
+		p.failed = true
+		return 0, nil, err
+	}
+	return time.Since(sent), nil, nil
+}
+
+func (p *lobbyPinger) lasts(until time.Time) bool {
+	return p.ended.Err() == nil && until.Sub(p.opened) < strangerTime
+}
+
+func (p *lobbyPinger) remote() net.Addr { return p.nc.RemoteAddr() }
+
+func (p *lobbyPinger) close() {
+	if p.failed {
+		p.ws.CloseNow()
+	} else {
+		cut := time.AfterFunc(time.Second, func() { p.nc.Close() })
+		p.ws.Close(websocket.StatusNormalClosure, "")
+		cut.Stop()
+	}
+	<-p.ended.Done()
+}
+
+// seenConn is a connection of which the first bytes that come are looked at, and read all the same.
+type seenConn struct {
+	net.Conn
+	unread []byte
+
+	mu    sync.Mutex // guards first
+	first []byte     // up to 16 bytes
+}
+
+// peek waits for bytes, and tells whether some came in time.
+func (c *seenConn) peek(ctx context.Context, wait time.Duration) (bool, error) {
+	c.SetReadDeadline(time.Now().Add(wait))
+	defer context.AfterFunc(ctx, func() { c.SetReadDeadline(time.Unix(1, 0)) })()
+	b := make([]byte, 16)
+	n, err := c.Conn.Read(b)
+	c.unread, c.first = b[:n], bytes.Clone(b[:n])
+	var timeout net.Error
+	switch {
+	case ctx.Err() != nil:
+		return false, ctx.Err()
+	case n > 0:
+		return true, c.SetReadDeadline(time.Time{})
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return false, c.SetReadDeadline(time.Time{})
+	case err == io.EOF:
+		return false, errHungUp
+	}
+	return false, err
+}
+
+func (c *seenConn) Read(b []byte) (int, error) {
+	if len(c.unread) > 0 {
+		n := copy(b, c.unread)
+		c.unread = c.unread[n:]
+		return n, nil
+	}
+	n, err := c.Conn.Read(b)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.first = append(c.first, b[:min(n, 16-len(c.first))]...)
+	return n, err
+}
+
+// CloseWrite lets a packet connection end in order.
+func (c *seenConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// looksLikeFrame tells whether the first bytes are those of a short frame.
+func (c *seenConn) looksLikeFrame() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return bytes.HasPrefix(c.first, []byte{0, 0})
+}
