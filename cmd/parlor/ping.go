@@ -18,9 +18,9 @@ import (
 
 const pingHelp = `Ping a server again and again, until Ctrl-C or as often as --count says.
 
-ADDRESS is HOST:PORT or HOST (port 38929), unix:/PATH, or a ws:// or wss:// URL. It finds out by itself what
-answers there: a packet server, which says Hello at once and adds its own data to each answer, or a lobby, which is
-pinged by WebSocket.
+ADDRESS is HOST:PORT, HOST (then the port is that of a lobby, 38929; packet servers mostly have 8080), unix:/PATH, or
+a ws:// or wss:// URL. It finds out by itself what answers there: a packet server, which says Hello at once and adds
+its own data to each answer, or a lobby, which is pinged by WebSocket.
 
 Answers go to standard output, what goes wrong to standard error. In the end there is a summary. The exit code is 0
 if at least one answer came, and 1 otherwise.`
@@ -48,10 +48,15 @@ func pingCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			keyGiven := cmd.Flags().Changed("key")
 			if err := host.BindEnv(cmd); err != nil {
 				return err
 			}
+			if o.tls.cert == "" && !keyGiven {
+				o.tls.key = "" // PARLOR_KEY is meant for parlor serve
+			}
 			o.address = args[0]
+			o.tls.off = cmd.Flags().Changed("tls") && !o.tls.on
 			return runPing(cmd, o)
 		},
 	}
@@ -61,9 +66,11 @@ func pingCommand() *cobra.Command {
 	f.VarP((*seconds)(&o.interval), "interval", "i", "time from one ping to the next, in seconds or as 200ms")
 	f.VarP((*seconds)(&o.timeout), "timeout", "W", "how long to wait for each answer, connecting included")
 	f.BoolVar(&o.json, "json", false, "one JSON object a line, the last being the summary")
-	f.BoolVar(&o.tls.on, "tls", false, "the server has TLS")
-	f.StringVar(&o.tls.ca, "ca", "", "file with the certificates, in PEM form, that may sign the server's; with TLS")
-	f.BoolVar(&o.tls.insecure, "insecure", false, "take any certificate; with TLS")
+	f.BoolVar(&o.tls.on, "tls", false, "the server has TLS; implied by wss:// and by the flags below")
+	f.StringVar(&o.tls.ca, "ca", "", "file with the certificates, in PEM form, that may sign the server's")
+	f.BoolVar(&o.tls.insecure, "insecure", false, "take any certificate of the server")
+	f.StringVar(&o.tls.cert, "cert", "", "file with a client certificate, in PEM form, for servers that want one")
+	f.StringVar(&o.tls.key, "key", "", "file with the private key of --cert, in PEM form")
 	return cmd
 }
 
@@ -146,7 +153,7 @@ func (p *pinging) once(ctx context.Context) (rtt time.Duration, data map[string]
 		rtt, data, err = p.conn.ping(ctx)
 	}
 	if err != nil {
-		return 0, nil, explain(ctx, err, p.options)
+		return 0, nil, p.target.explain(ctx, err, p.options.timeout)
 	}
 	return rtt, data, nil
 }

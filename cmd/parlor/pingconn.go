@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -73,17 +74,24 @@ const strangerTime = 3 * time.Second
 
 func (t *target) dialLobby(ctx context.Context, nc net.Conn) (pinger, error) {
 	give := func(context.Context, string, string) (net.Conn, error) { return nc, nil }
-	scheme := "ws://"
+	scheme, at := "ws://", t.address
 	if t.tls != nil {
 		scheme = "wss://"
 	}
+	if t.network == "unix" {
+		at = "localhost"
+	}
 	transport := &http.Transport{DialContext: give, DialTLSContext: give, DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10}
-	ws, _, err := websocket.Dial(ctx, scheme+t.address+t.path, &websocket.DialOptions{HTTPClient: &http.Client{
+	ws, answer, err := websocket.Dial(ctx, scheme+at+t.path, &websocket.DialOptions{HTTPClient: &http.Client{
 		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("it is elsewhere: ping that address") },
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}})
 	if err != nil {
 		nc.Close()
+		if answer != nil {
+			text, _ := io.ReadAll(answer.Body) // the first 1024 bytes, which were read already
+			err = &httpError{answer.StatusCode, answer.Header.Get("Location"), string(text), err}
+		}
 		return nil, err
 	}
 	return &lobbyPinger{ws: ws, nc: nc, ended: ws.CloseRead(context.Background()), opened: time.Now()}, nil
@@ -121,14 +129,17 @@ type seenConn struct {
 	unread []byte
 
 	mu    sync.Mutex // guards first
-	first []byte     // up to 16 bytes
+	first []byte     // up to seenBytes
 }
+
+// seenBytes is enough for a line by which servers of other kinds say what they are.
+const seenBytes = 100
 
 // peek waits for bytes, and tells whether some came in time.
 func (c *seenConn) peek(ctx context.Context, wait time.Duration) (bool, error) {
 	c.SetReadDeadline(time.Now().Add(wait))
 	defer context.AfterFunc(ctx, func() { c.SetReadDeadline(time.Unix(1, 0)) })()
-	b := make([]byte, 16)
+	b := make([]byte, seenBytes)
 	n, err := c.Conn.Read(b)
 	c.unread, c.first = b[:n], bytes.Clone(b[:n])
 	var timeout net.Error
@@ -139,7 +150,7 @@ func (c *seenConn) peek(ctx context.Context, wait time.Duration) (bool, error) {
 		return true, c.SetReadDeadline(time.Time{})
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return false, c.SetReadDeadline(time.Time{})
-	case err == io.EOF:
+	case hungUp(err):
 		return false, errHungUp
 	}
 	return false, err
@@ -154,7 +165,7 @@ func (c *seenConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.first = append(c.first, b[:min(n, 16-len(c.first))]...)
+	c.first = append(c.first, b[:min(n, seenBytes-len(c.first))]...)
 	return n, err
 }
 
@@ -166,9 +177,12 @@ func (c *seenConn) CloseWrite() error {
 	return nil
 }
 
-// looksLikeFrame tells whether the first bytes are those of a short frame.
-func (c *seenConn) looksLikeFrame() bool {
+// begin is how what came begins.
+func (c *seenConn) begin() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return bytes.HasPrefix(c.first, []byte{0, 0})
+	return string(c.first)
 }
+
+// looksLikeFrame tells whether what came begins as a frame of a sensible length does.
+func (c *seenConn) looksLikeFrame() bool { return strings.HasPrefix(c.begin(), "\x00") }

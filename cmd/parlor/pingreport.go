@@ -40,8 +40,16 @@ func (r *report) connected(t *target, remote net.Addr) error {
 		return nil
 	}
 	r.shown = true
-	_, err := fmt.Fprintf(r.out, "PING %s: a %s at %s, connected in %s ms\n", visible(r.address), t.kind, remote, milliseconds(t.took))
+	_, err := fmt.Fprintf(r.out, "PING %s: a %s at %s, connected in %s ms\n", visible(r.address), t.kind, place(remote), milliseconds(t.took))
 	return err
+}
+
+// place is an address as people write it.
+func place(a net.Addr) string {
+	if a.Network() == "unix" {
+		return visible(unixPrefix + a.String())
+	}
+	return a.String()
 }
 
 // pingLine is a ping in JSON.

@@ -26,38 +26,82 @@ const (
 // target is a server that is pinged.
 type target struct {
 	network, address string
+	port             int           // 0: a unix socket
+	noPort           bool          // the port is the default
+	scheme           string        // of a URL: "ws" or "wss"
 	path             string        // of the WebSocket's URL
+	flags            tlsOptions    // as given
 	tls              *tls.Config   // nil: none
+	asked            bool          // the server has asked for a client certificate
 	kind             kind          // once it is known
 	took             time.Duration // by the last connecting, TLS included
 }
 
 // newTarget reads an address. That of a URL is a lobby's.
 func newTarget(address string, o tlsOptions) (*target, error) {
-	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		conf, err := o.config("localhost")
-		return &target{network: "unix", address: path, path: "/", tls: conf, kind: packetKind}, err
+	if path, ok := strings.CutPrefix(address, unixPrefix); ok {
+		if path == "" {
+			return nil, fmt.Errorf("address %q: it names no socket: try unix:/PATH", address)
+		}
+		t := &target{network: "unix", address: path, path: "/", flags: o}
+		return t, t.secure("localhost")
 	}
-	t := &target{network: "tcp", path: "/"}
+	if strings.HasPrefix(address, "/") || strings.HasPrefix(address, "./") {
+		return nil, fmt.Errorf("address %q: for a unix socket write %s%[1]s", address, unixPrefix)
+	}
+	t := &target{network: "tcp", path: "/", flags: o}
 	hostport := address
 	if strings.Contains(address, "://") {
 		u, err := url.Parse(address)
+		if bad := (*url.Error)(nil); errors.As(err, &bad) {
+			return nil, fmt.Errorf("address %q: %w", address, bad.Err)
+		}
 		if err != nil || u.Scheme != "ws" && u.Scheme != "wss" {
 			return nil, fmt.Errorf("address %q: want HOST:PORT, unix:/PATH, or a ws:// or wss:// URL", address)
 		}
-		o.on = o.on || u.Scheme == "wss"
-		t.kind, t.path, hostport = lobbyKind, u.RequestURI(), u.Host
+		t.scheme, t.path, hostport = u.Scheme, u.RequestURI(), u.Host
 	}
 	name, port, err := packet.ParseAddress(hostport, parlor.DefaultPort)
-	if err == nil && name == "" {
+	switch {
+	case err != nil:
+	case name == "":
 		err = errors.New("it names no host")
+	case port == 0:
+		err = errors.New("no server is at port 0")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("address %q: %w: try localhost, or localhost:%d", address, err, parlor.DefaultPort)
 	}
-	t.address = packet.FormatAddress(name, port)
-	t.tls, err = o.config(name)
-	return t, err
+	_, other, _ := packet.ParseAddress(hostport, packet.DefaultPort)
+	t.address, t.port, t.noPort = packet.FormatAddress(name, port), port, port != other
+	return t, t.secure(name)
+}
+
+// secure sets up TLS, if it is wanted.
+func (t *target) secure(hostname string) (err error) {
+	t.tls, err = t.flags.config(hostname, t.scheme)
+	if t.tls == nil {
+		return err
+	}
+	own := &tls.Certificate{} // none
+	if len(t.tls.Certificates) > 0 {
+		own = &t.tls.Certificates[0]
+	}
+	t.tls.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		t.asked = true // on the goroutine of the handshake, which open waits for
+		return own, nil
+	}
+	return nil
+}
+
+const unixPrefix = "unix:"
+
+// where is the address with its port, as people write it.
+func (t *target) where() string {
+	if t.network == "unix" {
+		return unixPrefix + t.address
+	}
+	return t.address
 }
 
 // helloWait is how long a packet server has for its Hello, beside a few times what connecting took.
@@ -77,17 +121,28 @@ func (t *target) dial(ctx context.Context) (pinger, error) {
 	case lobbyKind:
 		return t.dialLobby(ctx, nc)
 	}
+	return t.find(ctx, nc)
+}
+
+// find finds out what answers: a packet server speaks first, a lobby is asked.
+func (t *target) find(ctx context.Context, nc net.Conn) (pinger, error) {
 	seen := &seenConn{Conn: nc}
 	wait := helloWait + 4*t.took
 	if deadline, ok := ctx.Deadline(); ok { // the other half is for asking a lobby
 		wait = min(wait, time.Until(deadline)/2)
 	}
-	heard, err := seen.peek(ctx, wait)
+	spoke, err := seen.peek(ctx, wait)
+	if err == nil && spoke && !seen.looksLikeFrame() {
+		err = &strangerError{said: seen.begin()}
+	}
+	if err == nil && spoke {
+		err = t.packetsAllowed()
+	}
 	if err != nil {
 		nc.Close()
 		return nil, err
 	}
-	if heard {
+	if spoke {
 		p, err := dialPacket(ctx, seen)
 		if err == nil {
 			t.kind = packetKind
@@ -95,14 +150,42 @@ func (t *target) dial(ctx context.Context) (pinger, error) {
 		return p, err
 	}
 	p, err := t.dialLobby(ctx, seen)
-	switch {
+	var answer *httpError
+	switch said := seen.begin(); {
 	case err == nil:
 		t.kind = lobbyKind
 	case seen.looksLikeFrame(): // a packet server that was slow
+		if err := t.packetsAllowed(); err != nil {
+			return nil, err
+		}
 		t.kind = packetKind
 		return t.dial(ctx)
+	case len(said) > 0 && !errors.As(err, &answer):
+		err = &strangerError{said}
+	case t.tls == nil && hungUp(err) && t.speaksTLS(ctx):
+		err = t.wantsTLS()
 	}
 	return p, err
+}
+
+// packetsAllowed is an error for a URL, at which a packet server was found.
+func (t *target) packetsAllowed() error {
+	if t.scheme == "" {
+		return nil
+	}
+	return &hopelessError{fmt.Sprintf("a packet server answers at %s, and no lobby (ping it without %s://)", t.where(), t.scheme)}
+}
+
+// speaksTLS tells whether the server does, in which case it may have hung up on what was none.
+func (t *target) speaksTLS(ctx context.Context) bool {
+	var d net.Dialer
+	nc, err := d.DialContext(ctx, t.network, t.address)
+	if err != nil {
+		return false
+	}
+	defer nc.Close()
+	err = tls.Client(nc, &tls.Config{InsecureSkipVerify: true}).HandshakeContext(ctx) // nothing is said to it
+	return err == nil || saidTLS(err)
 }
 
 // open opens a socket, with TLS.
@@ -115,7 +198,7 @@ func (t *target) open(ctx context.Context) (net.Conn, error) {
 	secured := tls.Client(nc, t.tls)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		nc.Close()
-		return nil, fmt.Errorf("TLS handshake: %w", err)
+		return nil, fmt.Errorf("%w: %w", errHandshake, err)
 	}
 	return secured, nil
 }
