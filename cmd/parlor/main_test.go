@@ -24,14 +24,6 @@ func TestCommandErrors(t *testing.T) {
 		"serve --x":         "unknown flag: --x; see parlor serve --help",
 		"connect --x":       "unknown flag: --x; see parlor connect --help",
 		"connect one two":   `unexpected argument "two": there is one address only; see parlor connect --help`,
-		"ping":              "ping takes one address, such as localhost:38929; see parlor ping --help",
-		"ping a b":          "ping takes one address, such as localhost:38929; see parlor ping --help",
-		"ping a -i x":       `--interval: "x" is not a number of seconds, or a duration such as 200ms; see parlor ping --help`,
-		"ping a -W 0":       "--timeout is 0s, must be positive",
-		"ping a -c -1":      "--count is -1, must not be negative: 0 goes on until Ctrl-C",
-		"ping http://a":     `address "http://a": want HOST:PORT, unix:/PATH, or a ws:// or wss:// URL`,
-		"ping :80":          `address ":80": it names no host: try localhost, or localhost:38929`,
-		"ping a --ca /none": "--ca: open /none: no such file or directory",
 		"serve --max-users": "flag needs an argument: --max-users; see parlor serve --help",
 	} {
 		cmd := rootCommand()

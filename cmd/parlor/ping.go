@@ -13,7 +13,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"parlor"
 	"parlor/host"
+	"parlor/packet"
 )
 
 const pingHelp = `Ping a server again and again, until Ctrl-C or as often as --count says.
@@ -22,8 +24,12 @@ ADDRESS is HOST:PORT, HOST (then the port is that of a lobby, 38929; packet serv
 a ws:// or wss:// URL. It finds out by itself what answers there: a packet server, which says Hello at once and adds
 its own data to each answer, or a lobby, which is pinged by WebSocket.
 
-Answers go to standard output, what goes wrong to standard error. In the end there is a summary. The exit code is 0
-if at least one answer came, and 1 otherwise.`
+Answers go to standard output, what goes wrong to standard error; with --json all of it goes to standard output. In
+the end, also after Ctrl-C, there is a summary; what was not answered by then counts as lost. Pinging ends early
+where another ping would change nothing, as at a server of another kind.
+
+The exit code is 0 if at least one answer came, 1 if none did, and 2 if a flag, a file or the address is wrong.
+Every flag may also be given in the environment: --timeout as PARLOR_TIMEOUT, and so on.`
 
 // pingOptions say what to ping, and how often.
 type pingOptions struct {
@@ -32,6 +38,7 @@ type pingOptions struct {
 	interval time.Duration
 	timeout  time.Duration
 	json     bool
+	quiet    bool
 	tls      tlsOptions
 }
 
@@ -42,29 +49,31 @@ func pingCommand() *cobra.Command {
 		Short: "Ping a packet server or a lobby",
 		Long:  pingHelp,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return fmt.Errorf("ping takes one address, such as localhost:38929; see %s --help", cmd.CommandPath())
-			}
-			return nil
+			return misuse(cmd, checkAddress(cmd, args))
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			keyGiven := cmd.Flags().Changed("key")
 			if err := host.BindEnv(cmd); err != nil {
-				return err
+				return misuse(cmd, err)
 			}
 			if o.tls.cert == "" && !keyGiven {
 				o.tls.key = "" // PARLOR_KEY is meant for parlor serve
 			}
 			o.address = args[0]
 			o.tls.off = cmd.Flags().Changed("tls") && !o.tls.on
-			return runPing(cmd, o)
+			target, err := o.check()
+			if err != nil {
+				return misuse(cmd, err)
+			}
+			return runPing(cmd, o, target)
 		},
 	}
-	cmd.SetFlagErrorFunc(host.FlagError)
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return misuse(cmd, host.FlagError(cmd, err)) })
 	f := cmd.Flags()
 	f.IntVarP(&o.count, "count", "c", 0, "how many pings; 0 goes on until Ctrl-C")
 	f.VarP((*seconds)(&o.interval), "interval", "i", "time from one ping to the next, in seconds or as 200ms")
 	f.VarP((*seconds)(&o.timeout), "timeout", "W", "how long to wait for each answer, connecting included")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "nothing for each ping, only what answers and the summary")
 	f.BoolVar(&o.json, "json", false, "one JSON object a line, the last being the summary")
 	f.BoolVar(&o.tls.on, "tls", false, "the server has TLS; implied by wss:// and by the flags below")
 	f.StringVar(&o.tls.ca, "ca", "", "file with the certificates, in PEM form, that may sign the server's")
@@ -74,18 +83,43 @@ func pingCommand() *cobra.Command {
 	return cmd
 }
 
+// misuse prints what is wrong with the command line, if anything, and asks for the exit code that UNIX's ping has then.
+func misuse(cmd *cobra.Command, err error) error {
+	if err == nil {
+		return nil
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", cmd.Root().Name(), err)
+	return host.ExitError(2)
+}
+
+func checkAddress(cmd *cobra.Command, args []string) error {
+	if len(args) == 1 {
+		return nil
+	}
+	try := fmt.Sprintf("localhost:%d", parlor.DefaultPort)
+	if len(args) == 2 {
+		if port, err := strconv.ParseUint(args[1], 10, 16); err == nil {
+			try = packet.FormatAddress(args[0], int(port))
+		}
+	}
+	return fmt.Errorf("ping takes one address, such as %s; see %s --help", try, cmd.CommandPath())
+}
+
+// check returns what to ping.
+func (o pingOptions) check() (*target, error) {
+	switch {
+	case o.count < 0:
+		return nil, fmt.Errorf("--count is %d, must not be negative: 0 goes on until Ctrl-C", o.count)
+	case o.interval < 0:
+		return nil, fmt.Errorf("--interval is %v, must not be negative: 0 sends each ping right after the answer to the one before", o.interval)
+	case o.timeout <= 0:
+		return nil, fmt.Errorf("--timeout is %v, must be positive", o.timeout)
+	}
+	return newTarget(o.address, o.tls)
+}
+
 // runPing pings until a signal.
-func runPing(cmd *cobra.Command, o pingOptions) error {
-	if o.count < 0 {
-		return fmt.Errorf("--count is %d, must not be negative: 0 goes on until Ctrl-C", o.count)
-	}
-	if o.timeout <= 0 {
-		return fmt.Errorf("--timeout is %v, must be positive", o.timeout)
-	}
-	target, err := newTarget(o.address, o.tls)
-	if err != nil {
-		return err
-	}
+func runPing(cmd *cobra.Command, o pingOptions, target *target) error {
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	p := &pinging{options: o, target: target, report: newReport(cmd.OutOrStdout(), cmd.ErrOrStderr(), o)}
@@ -109,12 +143,13 @@ func (p *pinging) run(ctx context.Context) error {
 			break
 		}
 		next = time.Now().Add(p.options.interval)
+		begun := time.Now()
 		rtt, data, err := p.once(ctx)
 		if err != nil {
 			p.drop()
-			if ctx.Err() != nil {
-				break // it was given up
-			}
+		}
+		if err != nil && ctx.Err() != nil {
+			err = fmt.Errorf("given up after %.1f s without an answer", time.Since(begun).Seconds())
 		}
 		if err := p.report.ping(seq, p.target.kind, rtt, data, err); err != nil {
 			return err
@@ -189,7 +224,7 @@ func (s *seconds) Set(text string) error {
 	if n, bad := strconv.ParseFloat(text, 64); bad == nil && math.Abs(n) < 1e9 {
 		d, err = time.Duration(n*float64(time.Second)), nil
 	}
-	if err != nil || d < 0 {
+	if err != nil {
 		return errors.New("want seconds, or a duration such as 200ms")
 	}
 	*s = seconds(d)

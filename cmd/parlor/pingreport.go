@@ -9,6 +9,7 @@ import (
 	"math"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -23,13 +24,15 @@ type report struct {
 	out, news io.Writer
 	address   string
 	json      bool
+	quiet     bool
 	shown     bool // what answers was
 	sent      int
 	rtts      []time.Duration
+	failed    error // the last one
 }
 
 func newReport(out, news io.Writer, o pingOptions) *report {
-	return &report{out: out, news: news, address: o.address, json: o.json}
+	return &report{out: out, news: news, address: o.address, json: o.json, quiet: o.quiet}
 }
 
 func (r *report) received() int { return len(r.rtts) }
@@ -74,6 +77,7 @@ type summaryLine struct {
 	Median   *float64 `json:"median_ms,omitempty"`
 	P99      *float64 `json:"p99_ms,omitempty"`
 	Max      *float64 `json:"max_ms,omitempty"`
+	Error    string   `json:"error,omitempty"` // the last one, if there was no answer
 }
 
 // ping prints one.
@@ -81,6 +85,11 @@ func (r *report) ping(seq int, k kind, rtt time.Duration, data map[string]any, f
 	r.sent++
 	if failed == nil {
 		r.rtts = append(r.rtts, rtt)
+	} else {
+		r.failed = failed
+	}
+	if r.quiet {
+		return nil
 	}
 	if r.json {
 		line := pingLine{Type: "ping", Seq: seq, Server: short(k)}
@@ -107,27 +116,38 @@ func (r *report) ping(seq int, k kind, rtt time.Duration, data map[string]any, f
 	return err
 }
 
-// summary prints the end.
+// summary prints the end. When nothing was said of single pings, it says why none was answered.
 func (r *report) summary(k kind) error {
 	loss := 0.0
 	if r.sent > 0 {
 		loss = 100 * float64(r.sent-len(r.rtts)) / float64(r.sent)
 	}
 	slices.Sort(r.rtts)
+	mute := len(r.rtts) == 0 && r.failed != nil
 	if r.json {
 		line := summaryLine{Type: "summary", Address: r.address, Server: short(k), Sent: r.sent, Received: len(r.rtts), Loss: loss}
 		if len(r.rtts) > 0 {
-			for to, at := range map[**float64]float64{&line.Min: 0, &line.Median: 0.5, &line.P99: 0.99, &line.Max: 1} {
-				ms := inMilliseconds(quantile(r.rtts, at))
+			for to, d := range map[**float64]time.Duration{
+				&line.Min: r.rtts[0], &line.Median: median(r.rtts), &line.P99: quantile(r.rtts, 0.99), &line.Max: r.rtts[len(r.rtts)-1],
+			} {
+				ms := inMilliseconds(d)
 				*to = &ms
 			}
 		}
+		if mute {
+			line.Error = r.failed.Error()
+		}
 		return r.line(line)
 	}
-	_, err := fmt.Fprintf(r.out, "--- %s ---\n%d sent, %d answered, %.3g%% lost\n", visible(r.address), r.sent, len(r.rtts), loss)
+	if mute && r.quiet {
+		if _, err := fmt.Fprintln(r.news, visible(r.failed.Error())); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(r.out, "--- %s ---\n%d sent, %d answered, %s%% lost\n", visible(r.address), r.sent, len(r.rtts), percentage(loss))
 	if err == nil && len(r.rtts) > 0 {
-		_, err = fmt.Fprintf(r.out, "min/median/p99/max = %s/%s/%s/%s ms\n", milliseconds(quantile(r.rtts, 0)),
-			milliseconds(quantile(r.rtts, 0.5)), milliseconds(quantile(r.rtts, 0.99)), milliseconds(quantile(r.rtts, 1)))
+		_, err = fmt.Fprintf(r.out, "min/median/p99/max = %s/%s/%s/%s ms\n", milliseconds(r.rtts[0]),
+			milliseconds(median(r.rtts)), milliseconds(quantile(r.rtts, 0.99)), milliseconds(r.rtts[len(r.rtts)-1]))
 	}
 	return err
 }
@@ -140,6 +160,21 @@ func (r *report) line(v any) error {
 // quantile is the least of sorted values that so many are not above.
 func quantile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[max(int(math.Ceil(q*float64(len(sorted))))-1, 0)]
+}
+
+// median is the middle of sorted values: of an even count, the mean of the two in the middle.
+func median(sorted []time.Duration) time.Duration {
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}
+
+// percentage has three digits, but is 0 or 100 only where nothing or all is meant.
+func percentage(p float64) string {
+	if p > 99 && p < 100 {
+		p = math.Floor(p*1000) / 1000
+		return strconv.FormatFloat(p, 'f', -1, 64)
+	}
+	return fmt.Sprintf("%.3g", p)
 }
 
 func inMilliseconds(d time.Duration) float64 { return math.Round(float64(d)/1e3) / 1e3 }

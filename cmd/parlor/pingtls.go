@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 )
@@ -73,6 +74,9 @@ func (o tlsOptions) config(hostname, scheme string) (*tls.Config, error) {
 	}
 	if o.cert != "" {
 		own, err := tls.LoadX509KeyPair(o.cert, o.key)
+		if unreadable := (*fs.PathError)(nil); errors.As(err, &unreadable) {
+			return nil, fmt.Errorf("--cert, --key: %w", err)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("--cert %s, --key %s: %w (want files in PEM form, and a key without passphrase)", o.cert, o.key, err)
 		}
