@@ -54,6 +54,14 @@ func FormatAddress(host string, port int) string {
 	return net.JoinHostPort(host, strconv.Itoa(port))
 }
 
+// AddressOf writes the address of a listener or a connection as Listen and Connect read it.
+func AddressOf(a net.Addr) string {
+	if a.Network() == "unix" {
+		return unixPrefix + a.String()
+	}
+	return a.String()
+}
+
 // parsePort reads an integer as Python's int does.
 func parsePort(text string) (int, error) {
 	s := strings.TrimSpace(text)

@@ -2,7 +2,11 @@ package packet_test
 
 import (
 	"errors"
+	"net"
+	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
 	"parlor/packet"
@@ -145,5 +149,35 @@ func TestListenAddresses(t *testing.T) {
 		if err := packet.NewClient(reg, packet.Config{}).Connect(t.Context(), addr); !errors.Is(err, packet.ErrInvalidAddress) {
 			t.Errorf("%q: %v", addr, err)
 		}
+	}
+}
+
+// TestStaleSocket: a server that was killed leaves the file of its unix socket, and the next one says so.
+func TestStaleSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	left, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := packet.NewServer(packet.NewRegistry(), packet.Config{})
+	defer s.Close()
+	if _, err := s.Listen("unix:" + path); !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "end it, or take another address") {
+		t.Errorf("beside another server: %v", err)
+	}
+	left.SetUnlinkOnClose(false)
+	left.Close()
+	if _, err := s.Listen("unix:" + path); !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "delete the file") {
+		t.Errorf("after one that is gone: %v", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	ln, err := s.Listen("unix:" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if got := packet.AddressOf(ln.Addr()); got != "unix:"+path {
+		t.Errorf("%s", got)
 	}
 }

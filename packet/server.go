@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -56,7 +57,25 @@ func (s *Server) Listen(addr string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return net.Listen(network, address)
+	ln, err := net.Listen(network, address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%w: %s", err, whoIsThere(network, address))
+	}
+	return ln, err
+}
+
+// whoIsThere says what to do about an address that is in use.
+func whoIsThere(network, address string) string {
+	if network == "unix" {
+		nc, err := net.DialTimeout(network, address, time.Second)
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			return "its server is gone without taking it away: delete the file"
+		}
+		if err == nil {
+			nc.Close()
+		}
+	}
+	return "another server may be running there: end it, or take another address"
 }
 
 // ListenAndServe listens on an address, as Listen does, and serves until the server ends: see Serve.

@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"parlor/msgpack"
+	"parlor/packet"
 )
 
 // report prints what comes of pings.
@@ -43,16 +44,8 @@ func (r *report) connected(t *target, remote net.Addr) error {
 		return nil
 	}
 	r.shown = true
-	_, err := fmt.Fprintf(r.out, "PING %s: a %s at %s, connected in %s ms\n", visible(r.address), t.kind, place(remote), milliseconds(t.took))
+	_, err := fmt.Fprintf(r.out, "PING %s: a %s at %s, connected in %s ms\n", visible(r.address), t.kind, visible(packet.AddressOf(remote)), milliseconds(t.took))
 	return err
-}
-
-// place is an address as people write it.
-func place(a net.Addr) string {
-	if a.Network() == "unix" {
-		return visible(unixPrefix + a.String())
-	}
-	return a.String()
 }
 
 // pingLine is a ping in JSON.

@@ -136,7 +136,7 @@ func TestErrors(t *testing.T) {
 		{"client", 2, "echo: client takes an address\n\nusage:\n"},
 		{"server a b", 2, "echo: unexpected argument \"b\"\n\nusage:\n"},
 		{"server localhost:http", 1, "try localhost:8080"},
-		{"server " + ln.Addr(), 1, "take another port"},
+		{"server " + ln.Addr(), 1, "take another address"},
 		{"client " + nobody, 1, "start a server with: echo server ADDRESS"},
 		{"client a:b:c", 1, "check the address"},
 	} {

@@ -16,13 +16,13 @@ import (
 func serve(ctx context.Context, address string, out io.Writer) error {
 	srv := packet.NewServer(serverPackets(), packet.Config{})
 	ln, err := srv.Listen(address)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%w: another server may be running there: end it, or take another port", err)
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, syscall.EADDRINUSE) { // that error says what to do
 		return fmt.Errorf("%w: try localhost:8080", err)
 	}
-	fmt.Fprintf(out, "listening on %s\n", ln.Addr())
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "listening on %s\n", packet.AddressOf(ln.Addr()))
 
 	defer context.AfterFunc(ctx, func() { srv.Stop(nil) })()
 	if err := srv.Serve(ln); !errors.Is(err, packet.ErrClosed) {

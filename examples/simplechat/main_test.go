@@ -424,7 +424,7 @@ func TestErrors(t *testing.T) {
 		{"server a b", 2, "simplechat: unexpected argument \"b\"\n\nusage:\n"},
 		{"client a Bob the Great", 2, "unexpected argument \"the\": a nickname with blanks stands in quotes\n\nusage:\n"},
 		{"server :99999", 1, "try localhost:8080"},
-		{"server " + ln.Addr(), 1, "take another port"},
+		{"server " + ln.Addr(), 1, "take another address"},
 		{"client a:b:c x", 1, "check the address"},
 	} {
 		p := exampletest.Start(t, exampletest.Build(t, "."), strings.Fields(test.args)...)

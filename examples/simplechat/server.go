@@ -53,13 +53,13 @@ func serve(ctx context.Context, address string, out io.Writer) error {
 		return err
 	}
 	ln, err := r.server.Listen(address)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%w: another server may be running there: end it, or take another port", err)
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, syscall.EADDRINUSE) { // that error says what to do
 		return fmt.Errorf("%w: try localhost:8080", err)
 	}
-	fmt.Fprintf(out, "listening on %s\n", ln.Addr())
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "listening on %s\n", packet.AddressOf(ln.Addr()))
 
 	defer context.AfterFunc(ctx, func() {
 		r.mu.Lock()
