@@ -124,7 +124,9 @@ type Hooks struct {
 	// Receive is called after a packet was handled, the protocol's own and those refused by their checks included,
 	// but not one whose handler failed.
 	Receive func(c *Conn, m *Message)
-	// Send is called with what is about to be sent; it may change the value. An error refuses it.
+	// Send is called with what is about to be sent; it may change the value. An error refuses it. Of the CloseConnection
+	// with which this side closes only the event tells: nothing may change, refuse or hold up the end of a connection,
+	// which whoever shuts down a server begins for all of them. Close hears of it, with the reason.
 	Send func(c *Conn, o *Outgoing) error
 	// Close is called once, when the connection has ended, before its state is StateClosed. The error is what
 	// Conn.Err will return.

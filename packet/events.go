@@ -23,7 +23,7 @@ const (
 	EventServerShutdown   EventName = "peng3dnet:server.shutdown"                     // Shutdown is done: Reason, Timeout
 	EventAccept           EventName = "peng3dnet:server.connection.accept"            // Conn, Addr; after Hello
 	EventServerHandshake  EventName = "peng3dnet:server.connection.handshakecomplete" // Conn; before StateActive
-	EventServerSend       EventName = "peng3dnet:server.connection.send"              // Conn, Packet, Data
+	EventServerSend       EventName = "peng3dnet:server.connection.send"              // Conn, Packet, ID, Data; CloseConnection too
 	EventServerRecv       EventName = "peng3dnet:server.connection.recv"              // Conn, ID, Data
 	EventServerClose      EventName = "peng3dnet:server.connection.close"             // Conn, Reason
 
@@ -34,7 +34,7 @@ const (
 	EventClientInterrupt  EventName = "peng3dnet:client.interrupt"         // Interrupt was called
 	EventClientHandshake  EventName = "peng3dnet:client.handshakecomplete" // Conn; before StateActive
 	EventClientRecv       EventName = "peng3dnet:client.recv"              // Conn, ID, Data
-	EventClientSend       EventName = "peng3dnet:client.send"              // Conn, Packet, Data
+	EventClientSend       EventName = "peng3dnet:client.send"              // Conn, Packet, ID, Data; CloseConnection too
 	EventClientClose      EventName = "peng3dnet:client.close"             // Conn, Reason
 )
 

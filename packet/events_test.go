@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"parlor/packet"
 )
@@ -28,7 +31,7 @@ func told(e packet.Event) string {
 	if e.ID != 0 {
 		parts = append(parts, fmt.Sprintf("id=%d", e.ID))
 	}
-	if v := e.Value(); v != nil && e.ID >= 64 {
+	if v := e.Value(); v != nil && (e.ID >= 64 || e.ID == packet.IDCloseConnection) {
 		parts = append(parts, fmt.Sprintf("data=%v", v))
 	}
 	if e.Reason != nil {
@@ -117,6 +120,7 @@ func TestEventsOfServerAndClient(t *testing.T) {
 		"server.connection.recv conn1 id=64 data=out",
 		"server.interrupt",
 		"t:own",
+		"server.connection.send conn1 packet=16 id=16 data=map[reason:maintenance]",
 		"server.connection.close conn1 reason=maintenance",
 		"server.stop reason=method",
 		"server.interrupt",
@@ -135,7 +139,7 @@ func TestEventsOfServerAndClient(t *testing.T) {
 		"client.recv conn0 id=64 data=back",
 		"client.interrupt",
 		"client.close conn0 reason=maintenance",
-		"client.recv conn0 id=16",
+		"client.recv conn0 id=16 data=map[reason:maintenance]",
 		"client.stop reason=method",
 	})
 	heard.Close()
@@ -262,6 +266,9 @@ func TestDebugFlags(t *testing.T) {
 						t.Errorf("side %d: %q is in the log: %t\n%s", i, text[i], has, logs[i].String())
 					}
 				}
+				if told := strings.Contains(logs[i].String(), "id=16 body=bye"); told != (name == "packet sent" && i == 1) {
+					t.Errorf("side %d: CloseConnection is in the log: %t\n%s", i, told, logs[i].String())
+				}
 				if name == "" && logs[i].String() != "" {
 					t.Errorf("lines without any flag: %s", logs[i].String())
 				}
@@ -300,6 +307,67 @@ func TestSlowSubscriberOfLargeBodies(t *testing.T) {
 	emit("no more")
 	if len(sub.C) != 1 || sub.Dropped() != 9 {
 		t.Errorf("%d wait, %d were dropped", len(sub.C), sub.Dropped())
+	}
+}
+
+// TestClosingIsTold checks that the CloseConnection with which a side closes is an event as any other packet, before that
+// of the close, whoever closes, and that no Send hook can refuse it, change it or hold it up.
+func TestClosingIsTold(t *testing.T) {
+	reg := regOf(t, "t:a")
+	packet.MustRegister[any](reg, "t:strict", nil, packet.InState(99), packet.OnInvalid(packet.ActionClose))
+	cfg := packet.Config{Logger: quiet, WriteQueue: 4000, Hooks: packet.Hooks{Send: func(_ *packet.Conn, o *packet.Outgoing) error {
+		if o.ID == packet.IDCloseConnection {
+			select {}
+		}
+		return nil
+	}}}
+	for reason, closes := range map[string]func(c *packet.Conn) error{
+		"enough":                        func(c *packet.Conn) error { c.Close("enough"); return packet.ErrInvalidPacket },
+		packet.ReasonSmartPacketInvalid: func(c *packet.Conn) error { return c.Send("t:strict", 1) },
+		packet.ReasonWriteQueueFull: func(c *packet.Conn) (err error) {
+			for err == nil { // the other side does not read yet
+				err = c.Send("t:a", make([]byte, 1000))
+			}
+			return errors.Join(err, packet.ErrInvalidPacket)
+		},
+	} {
+		closed := func(t *testing.T, c *packet.Conn, heard *packet.Subscription, w *wire, sent, end packet.EventName) {
+			if err := closes(c); !errors.Is(err, packet.ErrInvalidPacket) {
+				t.Error(err)
+			}
+			if got := w.reason(); got != reason {
+				t.Errorf("the other side hears %v", got)
+			}
+			<-c.Done()
+			all := slices.DeleteFunc(until(t, heard, end), func(line string) bool { return strings.Contains(line, "packet=t:a") })
+			equalLines(t, string(sent), all, []string{
+				fmt.Sprintf("%s conn%d packet=16 id=16 data=map[reason:%s]", strings.TrimPrefix(string(sent), "peng3dnet:"), c.CID(), reason),
+				fmt.Sprintf("%s conn%d reason=%s", strings.TrimPrefix(string(end), "peng3dnet:"), c.CID(), reason)})
+		}
+		t.Run(reason+"/server", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := packet.NewServer(reg, cfg)
+				ln, end := servePiped(t, s)
+				defer end()
+				w := wireOf(t, ln.dial())
+				w.handshake()
+				synctest.Wait()
+				closed(t, s.Conns()[0], s.Subscribe(100), w, packet.EventServerSend, packet.EventServerClose)
+			})
+		})
+		t.Run(reason+"/client", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := packet.NewClient(reg, cfg)
+				ours, theirs := net.Pipe()
+				w := wireOf(t, theirs)
+				go w.shake(map[string]any{"t:a": 64, "t:strict": 65}) // ends with Connect
+				if err := c.ConnectConn(t.Context(), ours); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				closed(t, c.Conn, c.Subscribe(100), w, packet.EventClientSend, packet.EventClientClose)
+			})
+		})
 	}
 }
 

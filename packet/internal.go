@@ -7,6 +7,8 @@ import (
 	"parlor/msgpack"
 )
 
+const nameCloseConnection = ReservedPrefix + "internal.closeconn"
+
 // internalEntries are the protocol's own packets (section 3), in the order in which the Handshake lists them.
 func internalEntries() []*entry {
 	var list []*entry
@@ -19,7 +21,7 @@ func internalEntries() []*entry {
 		{IDSetType, "peng3dnet:internal.settype", receiveSetType},
 		{IDHandshake, "peng3dnet:internal.handshake", receiveHandshake},
 		{IDHandshakeAccept, "peng3dnet:internal.handshake.accept", receiveAccept},
-		{IDCloseConnection, "peng3dnet:internal.closeconn", receiveClose},
+		{IDCloseConnection, nameCloseConnection, receiveClose},
 	} {
 		list = append(list, &entry{name: p.name, id: p.id, receive: p.receive, origin: &origin{name: p.name}})
 	}

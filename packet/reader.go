@@ -371,8 +371,13 @@ func (c *Conn) ending() {
 		return
 	}
 	c.closed = true
-	why := c.Err().(*CloseError)
+	c.out.mu.Lock()
+	why, told := c.out.ended, c.out.told
+	c.out.mu.Unlock()
 	c.inTurn(func() {
+		if told && c.end.cfg.LogSend { // only now: no logger is called with the lock held
+			c.end.log().Debug("packet sent", "conn", c.cid, "packet", nameCloseConnection, "id", IDCloseConnection, "body", why.Reason)
+		}
 		if c.end.cfg.LogClose {
 			c.end.log().Debug("connection closed", "conn", c.cid, "remote", c.RemoteAddr(), "reason", why.Reason, "err", why.Cause)
 		}

@@ -27,7 +27,7 @@ type outbox struct {
 	corked   bool
 	hold     *time.Timer
 	ended    *CloseError // why it ends; nothing is queued any more
-	told     bool        // it ends with our CloseConnection
+	told     bool        // it ends with our CloseConnection, which was sent
 	grace    *time.Timer // runs after that was written
 	saidBye  bool        // our half of the connection is closed
 	readOver bool        // the reader has ended
@@ -263,7 +263,7 @@ func (c *Conn) shutLocked(why *CloseError, tell bool) {
 	if o.ended != nil {
 		return
 	}
-	o.ended, o.told = why, tell
+	o.ended, o.told = why, tell && o.deaf == nil
 	c.over.Store(true)
 	close(c.stopping)
 	if !c.opened.Load() {
@@ -280,13 +280,23 @@ func (c *Conn) shutLocked(why *CloseError, tell bool) {
 	if o.deaf == nil {
 		c.nc.SetReadDeadline(time.Now().Add(c.end.cfg.WriteTimeout + c.end.cfg.CloseTimeout))
 	}
-	if tell {
+	if o.told {
+		c.tellClosing(why.Reason)
 		c.put(closeFrame(why.Reason))
 	}
 	if o.buf != nil && !o.busy {
 		c.startWriter()
 	}
 	c.settle()
+}
+
+// tellClosing tells of the CloseConnection that is about to be sent, by the event of any other packet (section 8). The
+// lock is held: an event waits for nobody and calls nothing, which is why Hooks.Send is not called here.
+func (c *Conn) tellClosing(reason any) {
+	if c.end.events.listening() {
+		c.end.emit(Event{Name: c.end.bySide(EventServerSend, EventClientSend), Conn: c,
+			Packet: IDCloseConnection, ID: IDCloseConnection, Data: map[string]any{"reason": reason}})
+	}
 }
 
 // closeFrame is the frame of CloseConnection. A reason that cannot be encoded is left out.
