@@ -91,7 +91,7 @@ func TestAllocationsPerFrame(t *testing.T) {
 	}
 }
 
-// Events cost nothing when nobody listens, nor after somebody has.
+// Events cost nothing when nobody listens, nor after somebody has, nor if it is to others.
 func TestAllocationsWithoutListeners(t *testing.T) {
 	var body *packet.Type[packet.Body]
 	reg := packet.NewRegistry()
@@ -107,6 +107,10 @@ func TestAllocationsWithoutListeners(t *testing.T) {
 	sub.Close()
 	if n := allocations(t, w, frame); n > spare(1) {
 		t.Errorf("%v allocations per round trip, want none", n)
+	}
+	defer s.Subscribe(1, packet.EventAccept, packet.EventServerClose).Close()
+	if n := allocations(t, w, frame); n > spare(1) {
+		t.Errorf("%v allocations per round trip for who listens to connections, want none", n)
 	}
 }
 

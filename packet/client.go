@@ -157,7 +157,7 @@ func (c *Client) run() {
 		<-c.Conn.stopping
 		c.wg.Wait()
 		c.emit(Event{Name: EventClientStop, Reason: "method"})
-		c.queue.close()
+		c.over()
 	}()
 }
 
@@ -172,7 +172,14 @@ func (c *Client) ended() {
 	c.state.Store(int32(StateClosed))
 	c.SetMode(ModeClosed)
 	close(c.Conn.done)
+	c.over()
+}
+
+// over is behind the last event that is not Process's.
+func (c *Client) over() {
 	c.queue.close()
+	c.silent.Store(true)
+	c.lastEvent()
 }
 
 // WaitReady waits until the handshake is complete, as Connect does, for programs that connect on another goroutine. It

@@ -230,7 +230,7 @@ func (c *Conn) sendInternal(id ID, v any) error {
 func (c *Conn) watched(e *entry) bool {
 	k := c.kind.Load()
 	cfg := &c.end.cfg
-	return e.sent != nil || cfg.Hooks.Send != nil || cfg.LogSend || k != nil && k.Send != nil || c.end.events.listening()
+	return e.sent != nil || cfg.Hooks.Send != nil || cfg.LogSend || k != nil && k.Send != nil || c.end.wants(EventServerSend, EventClientSend)
 }
 
 // check tells whether a packet may be sent now.

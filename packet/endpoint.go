@@ -17,6 +17,7 @@ type endpoint struct {
 	zip      *compressor
 	turns    turns
 	events   hub
+	silent   atomic.Bool // nothing more will happen but what waits for Process
 	queue    queue
 	stats    Stats
 
@@ -62,8 +63,12 @@ func (e *endpoint) Registry() *Registry { return e.registry }
 // Stats are the counters. They go on counting.
 func (e *endpoint) Stats() *Stats { return &e.stats }
 
-// Subscribe returns a subscription to all events from now on. size is how many may wait for the listener.
-func (e *endpoint) Subscribe(size int) *Subscription { return e.events.subscribe(size) }
+// Subscribe returns a subscription to the events of these names from now on, or to all if there are none. size is how
+// many may wait for the listener. Events that nobody wants cost nothing: who listens to EventAccept and EventServerClose
+// does not slow down packets.
+func (e *endpoint) Subscribe(size int, names ...EventName) *Subscription {
+	return e.events.subscribe(size, names)
+}
 
 // goes runs f on a goroutine of its own, which the end of the server or client waits for.
 func (e *endpoint) goes(f func()) { e.wg.Go(f) }
@@ -72,9 +77,22 @@ func (e *endpoint) log() *slog.Logger { return e.cfg.Logger }
 
 // emit sends an event, to whoever listens. Callers that would have to make something for it ask before.
 func (e *endpoint) emit(ev Event) {
-	if e.events.listening() {
+	if e.events.wants(ev.Name) {
 		ev.Server, ev.Client = e.server, e.client
 		e.events.put(ev)
+	}
+}
+
+// wants tells whether somebody listens to an event of this side.
+func (e *endpoint) wants(server, client EventName) bool {
+	return e.events.now.Load() != nil && e.events.wants(e.bySide(server, client))
+}
+
+// lastEvent is called when the server or client has ended, and when Process has done something since: it closes the
+// subscriptions behind what Process has still to tell.
+func (e *endpoint) lastEvent() {
+	if e.silent.Load() && e.queue.drained() {
+		e.events.close()
 	}
 }
 

@@ -75,11 +75,14 @@ const subscriptionBytes = 16 << 20
 // told how many; it stops nobody. What waits for it is bounded in number, and to 16 MiB of bodies, bytes and texts in
 // Data.
 type Subscription struct {
-	// C has the events in the order in which they happened. It is closed by Close.
+	// C has the events in the order in which they happened. It is closed by Close, and behind the last event of a server
+	// or client that has ended: a client by itself, a server by Shutdown or Close; with Config.Manual when Process has come
+	// to the last of what waits.
 	C <-chan Event
 
 	c       chan Event
-	mu      sync.Mutex // guards the next three, and sending against Close
+	names   []EventName // what it wants; none: all
+	mu      sync.Mutex  // guards the next three, and sending against Close
 	closed  bool
 	sizes   []int // of Data of the last events that were put, in order: one for each that waits, or more
 	bytes   int   // their sum
@@ -93,6 +96,11 @@ func (s *Subscription) Dropped() int64 { return s.dropped.Load() }
 // Close ends the subscription. It may be called again.
 func (s *Subscription) Close() {
 	s.hub.remove(s)
+	s.end()
+}
+
+// end closes the channel.
+func (s *Subscription) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closed {
@@ -140,50 +148,83 @@ func (e *Event) size() int {
 // hub hands events to subscriptions. With none it costs one load.
 type hub struct {
 	off  bool
-	mu   sync.Mutex // guards changes of list
-	list atomic.Pointer[[]*Subscription]
+	mu   sync.Mutex // guards over, and changes of now
+	over bool       // the last event was told
+	now  atomic.Pointer[listeners]
 }
 
-func (h *hub) subscribe(size int) *Subscription {
-	s := &Subscription{c: make(chan Event, max(size, 1)), hub: h}
+// listeners are the subscriptions of a time. They are never changed.
+type listeners struct {
+	list  []*Subscription
+	all   bool        // one of them wants all events
+	names []EventName // what the others want
+}
+
+func (h *hub) subscribe(size int, names []EventName) *Subscription {
+	s := &Subscription{c: make(chan Event, max(size, 1)), hub: h, names: slices.Clone(names)}
 	s.C = s.c
-	if h.off {
-		s.closed = true
-		close(s.c)
-		return s
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var list []*Subscription
-	if old := h.list.Load(); old != nil {
-		list = slices.Clone(*old)
+	if h.off || h.over {
+		s.end()
+		return s
 	}
-	list = append(list, s)
-	h.list.Store(&list)
+	h.set(append(h.list(), s))
 	return s
 }
 
 func (h *hub) remove(s *Subscription) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	old := h.list.Load()
-	if old == nil {
-		return
-	}
-	list := slices.DeleteFunc(slices.Clone(*old), func(o *Subscription) bool { return o == s })
-	if len(list) == 0 {
-		h.list.Store(nil)
-		return
-	}
-	h.list.Store(&list)
+	h.set(slices.DeleteFunc(h.list(), func(o *Subscription) bool { return o == s }))
 }
 
-// listening tells whether an event is worth making.
-func (h *hub) listening() bool { return h.list.Load() != nil }
+// close ends all subscriptions: nothing more will happen.
+func (h *hub) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.over = true
+	for _, s := range h.list() {
+		s.end()
+	}
+	h.set(nil)
+}
+
+// list is a copy of the subscriptions. The lock is held.
+func (h *hub) list() []*Subscription {
+	if l := h.now.Load(); l != nil {
+		return slices.Clone(l.list)
+	}
+	return nil
+}
+
+// set replaces the subscriptions. The lock is held.
+func (h *hub) set(list []*Subscription) {
+	if len(list) == 0 {
+		h.now.Store(nil)
+		return
+	}
+	l := &listeners{list: list}
+	for _, s := range list {
+		l.all = l.all || len(s.names) == 0
+		l.names = append(l.names, s.names...)
+	}
+	h.now.Store(l)
+}
+
+// wants tells whether an event is worth making.
+func (h *hub) wants(name EventName) bool {
+	l := h.now.Load()
+	return l != nil && (l.all || slices.Contains(l.names, name))
+}
 
 func (h *hub) put(e Event) {
-	if list := h.list.Load(); list != nil {
-		for _, s := range *list {
+	l := h.now.Load()
+	if l == nil {
+		return
+	}
+	for _, s := range l.list {
+		if len(s.names) == 0 || slices.Contains(s.names, e.Name) {
 			s.put(e)
 		}
 	}

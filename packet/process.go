@@ -11,6 +11,7 @@ type queue struct {
 	items  []item
 	head   int // of items, the first that is still there
 	closed bool
+	calls  int           // of Process, under way
 	ready  chan struct{} // holds a token when there may be something, or the end has come
 }
 
@@ -88,11 +89,25 @@ func (q *queue) put(it item) {
 	q.wake()
 }
 
-// len is how many items wait.
-func (q *queue) len() int {
+// begin is the begin of a call of Process. It returns how many items wait.
+func (q *queue) begin() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.calls++
 	return len(q.items) - q.head
+}
+
+func (q *queue) end() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.calls--
+}
+
+// drained tells whether nothing more will come, and all that came was done.
+func (q *queue) drained() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed && q.calls == 0 && q.head == len(q.items)
 }
 
 func (q *queue) wake() {
@@ -134,8 +149,11 @@ func (q *queue) take() (it item, ok bool) {
 // handlers failed. It handles what there is at its beginning, and does not wait for more. A positive max is how many
 // packets at most. Calls from several goroutines share what waits, and give up its order.
 func (e *endpoint) Process(max int) int {
+	left := e.queue.begin()
+	defer e.lastEvent()
+	defer e.queue.end()
 	n := 0
-	for left := e.queue.len(); left > 0 && (max <= 0 || n < max); left-- {
+	for ; left > 0 && (max <= 0 || n < max); left-- {
 		it, ok := e.queue.take()
 		switch {
 		case !ok: // somebody else has it

@@ -264,7 +264,7 @@ func (c *Conn) tellReceived(m *Message) {
 	if hook := c.end.cfg.Hooks.Receive; hook != nil {
 		c.guard("Receive hook", func() { hook(c, m) })
 	}
-	if c.end.events.listening() {
+	if c.end.wants(EventServerRecv, EventClientRecv) {
 		c.end.emit(Event{Name: c.end.bySide(EventServerRecv, EventClientRecv), Conn: c, ID: m.ID, Data: append(Body(nil), m.body...)})
 	}
 }

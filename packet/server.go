@@ -26,6 +26,8 @@ type Server struct {
 	lastCID   int64
 	begun     bool // Serve was called
 	stopped   bool
+	ending    int            // calls of Stop and Shutdown that may have something to tell
+	over      bool           // a Shutdown has told all
 	sweeping  bool           // sweepIdle runs
 	serving   sync.WaitGroup // calls of Serve
 	end       context.Context
@@ -284,11 +286,13 @@ func (s *Server) Stop(reason any) {
 	if s.stop(reason) {
 		s.stopEvents()
 	}
+	s.told(false)
 }
 
-// stop is Stop without its events, and tells whether it was the first call.
+// stop is Stop without its events, and tells whether it was the first call. A call of told follows.
 func (s *Server) stop(reason any) bool {
 	s.mu.Lock()
+	s.ending++
 	if s.stopped {
 		s.mu.Unlock()
 		return false
@@ -311,6 +315,20 @@ func (s *Server) stop(reason any) bool {
 func (s *Server) stopEvents() {
 	s.emit(Event{Name: EventServerStop, Reason: "method"})
 	s.Interrupt()
+}
+
+// told is behind the events of a call of Stop, or of a Shutdown with which all has ended. The last event of all is
+// behind those of every call that began before.
+func (s *Server) told(all bool) {
+	s.mu.Lock()
+	s.ending--
+	s.over = s.over || all
+	over := s.over && s.ending == 0
+	s.mu.Unlock()
+	if over {
+		s.silent.Store(true)
+		s.lastEvent()
+	}
 }
 
 // Shutdown stops the server, as Stop(nil) does, and waits until every connection has ended: what was sent goes out first,
@@ -350,8 +368,14 @@ func (s *Server) ShutdownReason(ctx context.Context, reason any) error {
 	if first { // the order of section 8: closes, stop, interrupt, shutdown
 		s.stopEvents()
 	}
-	s.queue.close()
 	s.emit(ev)
+	s.queue.close()
+	select {
+	case <-ended:
+		s.told(true)
+	default:
+		go func() { <-ended; s.told(true) }() // ends with the last handler
+	}
 	return err
 }
 

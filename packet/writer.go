@@ -293,7 +293,7 @@ func (c *Conn) shutLocked(why *CloseError, tell bool) {
 // tellClosing tells of the CloseConnection that is about to be sent, by the event of any other packet (section 8). The
 // lock is held: an event waits for nobody and calls nothing, which is why Hooks.Send is not called here.
 func (c *Conn) tellClosing(reason any) {
-	if c.end.events.listening() {
+	if c.end.wants(EventServerSend, EventClientSend) {
 		c.end.emit(Event{Name: c.end.bySide(EventServerSend, EventClientSend), Conn: c,
 			Packet: IDCloseConnection, ID: IDCloseConnection, Data: map[string]any{"reason": reason}})
 	}
