@@ -60,6 +60,12 @@ type Config struct {
 	// the next packet does not fit, the connection is not read from; one that is larger than QueuedBytes waits alone.
 	// A connection that has ended counts towards MaxConns until the last of it was processed.
 	QueuedPackets, QueuedBytes int
+	// MaxQueued bounds what waits for Process of all connections together, in bytes, of which a packet takes 256 beside
+	// its body; default 256 MiB. One half is divided equally among MaxConns, and within its part no connection waits for
+	// another: 1 KiB is enough for a handshake, which then needs no Process. For the other half those that have more stand
+	// in line, each for one packet, not read from until Process has made room; a packet that is larger waits alone. The
+	// packet by which the other side closes has its place in any case.
+	MaxQueued int
 
 	// JoinClassic allows several frames to be written with one call on classic connections too. It is much
 	// faster for bursts, but clients and servers of peng3dnet 0.2.0 may hang on it (D1). Connection types of your
@@ -158,6 +164,7 @@ func (cfg Config) fill() (Config, error) {
 	}{
 		{"QueuedPackets", &cfg.QueuedPackets, 1024},
 		{"QueuedBytes", &cfg.QueuedBytes, 1 << 20},
+		{"MaxQueued", &cfg.MaxQueued, 256 << 20},
 		{"MaxConns", &cfg.MaxConns, openfiles.AtMost(100_000)},
 		{"MaxFrame", &cfg.MaxFrame, 1 << 20},
 		{"MaxBody", &cfg.MaxBody, 8 << 20},

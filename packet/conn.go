@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"container/list"
 	"context"
 	"fmt"
 	"net"
@@ -41,9 +42,11 @@ type Conn struct {
 	msg  Message       // of the frame under way, the reader's
 	turn chan struct{} // likewise: where it has a turn for a large body, or nil
 
-	room                       chan struct{} // with Config.Manual: holds a token when the queue has room
+	room                       chan struct{} // with Config.Manual: holds a token when the queue may have room
 	queuedPackets, queuedBytes int           // guarded by end.queue.mu
 	notes, noteBytes           int           // likewise
+	queuedOwn                  int           // likewise: bytes in its own part of Config.MaxQueued
+	place                      *list.Element // likewise: in the line for what all share, or nil
 
 	hurry    atomic.Bool   // the other side did not read, and has CloseTimeout for the rest
 	over     atomic.Bool   // it ends: nothing is sent any more

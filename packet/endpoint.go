@@ -36,6 +36,7 @@ type Stats struct {
 	Refused          atomic.Int64 // over Config.MaxConns
 	FramesIn         atomic.Int64 // frames that were whole
 	Waited           atomic.Int64 // bodies that had to wait over Config.MaxLarge or Config.MaxHuge
+	WaitedQueued     atomic.Int64 // packets that had to wait over Config.MaxQueued
 	Unknown          atomic.Int64 // packets with an ID that is not registered
 	Early            atomic.Int64 // packets before the connection type was known
 	Invalid          atomic.Int64 // smart packets that came and whose checks did not hold
@@ -52,7 +53,7 @@ func newEndpoint(reg *Registry, cfg Config) *endpoint {
 	e := &endpoint{cfg: cfg, registry: reg, zip: newCompressor(cfg.CompressLevel), turns: newTurns(&cfg), types: make(map[string]*connType)}
 	e.warnings = rate.NewLimiter(10, 100) // a second, and in a burst
 	e.events.off = cfg.NoEvents
-	e.queue.ready = make(chan struct{}, 1)
+	e.queue.init(&cfg)
 	e.types[ConnTypeClassic] = &connType{e.classic(), ConnTypeClassic}
 	return e
 }

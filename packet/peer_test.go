@@ -147,6 +147,9 @@ func tcpPair(t testing.TB) (client, server net.Conn) {
 	return client, server
 }
 
+// never is no deadline.
+var never time.Time
+
 // quiet drops all log lines.
 var quiet = slog.New(slog.DiscardHandler)
 

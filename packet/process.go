@@ -1,18 +1,23 @@
 package packet
 
 import (
+	"container/list"
 	"context"
 	"sync"
 )
 
 // queue is what waits for Process.
 type queue struct {
-	mu     sync.Mutex // guards the fields below, and queuedPackets and queuedBytes of connections
+	mu     sync.Mutex // guards the fields below, and the fields of connections that say so
 	items  []item
 	head   int // of items, the first that is still there
 	closed bool
 	calls  int           // of Process, under way
 	ready  chan struct{} // holds a token when there may be something, or the end has come
+
+	part, most int       // bytes: of each connection's own part, and of what all share (Config.MaxQueued)
+	shared     int       // bytes of what waits beyond the parts of connections
+	line       list.List // of *Conn: those that wait for room in it, the first one first
 }
 
 // item is a packet, a note that tells of a packet which was handled already, or a hook's call, of which a connection
@@ -21,7 +26,8 @@ type item struct {
 	c    *Conn
 	m    *Message // nil: a call
 	note bool     // m is one of the protocol's own, of which the other side can send any number
-	free bool     // it has a place without counting
+	free bool     // it has a place in any case
+	own  bool     // it is in the connection's own part
 	call func()
 }
 
@@ -32,13 +38,23 @@ const (
 	queuedNoteBytes = 256 << 10
 )
 
-// waits tells whether an item has to wait for room. The queue's lock is held.
-func (it *item) waits() bool {
+// queuedCost is how many bytes of Config.MaxQueued a packet takes beside its body: about what its message and its place
+// in the queue do.
+const queuedCost = 256
+
+// init divides Config.MaxQueued. A crowd that sends more than Process takes shall wait for itself, and nobody else for the
+// crowd: so each connection that there can be has a part of its own, of one half. For the other half they stand in line,
+// each for one packet, so that nobody waits for ever.
+func (q *queue) init(cfg *Config) {
+	q.ready = make(chan struct{}, 1)
+	q.most = cfg.MaxQueued / 2
+	q.part = q.most / max(cfg.MaxConns, 1)
+}
+
+// tooMany tells whether a connection has too much in the queue for another item. The queue's lock is held.
+func (it *item) tooMany() bool {
 	c, cfg := it.c, &it.c.end.cfg
-	switch {
-	case it.m == nil || it.free:
-		return false
-	case it.note:
+	if it.note {
 		return full(c.notes, queuedNotes, c.noteBytes+len(it.m.body), queuedNoteBytes)
 	}
 	return full(c.queuedPackets, cfg.QueuedPackets, c.queuedBytes+len(it.m.body), cfg.QueuedBytes)
@@ -49,28 +65,84 @@ func full(items, mostItems, bytes, mostBytes int) bool {
 	return items > 0 && (items >= mostItems || bytes > mostBytes)
 }
 
-// count takes an item into the counts of its connection, or out of them. The queue's lock is held.
-func (it *item) count(n int) {
-	switch c := it.c; {
-	case it.m == nil || it.free:
-	case it.note:
-		c.notes += n
-		c.noteBytes += n * len(it.m.body)
-	default:
-		c.queuedPackets += n
-		c.queuedBytes += n * len(it.m.body)
+// admit takes an item into the counts, or tells that it has to wait: for its own connection, or in line. The lock is held.
+func (q *queue) admit(it *item) bool {
+	if it.m == nil {
+		return true
+	}
+	c, size := it.c, len(it.m.body)+queuedCost
+	switch {
+	case it.free:
+	case it.tooMany():
+		return false
+	case c.queuedOwn+size <= q.part:
+		it.own = true
+	case q.line.Len() > 0 && q.line.Front() != c.place, q.shared > 0 && q.shared+size > q.most:
+		if c.place == nil {
+			c.place = q.line.PushBack(c)
+			c.end.stats.WaitedQueued.Add(1)
+		}
+		return false
+	}
+	q.count(it, 1)
+	q.leave(c)
+	return true
+}
+
+// leave takes a connection out of the line. The next one may fit as well. The lock is held.
+func (q *queue) leave(c *Conn) {
+	if c.place != nil {
+		q.line.Remove(c.place)
+		c.place = nil
+		q.wakeFirst()
 	}
 }
 
-// put queues an item, with a copy of its message. A packet or note of a connection that has too many waits until there
-// is room, or the connection ends; what waits has no copy yet.
+// wakeFirst has the first in line look whether there is room. The lock is held.
+func (q *queue) wakeFirst() {
+	if first := q.line.Front(); first != nil {
+		first.Value.(*Conn).hasRoom()
+	}
+}
+
+// hasRoom has the connection's reader look whether there is room for what it holds.
+func (c *Conn) hasRoom() {
+	select {
+	case c.room <- struct{}{}:
+	default:
+	}
+}
+
+// count takes an item with a message into the counts, or out of them. The lock is held.
+func (q *queue) count(it *item, n int) {
+	c, bytes := it.c, n*len(it.m.body)
+	if it.own {
+		c.queuedOwn += bytes + n*queuedCost
+	} else {
+		q.shared += bytes + n*queuedCost
+	}
+	switch {
+	case it.free:
+	case it.note:
+		c.notes += n
+		c.noteBytes += bytes
+	default:
+		c.queuedPackets += n
+		c.queuedBytes += bytes
+	}
+}
+
+// put queues an item, with a copy of its message. A packet or note of a connection that has too many, or for which there
+// is no room, waits until there is, or the connection ends; what waits has no copy yet.
 func (q *queue) put(it item) {
 	q.mu.Lock()
-	for over := false; it.waits(); {
-		q.mu.Unlock()
+	for over := false; !q.admit(&it); {
 		if over {
+			q.leave(it.c)
+			q.mu.Unlock()
 			return
 		}
+		q.mu.Unlock()
 		select {
 		case <-it.c.room:
 		case <-it.c.stopping:
@@ -78,7 +150,6 @@ func (q *queue) put(it item) {
 		}
 		q.mu.Lock()
 	}
-	it.count(1)
 	if it.m != nil {
 		q.mu.Unlock()
 		it.m = it.m.keep()
@@ -135,11 +206,11 @@ func (q *queue) take() (it item, ok bool) {
 		clear(q.items[n:])
 		q.items, q.head = q.items[:n], 0
 	}
-	it.count(-1)
 	if it.m != nil {
-		select {
-		case it.c.room <- struct{}{}:
-		default:
+		q.count(&it, -1)
+		it.c.hasRoom()
+		if !it.own {
+			q.wakeFirst()
 		}
 	}
 	return it, true

@@ -12,7 +12,8 @@ const (
 type turns struct{ large, huge chan struct{} }
 
 func newTurns(cfg *Config) turns {
-	return turns{large: make(chan struct{}, cfg.MaxLarge), huge: make(chan struct{}, cfg.MaxHuge)}
+	// A config that is wrong comes here too, before Serve or Connect refuses it.
+	return turns{large: make(chan struct{}, max(cfg.MaxLarge, 0)), huge: make(chan struct{}, max(cfg.MaxHuge, 0))}
 }
 
 // takeTurn waits until a body of this size may be worked on; the connection keeps the turn until giveTurn. It is
