@@ -48,6 +48,8 @@ type Conn struct {
 	queuedOwn                  int           // likewise: bytes in its own part of Config.MaxQueued
 	place                      *list.Element // likewise: in the line for what all share, or nil
 
+	misfits atomic.Pointer[[]string] // packets with a body that did not fit, of which there was a warning
+
 	hurry    atomic.Bool   // the other side did not read, and has CloseTimeout for the rest
 	over     atomic.Bool   // it ends: nothing is sent any more
 	mute     atomic.Bool   // this side has closed it: nothing is handled any more

@@ -3,7 +3,6 @@ package packet_test
 import (
 	"bytes"
 	"errors"
-	"log/slog"
 	"net"
 	"os"
 	"runtime"
@@ -156,24 +155,6 @@ func TestTimeoutsAreNetErrors(t *testing.T) {
 	}
 	theirs.Close()
 	<-c.Done()
-}
-
-// A peer must not be able to fill the log with warnings.
-func TestMisfitsAreNoWarnings(t *testing.T) {
-	var log syncBuffer
-	reg := packet.NewRegistry()
-	packet.MustRegister(reg, "t:move", func(*packet.Conn, move) error { return nil })
-	s := serve(t, packet.NewServer(reg, packet.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}))
-	w := dialWire(t, s.addr)
-	w.handshake()
-	for range 10 {
-		w.send(64, "no move")
-	}
-	w.send(999, nil)
-	eventually(t, "all are counted", func() bool { return s.Stats().HandlerErrors.Load() == 10 && s.Stats().Unknown.Load() == 1 })
-	if log.String() != "" {
-		t.Errorf("the log says %s", log.String())
-	}
 }
 
 // A packet that only the client has does not keep an ID that the server uses for one with an empty name.

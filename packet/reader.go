@@ -1,12 +1,10 @@
 package packet
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -304,16 +302,44 @@ func rescue(err *error) {
 func (c *Conn) report(what string, err error) {
 	c.end.stats.HandlerErrors.Add(1)
 	attrs := []any{"conn", c.cid, "remote", c.RemoteAddr(), "err", err}
-	level := slog.LevelWarn
-	if _, ok := errors.AsType[*misfitError](err); ok {
-		level = slog.LevelDebug
-	} else if !c.end.warnings.Allow() {
+	text := "packet: " + what + " failed"
+	if misfit, ok := errors.AsType[*misfitError](err); ok {
+		if !c.firstMisfit(misfit.packet) {
+			c.end.log().Debug(text, attrs...)
+			return
+		}
+		text += "; others of this packet on this connection are told at level debug"
+	}
+	if !c.end.warnings.Allow() {
 		c.end.unsaid.Add(1)
 		return
-	} else if n := c.end.unsaid.Swap(0); n > 0 {
+	}
+	if n := c.end.unsaid.Swap(0); n > 0 {
 		attrs = append(attrs, "left_out", n)
 	}
-	c.end.log().Log(context.Background(), level, "packet: "+what+" failed", attrs...)
+	c.end.log().Warn(text, attrs...)
+}
+
+// mostMisfits is how many packets of a connection there are warnings of whose bodies do not fit.
+const mostMisfits = 16
+
+// firstMisfit tells whether a body that does not fit is the first one of its packet on this connection, of mostMisfits
+// packets.
+func (c *Conn) firstMisfit(name string) bool {
+	for {
+		var known []string
+		old := c.misfits.Load()
+		if old != nil {
+			known = *old
+		}
+		if len(known) == mostMisfits || slices.Contains(known, name) {
+			return false
+		}
+		known = append(slices.Clip(known), name)
+		if c.misfits.CompareAndSwap(old, &known) {
+			return true
+		}
+	}
 }
 
 // finish is the end of the reader.

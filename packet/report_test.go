@@ -2,6 +2,7 @@ package packet_test
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -40,6 +41,69 @@ func TestWarningsAreLimited(t *testing.T) {
 		synctest.Wait()
 		if n := lines(); n != 110 || !strings.Contains(log.String(), "left_out=900") {
 			t.Errorf("%d lines after a second", n)
+		}
+	})
+}
+
+// TestMisfits checks that of bodies that do not fit their handlers, there is one warning for each packet of a connection,
+// that the others are no warnings, and that there are no more of these than of other errors.
+func TestMisfits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log syncBuffer
+		reg := packet.NewRegistry()
+		for i := range 50 {
+			packet.MustRegister(reg, fmt.Sprintf("t:%d", i), func(*packet.Conn, move) error { return nil })
+		}
+		srv := packet.NewServer(reg, packet.Config{Logger: slogTo(&log)})
+		ln, end := servePiped(t, srv)
+		defer end()
+		lines := func(level, name string) (n int) {
+			for line := range strings.Lines(log.String()) {
+				if strings.Contains(line, "level="+level) && strings.Contains(line, name+" failed") {
+					n++
+				}
+			}
+			return n
+		}
+		dial := func() *wire {
+			w := wireOf(t, ln.dial())
+			w.handshake()
+			return w
+		}
+		w := dial()
+		for range 10 {
+			w.send(64, "no move")
+			w.send(65, "no move")
+			w.send(64, move{})
+		}
+		w.send(999, nil)
+		synctest.Wait()
+		for _, name := range []string{"t:0", "t:1"} {
+			if warned, told := lines("WARN", name), lines("DEBUG", name); warned != 1 || told != 9 {
+				t.Errorf("%s: %d warnings, and %d lines for debugging", name, warned, told)
+			}
+		}
+		if n := srv.Stats().HandlerErrors.Load(); n != 20 {
+			t.Errorf("%d errors", n)
+		}
+		w = dial() // another connection
+		for id := range packet.ID(50) {
+			w.send(64+id, "no move")
+		}
+		synctest.Wait()
+		if n := lines("WARN", ""); n != 2+16 {
+			t.Errorf("%d warnings", n)
+		}
+		for range 20 {
+			w = dial()
+			for id := range packet.ID(50) {
+				w.send(64+id, "no move")
+			}
+			w.Close()
+		}
+		synctest.Wait()
+		if n := lines("WARN", ""); n != 100 {
+			t.Errorf("%d warnings", n)
 		}
 	})
 }

@@ -24,7 +24,7 @@ type Type[T any] struct {
 // name, letter case counts, unknown keys are ignored, missing ones left alone, and nothing is converted.
 //
 // What receive returns, and panics, are logged and counted; the connection goes on. A body that does not fit T is
-// such an error, logged at level debug only.
+// such an error: the first one of each packet on a connection is a warning, others are logged at level debug only.
 //
 // Errors are ErrAlreadyRegistered, and ErrInvalidAction or ErrRegistry for options that make no sense.
 func Register[T any](r *Registry, name string, receive func(c *Conn, body T) error, opts ...Option) (*Type[T], error) {
@@ -128,9 +128,12 @@ func (t *Type[T]) entry(v *view) *entry {
 	return e
 }
 
-// misfitError means a body that is not what the handler takes. A peer can send as many as it likes, so that they are no
-// warnings.
-type misfitError struct{ err error }
+// misfitError means a body that is not what the handler takes. A peer can send as many as it likes, so that only the
+// first one of each packet is a warning: it is how an author finds out that both sides do not mean the same.
+type misfitError struct {
+	packet string // its name
+	err    error
+}
 
 func (e *misfitError) Error() string { return e.err.Error() }
 func (e *misfitError) Unwrap() error { return e.err }
@@ -157,7 +160,7 @@ func (t *Type[T]) receiver(receive func(c *Conn, body T) error) func(*Conn, *Mes
 		*v = zero
 		t.values.Put(v)
 		if err != nil {
-			return &misfitError{err}
+			return &misfitError{t.source.name, err}
 		}
 		c.decoded()
 		return receive(c, body)
