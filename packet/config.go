@@ -81,7 +81,10 @@ type Config struct {
 	MaxHuge     int // bodies above 256 KiB that are handled at once; default 8. Others wait
 	WriteQueue  int // bytes that wait to be written; default 4 MiB. Over it the connection is closed
 
-	HandshakeTimeout time.Duration // from the begin of the connect to the end of the handshake, TLS included; default 30 s
+	// HandshakeTimeout is from the begin of the connect to the end of the handshake, TLS included; default 30 s. That of a
+	// connection type of your own ends when the type is announced; as long as the type has not set a state, its clients
+	// must say something in each such time (ConnType.IdleTimeout).
+	HandshakeTimeout time.Duration
 	IdleTimeout      time.Duration // of a server, for something to come from a client, as ConnType.IdleTimeout says; default 0: any time
 	WriteTimeout     time.Duration // for the other side to take anything of what is written; default 30 s
 	CloseTimeout     time.Duration // for the other side to close after CloseConnection; default 2 s

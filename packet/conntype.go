@@ -23,8 +23,8 @@ type ConnType struct {
 	// burst are joined.
 	Unjoined bool
 	// IdleTimeout is, on a server, how long nothing may come on a connection of this type: it is closed with
-	// ReasonIdleTimeout then, or up to a quarter of the shortest of these timeouts later. 0: Config.IdleTimeout;
-	// negative: any time.
+	// ReasonIdleTimeout then, or up to a quarter of the shortest of these timeouts later. 0: Config.IdleTimeout, and if
+	// there is none, Config.HandshakeTimeout as long as the connection stays in StateWaitType; negative: any time.
 	IdleTimeout time.Duration
 }
 

@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -18,10 +19,20 @@ func (c *Conn) idleTimeout() time.Duration {
 	if k == nil || !c.settled() || c.over.Load() {
 		return 0
 	}
-	if k.IdleTimeout != 0 {
+	switch {
+	case k.IdleTimeout != 0:
 		return max(k.IdleTimeout, 0)
+	case c.State() == StateWaitType:
+		return c.end.cfg.stateTimeout()
 	}
 	return c.end.cfg.IdleTimeout
+}
+
+// stateTimeout is the idle timeout of a connection of the program's own type as long as no state was set. It has no
+// handshake but what the type makes of it: who announces the type and says no more shall not stay for longer than who
+// does not complete the classic one.
+func (cfg *Config) stateTimeout() time.Duration {
+	return cmp.Or(cfg.IdleTimeout, cfg.HandshakeTimeout)
 }
 
 // sweepEvery is how often to look for idle connections; 0: never.
@@ -30,8 +41,12 @@ func (s *Server) sweepEvery() time.Duration {
 	s.endpoint.mu.Lock()
 	defer s.endpoint.mu.Unlock()
 	for _, k := range s.types {
-		if k.IdleTimeout > 0 && (shortest == 0 || k.IdleTimeout < shortest) {
-			shortest = k.IdleTimeout
+		timeout := k.IdleTimeout
+		if timeout == 0 && k.name != ConnTypeClassic {
+			timeout = s.cfg.stateTimeout()
+		}
+		if timeout > 0 && (shortest == 0 || timeout < shortest) {
+			shortest = timeout
 		}
 	}
 	return (shortest + 3) / 4

@@ -76,6 +76,85 @@ func TestIdlePings(t *testing.T) {
 	}
 }
 
+// TestSilentStrangers: who completes no handshake is closed, and so is who announces a type of the program's own that has
+// one of its own to make, or none, and says no more. The program can let them stay.
+func TestSilentStrangers(t *testing.T) {
+	const half = 30 * time.Second
+	active := func(c *packet.Conn) error { c.SetState(packet.StateActive); return nil }
+	for name, c := range map[string]struct {
+		typ    packet.ConnType
+		cfg    packet.Config
+		sends  [][]byte
+		every  time.Duration // it repeats the last one so often
+		reason string        // empty: it stays
+		after  time.Duration
+	}{
+		"no SetType":         {reason: packet.ReasonHandshakeTimeout, after: half},
+		"no accept":          {sends: [][]byte{classicFrame}, reason: packet.ReasonHandshakeTimeout, after: half},
+		"classic":            {sends: [][]byte{classicFrame, acceptFrame}},
+		"own":                {sends: [][]byte{typeFrame("own")}, reason: packet.ReasonIdleTimeout, after: half},
+		"own, timeout":       {cfg: packet.Config{HandshakeTimeout: 8 * time.Second}, sends: [][]byte{typeFrame("own")}, reason: packet.ReasonIdleTimeout, after: 8 * time.Second},
+		"own, idle timeout":  {cfg: packet.Config{IdleTimeout: time.Hour}, sends: [][]byte{typeFrame("own")}, reason: packet.ReasonIdleTimeout, after: time.Hour},
+		"own, talks":         {sends: [][]byte{typeFrame("own"), framed(64, 1)}, every: half - time.Second},
+		"own, may stay":      {typ: packet.ConnType{IdleTimeout: -1}, sends: [][]byte{typeFrame("own")}},
+		"own, state by Init": {typ: packet.ConnType{Init: active}, sends: [][]byte{typeFrame("own")}},
+		"own, state later": {typ: packet.ConnType{Receive: func(c *packet.Conn, m *packet.Message) (bool, error) { return true, active(c) }},
+			sends: [][]byte{typeFrame("own"), framed(64, "password")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c.cfg.Logger = quiet
+				s := packet.NewServer(regOf(t, "t:a"), c.cfg)
+				must(s.AddConnType("own", c.typ))
+				ln, end := servePiped(t, s)
+				defer end()
+				begun := time.Now()
+				nc := ln.dial()
+				defer nc.Close()
+				closed := make(chan any, 1)
+				go func() { // ends with the connection
+					w := &wire{t, nc}
+					for {
+						id, v, err := w.next()
+						if err != nil {
+							return
+						}
+						if id == packet.IDCloseConnection {
+							closed <- v.(map[string]any)["reason"]
+							nc.Close()
+						}
+					}
+				}()
+				for _, frame := range c.sends {
+					if _, err := nc.Write(frame); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if c.reason != "" {
+					reason, took := <-closed, time.Since(begun)
+					if reason != c.reason || took < c.after || took > c.after+c.after/4 {
+						t.Errorf("closed with %v after %v, want %s after %v", reason, took, c.reason, c.after)
+					}
+					return
+				}
+				for time.Since(begun) < 24*time.Hour {
+					if c.every == 0 {
+						pause(24 * time.Hour)
+						break
+					}
+					pause(c.every)
+					if _, err := nc.Write(c.sends[len(c.sends)-1]); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if len(closed) > 0 {
+					t.Errorf("closed with %v", <-closed)
+				}
+			})
+		})
+	}
+}
+
 // TestIdleTimeout: other connections may be silent for as long as they like, unless Config.IdleTimeout says otherwise.
 // One whose packet the server still works on is not idle.
 func TestIdleTimeout(t *testing.T) {
