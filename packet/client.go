@@ -40,7 +40,7 @@ func (c *Client) Registry() *Registry { return c.endpoint.registry }
 // Config.Manual that, too, needs no Process. When ctx ends first the connection is dropped.
 //
 // Errors are those of the address, of the network and of TLS, *CloseError if the server refuses, ErrTimeout if ctx had a
-// deadline, and ErrConfig. A client connects once.
+// deadline, ErrConfig, and what Hooks.Connect says. A client connects once.
 func (c *Client) Connect(ctx context.Context, addr string) error {
 	if addr == "" {
 		addr = c.endpoint.cfg.Dial
@@ -124,7 +124,8 @@ func (c *Client) connect(ctx context.Context, nc net.Conn, host string, deadline
 	c.emit(Event{Name: EventConnect, Conn: conn, Addr: nc.RemoteAddr()})
 	if hook := c.endpoint.cfg.Hooks.Connect; hook != nil {
 		if err := safely(func() error { return hook(conn) }); err != nil {
-			conn.Abort(nil)
+			err = fmt.Errorf("packet: Connect hook: %w", err)
+			conn.abort(&CloseError{Cause: err})
 			c.run()
 			return err
 		}

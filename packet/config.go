@@ -123,10 +123,15 @@ type TLS struct {
 }
 
 // Hooks are functions that a server calls for each of its connections, or a client for its own. Each may be
-// nil. Those of one connection are called one after the other; with Config.Manual, Handshake, Receive and Close
-// are called by Process, but Connect, and Send with the protocol's own packets, still on the goroutine of the connection.
+// nil. Those of one connection are called one after the other, but Send by whoever sends; with Config.Manual, Handshake,
+// Receive and Close are called by Process, but Connect, and Send with the protocol's own packets, still on the goroutine of
+// the connection.
 type Hooks struct {
-	// Connect is called when a connection is there, its handshake still to come. An error closes it.
+	// Connect is called when a connection is there, its handshake still to come. An error, or a panic, ends it, and its text
+	// stays on this side. Of a server's the client hears ReasonInternalError, and the log has it, as a warning. A client's
+	// is what its Connect returns, and the server hears nothing. In both cases it is the Cause of what Close gets. Who
+	// means to turn somebody away calls c.Close with a reason, which the other side hears instead of Hello, and returns
+	// nil: nothing is logged then.
 	Connect func(c *Conn) error
 	// Handshake is called when the handshake is complete, with the state StateActive.
 	Handshake func(c *Conn)

@@ -404,18 +404,20 @@ func (c *Conn) stop(reason any) {
 }
 
 // Abort drops the connection at once, without a word to the other side. The Close hook hears the reason.
-func (c *Conn) Abort(reason any) {
+func (c *Conn) Abort(reason any) { c.abort(&CloseError{Reason: reason}) }
+
+func (c *Conn) abort(why *CloseError) {
 	c.mute.Store(true)
-	c.cut(reason)
+	c.cut(why)
 }
 
 // cut is Abort as stop is Close.
-func (c *Conn) cut(reason any) {
+func (c *Conn) cut(why *CloseError) {
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock()
 	if c.out.ended == nil {
 		c.mute.Store(true)
-		c.shutLocked(&CloseError{Reason: reason}, false)
+		c.shutLocked(why, false)
 	}
 	c.kill()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"parlor/packet"
 )
@@ -41,6 +42,75 @@ func TestHooksThatPanicWhileConnecting(t *testing.T) {
 		t.Errorf("client: %v", err)
 	}
 	<-c.Done()
+}
+
+// What a Connect hook says stays on its side, in the log or with whoever connects. What it closes with goes to the other.
+func TestConnectHookRefuses(t *testing.T) {
+	own := errors.New("rule 7 of the secret list")
+	run := func(t *testing.T, hook func(*packet.Conn) error, check func(seen *packet.CloseError, log string, closed *packet.CloseError)) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			var log syncBuffer
+			closed := make(chan *packet.CloseError, 1)
+			s := packet.NewServer(regOf(t), packet.Config{Logger: slogTo(&log), Hooks: packet.Hooks{Connect: hook,
+				Close: func(_ *packet.Conn, err *packet.CloseError) { closed <- err }}})
+			ln, end := servePiped(t, s)
+			defer end()
+			c := packet.NewClient(regOf(t), packet.Config{Logger: quiet})
+			err := c.ConnectConn(t.Context(), ln.dial())
+			seen, ok := errors.AsType[*packet.CloseError](err)
+			if !ok || !seen.Remote || strings.Contains(err.Error(), "secret") {
+				t.Fatalf("the client sees %v", err)
+			}
+			if n := s.Stats().FramesIn.Load(); n != 0 {
+				t.Errorf("%d frames came: it got Hello", n)
+			}
+			check(seen, log.String(), <-closed)
+		})
+	}
+	t.Run("error", func(t *testing.T) {
+		run(t, func(*packet.Conn) error { return own }, func(seen *packet.CloseError, log string, closed *packet.CloseError) {
+			if seen.Reason != packet.ReasonInternalError {
+				t.Errorf("the client hears %v", seen)
+			}
+			if strings.Count(log, "level=WARN") != 1 || !strings.Contains(log, "Connect hook failed") || !strings.Contains(log, own.Error()) {
+				t.Errorf("the log says %s", log)
+			}
+			if !errors.Is(closed, own) || closed.Reason != packet.ReasonInternalError {
+				t.Errorf("the Close hook hears %v", closed)
+			}
+		})
+	})
+	t.Run("Close", func(t *testing.T) {
+		run(t, func(c *packet.Conn) error { c.Close("banned"); return nil }, func(seen *packet.CloseError, log string, closed *packet.CloseError) {
+			if seen.Reason != "banned" || log != "" || closed.Reason != "banned" || closed.Cause != nil {
+				t.Errorf("the client hears %v, the Close hook %v, and the log says %s", seen, closed, log)
+			}
+		})
+	})
+	t.Run("client", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var log syncBuffer
+			closed, end := make(chan *packet.CloseError, 1), make(chan *packet.CloseError, 1)
+			s := packet.NewServer(regOf(t), packet.Config{Logger: quiet, Hooks: packet.Hooks{Close: func(_ *packet.Conn, err *packet.CloseError) { end <- err }}})
+			ln, over := servePiped(t, s)
+			defer over()
+			c := packet.NewClient(regOf(t), packet.Config{Logger: slogTo(&log), Hooks: packet.Hooks{
+				Connect: func(*packet.Conn) error { return own },
+				Close:   func(_ *packet.Conn, err *packet.CloseError) { closed <- err },
+			}})
+			err := c.ConnectConn(t.Context(), ln.dial())
+			if !errors.Is(err, own) || err.Error() != "packet: Connect hook: "+own.Error() {
+				t.Errorf("Connect returns %v", err)
+			}
+			if err := <-closed; !errors.Is(err, own) || err.Reason != nil || log.String() != "" {
+				t.Errorf("the Close hook hears %v, and the log says %s", err, log.String())
+			}
+			if err := <-end; err.Remote || err.Reason != nil {
+				t.Errorf("the server hears %v", err)
+			}
+		})
+	})
 }
 
 // Handlers and hooks may call everything that does not wait for them.

@@ -396,7 +396,7 @@ func (s *Server) Close() error {
 // abort drops the connections. What waits for Process of those that have ended stays.
 func (s *Server) abort() {
 	for _, c := range s.Conns() {
-		c.cut(nil)
+		c.cut(&CloseError{})
 	}
 }
 
