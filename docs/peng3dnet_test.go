@@ -118,7 +118,7 @@ func TestParlorComplete(t *testing.T) {
 			t.Errorf("the default of %s is %s, its comment says %q", row[0], row[1], comment)
 		}
 	}
-	if limits != 13 {
+	if limits != 14 {
 		t.Errorf("%d limits", limits)
 	}
 }

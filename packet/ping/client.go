@@ -28,7 +28,7 @@ type pong struct {
 
 // New returns a client that sends data with its first request, when it connects: nil, a map, or any other value.
 // In a map, "time" is added, with the clock's time, if it is missing or AutoTime. Config.ConnType is set to
-// ping, and hooks, events and handlers hear nothing of pings.
+// ping, and Config.Manual to false, as nobody has to call Process here. Hooks, events and handlers hear nothing of pings.
 func New(data any, cfg packet.Config) *Client {
 	c := &Client{pongs: make(chan pong, 1), data: data}
 	cfg.ConnType = packet.ConnTypePing

@@ -60,7 +60,7 @@ func (failed) Is(target error) bool { return target == packet.ErrTimeout }
 type Options struct {
 	// Data is always the same. It is not changed, and must not be while the server runs.
 	Data map[string]any
-	// Func is asked for each ping, on the goroutine of its connection. The request belongs to it until it returns. It is
+	// Func is asked for each ping, on the goroutine of its connection, or by Process. The request belongs to it until it returns. It is
 	// not decoded before Func asks for its Value, which takes many times the memory of its Body.
 	Func func(c *packet.Conn, request *packet.Message) map[string]any
 	// IdleTimeout is how long a client that pings once and again may pause before it is closed with
@@ -70,7 +70,8 @@ type Options struct {
 	NoWriteBack bool
 }
 
-// Serve adds the ping connection type to a server.
+// Serve adds the ping connection type to a server. With packet.Config.Manual, pings wait for Process as all packets do, and
+// so it is part of the round trip how often the program calls it: a game loop that answers tells how fast it is.
 func Serve(s *packet.Server, opts Options) error {
 	return s.AddConnType(packet.ConnTypePing, packet.ConnType{
 		Init: func(c *packet.Conn) error {
