@@ -22,10 +22,13 @@ type Client struct {
 	err     error // of the config
 }
 
-// NewClient returns a client with a copy of this registry, and this config. What is wrong with the config is what
+// NewClient returns a client with a copy of this registry, and this config. What is wrong with them is what
 // Connect returns.
 func NewClient(reg *Registry, cfg Config) *Client {
 	cfg, err := cfg.fill()
+	if reg == nil {
+		reg, err = NewRegistry(), fmt.Errorf("%w: the registry is nil: make one with NewRegistry", ErrRegistry)
+	}
 	e := newEndpoint(reg.clone(), cfg)
 	c := &Client{endpoint: e, Conn: newConn(e, SideClient, 0), ready: make(chan struct{}), err: err}
 	e.client = c
@@ -135,7 +138,7 @@ func (c *Client) connect(ctx context.Context, nc net.Conn, host string, deadline
 	case <-c.ready:
 		return nil
 	case <-conn.stopping:
-		return conn.closedError()
+		return c.noHello(conn.closedError())
 	case <-ctx.Done():
 		select {
 		case <-c.ready: // at the same time
@@ -143,8 +146,20 @@ func (c *Client) connect(ctx context.Context, nc net.Conn, host string, deadline
 		default:
 		}
 		conn.Abort(nil)
-		return contextError(ctx)
+		return c.noHello(contextError(ctx))
 	}
+}
+
+// noHello adds to the error of a connect what is the matter if nothing has come that a packet server says.
+func (c *Client) noHello(err error) error {
+	closed, _ := errors.AsType[*CloseError](err)
+	switch {
+	case c.kind.Load() != nil, closed != nil && (closed.Remote || closed.Reason != ReasonSocketClose && closed.Reason != ReasonHandshakeTimeout):
+		return err
+	case c.endpoint.cfg.TLS.Enabled:
+		return fmt.Errorf("%w; no Hello came: is there a packet server behind TLS?", err)
+	}
+	return fmt.Errorf("%w; no Hello came: is there a packet server, and does it want TLS (TLS.Enabled)?", err)
 }
 
 // run starts the reader.

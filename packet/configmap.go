@@ -102,7 +102,9 @@ func (r *reader) bool(key string) bool {
 
 func (r *reader) int(key string, least, most int64) int {
 	n, ok := integer(r.values[key])
-	if !ok {
+	if _, isFloat := r.values[key].(float64); isFloat {
+		r.wrongType(key, "an integer (encoding/json makes floats of numbers: decode them as json.Number, and convert)")
+	} else if !ok {
 		r.wrongType(key, "an integer")
 	} else if n < least || n > most {
 		r.fail(key, fmt.Sprintf("is %d, must be %d to %d", n, least, most))

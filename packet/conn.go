@@ -48,7 +48,7 @@ type Conn struct {
 	queuedOwn                  int           // likewise: bytes in its own part of Config.MaxQueued
 	place                      *list.Element // likewise: in the line for what all share, or nil
 
-	misfits atomic.Pointer[[]string] // packets with a body that did not fit, of which there was a warning
+	complaints atomic.Pointer[[]string] // packets of which there was a warning: a body that did not fit, or a check
 
 	hurry    atomic.Bool   // the other side did not read, and has CloseTimeout for the rest
 	over     atomic.Bool   // it ends: nothing is sent any more
@@ -394,14 +394,7 @@ func (c *Conn) Close(reason any) {
 }
 
 // stop is Close for the end of a server: what waits for Process of those who had ended by themselves is still handled.
-func (c *Conn) stop(reason any) {
-	c.out.mu.Lock()
-	defer c.out.mu.Unlock()
-	if c.out.ended == nil {
-		c.mute.Store(true)
-		c.shutLocked(&CloseError{Reason: reason}, true)
-	}
-}
+func (c *Conn) stop(reason any) { c.shut(&CloseError{Reason: reason}, true) }
 
 // Abort drops the connection at once, without a word to the other side. The Close hook hears the reason.
 func (c *Conn) Abort(reason any) { c.abort(&CloseError{Reason: reason}) }

@@ -49,6 +49,22 @@ const (
 	StateClosed         State = 128 // closed
 )
 
+func (s State) String() string {
+	name := map[State]string{
+		StateInit: "new", StateHandshakeWait1: "in the handshake", StateWaitType: "waiting for the type",
+		StateHelloWait: "waiting for Hello", StateActive: "active", StateLoggedIn: "logged in", StateClosed: "closed",
+	}[s]
+	return named(name, int(s))
+}
+
+// named is a number with its name, if it has one.
+func named(name string, n int) string {
+	if name == "" {
+		return strconv.Itoa(n)
+	}
+	return strconv.Itoa(n) + " (" + name + ")"
+}
+
 // Mode is what a connection is doing, for programs. The library sets ModeClosed at the end, and ping ModePing.
 type Mode int32
 
@@ -59,6 +75,11 @@ const (
 	ModePlay   Mode = 3
 	ModeChat   Mode = 4
 )
+
+func (m Mode) String() string {
+	name := map[Mode]string{ModeNotSet: "not set", ModeClosed: "closed", ModePing: "ping", ModePlay: "play", ModeChat: "chat"}[m]
+	return named(name, int(m))
+}
 
 // Side is one of the two ends of a connection.
 type Side int8

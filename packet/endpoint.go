@@ -2,6 +2,7 @@ package packet
 
 import (
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -23,6 +24,7 @@ type endpoint struct {
 
 	warnings *rate.Limiter // of report, for each of which the other side may be the cause
 	unsaid   atomic.Int64  // warnings that were left out since the last one
+	needless sync.Once     // the warning of a Process without Config.Manual
 
 	wg sync.WaitGroup // all goroutines
 
@@ -54,6 +56,9 @@ func newEndpoint(reg *Registry, cfg Config) *endpoint {
 	e.warnings = rate.NewLimiter(10, 100) // a second, and in a burst
 	e.events.off = cfg.NoEvents
 	e.queue.init(&cfg)
+	if option := cfg.TLS.forgotten(); option != "" && cfg.Logger != nil {
+		cfg.Logger.Warn("packet: " + option + " is set, but TLS.Enabled is not: connections are in the clear")
+	}
 	e.types[ConnTypeClassic] = &connType{e.classic(), ConnTypeClassic}
 	return e
 }
@@ -67,7 +72,15 @@ func (e *endpoint) Stats() *Stats { return &e.stats }
 // Subscribe returns a subscription to the events of these names from now on, or to all if there are none. size is how
 // many may wait for the listener. Events that nobody wants cost nothing: who listens to EventAccept and EventServerClose
 // does not slow down packets.
+//
+// Of what does not fit, the newest are lost (Subscription.Dropped): who keeps a list of connections then makes it anew
+// from Server.Conns, as at the beginning, since nothing is told of those who are there already.
 func (e *endpoint) Subscribe(size int, names ...EventName) *Subscription {
+	for _, name := range names {
+		if !strings.HasPrefix(string(name), string(e.bySide("peng3dnet:server.", "peng3dnet:client."))) {
+			e.log().Warn("packet: a subscription to an event that never happens on this side", "event", name)
+		}
+	}
 	return e.events.subscribe(size, names)
 }
 

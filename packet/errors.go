@@ -42,13 +42,18 @@ var (
 	ErrServerFull = errors.New("too many connections")
 
 	// ErrNotConnected means a client that has not connected yet.
-	ErrNotConnected = errors.New("not connected")
+	ErrNotConnected = errors.New("packet: not connected")
 	// ErrClosed means a connection, client or server that has ended. It is net.ErrClosed to errors.Is.
-	ErrClosed = fmt.Errorf("packet: %w", net.ErrClosed)
+	ErrClosed error = closedError{}
 
 	// ErrTimeout means a wait that its deadline ended. It is a net.Error with Timeout.
 	ErrTimeout error = timeoutError{}
 )
+
+type closedError struct{}
+
+func (closedError) Error() string        { return "packet: closed" }
+func (closedError) Is(target error) bool { return target == net.ErrClosed }
 
 type timeoutError struct{}
 
@@ -114,7 +119,14 @@ type CheckError struct {
 }
 
 func (e *CheckError) Error() string {
-	return fmt.Sprintf("%s: %v: %s is %v, must be %v", e.Packet, ErrInvalidPacket, e.Check, e.Got, e.Want)
+	hint := ""
+	switch e.Check {
+	case "state":
+		hint = " (each side has its own: SetState)"
+	case "mode":
+		hint = " (each side has its own: SetMode)"
+	}
+	return fmt.Sprintf("%s: %v: %s is %v, must be %v%s", e.Packet, ErrInvalidPacket, e.Check, e.Got, e.Want, hint)
 }
 
 func (e *CheckError) Unwrap() error { return ErrInvalidPacket }

@@ -43,7 +43,7 @@ func TestErrorKinds(t *testing.T) {
 		{&packet.CloseError{}, "connection closed"},
 		{&packet.CloseError{Reason: "x", Remote: true}, "connection closed by the other side: x"},
 		{&packet.CloseError{Reason: "x", Cause: packet.ErrEncryption}, "connection closed: x: AES-encrypted packets are not supported; use TLS"},
-		{&packet.CheckError{Packet: "t:a", Check: "state", Want: packet.StateActive, Got: packet.StateInit}, "t:a: packet not valid here: state is 0, must be 64"},
+		{&packet.CheckError{Packet: "t:a", Check: "state", Want: packet.StateActive, Got: packet.StateInit}, "t:a: packet not valid here: state is 0 (new), must be 64 (active) (each side has its own: SetState)"},
 	} {
 		if c.err.Error() != c.want {
 			t.Errorf("%q, want %q", c.err, c.want)

@@ -52,9 +52,19 @@ func frameSize(b []byte, maxLength int) (int, error) {
 		return 0, fmt.Errorf("%w: length %d, less than the header's %d", ErrInvalidFrame, length, headerSize)
 	}
 	if int64(length) > int64(maxLength) {
-		return 0, fmt.Errorf("%w: length %d, limit %d", ErrFrameTooLarge, length, maxLength)
+		return 0, fmt.Errorf("%w: length %d%s, limit %d", ErrFrameTooLarge, length, inText(b[:lengthSize]), maxLength)
 	}
 	return lengthSize + int(length), nil
+}
+
+// inText shows a length that is the beginning of a text: the other side is no packet server or client.
+func inText(b []byte) string {
+	for _, c := range b {
+		if c < ' ' || c > '~' {
+			return ""
+		}
+	}
+	return fmt.Sprintf(" (which is the text %q: the other side speaks another protocol)", b)
 }
 
 // setHead fills in the head of a frame whose space is at the start of b.

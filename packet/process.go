@@ -3,6 +3,7 @@ package packet
 import (
 	"container/list"
 	"context"
+	"fmt"
 	"sync"
 )
 
@@ -220,6 +221,12 @@ func (q *queue) take() (it item, ok bool) {
 // handlers failed. It handles what there is at its beginning, and does not wait for more. A positive max is how many
 // packets at most. Calls from several goroutines share what waits, and give up its order.
 func (e *endpoint) Process(max int) int {
+	if !e.cfg.Manual {
+		e.needless.Do(func() {
+			e.log().Warn("packet: Process does nothing without Config.Manual: handlers are called by themselves")
+		})
+		return 0
+	}
 	left := e.queue.begin()
 	defer e.lastEvent()
 	defer e.queue.end()
@@ -242,8 +249,11 @@ func (e *endpoint) Process(max int) int {
 }
 
 // ProcessWait is Process, but waits for packets if there are none. It returns the error of ctx when that ends
-// first, and ErrClosed when the server or client has ended and nothing waits any more.
+// first, ErrClosed when the server or client has ended and nothing waits any more, and ErrConfig without Config.Manual.
 func (e *endpoint) ProcessWait(ctx context.Context, max int) (int, error) {
+	if !e.cfg.Manual {
+		return 0, fmt.Errorf("%w: ProcessWait without Manual, so that handlers are called by themselves", ErrConfig)
+	}
 	for {
 		if n := e.Process(max); n > 0 {
 			e.queue.wake() // perhaps there is more, for whoever else waits

@@ -232,6 +232,7 @@ func (c *Conn) dispatch(m *Message) {
 	}
 	if failed != nil {
 		c.end.stats.Invalid.Add(1)
+		c.complain("packet is not valid here, and not handled", e.name, failed)
 		if e.checks.action == ActionClose {
 			c.shut(&CloseError{Reason: ReasonSmartPacketInvalid, Cause: failed}, true)
 		}
@@ -301,42 +302,52 @@ func rescue(err *error) {
 // number of them: the next line tells how many were left out.
 func (c *Conn) report(what string, err error) {
 	c.end.stats.HandlerErrors.Add(1)
-	attrs := []any{"conn", c.cid, "remote", c.RemoteAddr(), "err", err}
-	text := "packet: " + what + " failed"
 	if misfit, ok := errors.AsType[*misfitError](err); ok {
-		if !c.firstMisfit(misfit.packet) {
-			c.end.log().Debug(text, attrs...)
-			return
-		}
-		text += "; others of this packet on this connection are told at level debug"
+		c.complain(what+" failed", misfit.packet, err)
+		return
 	}
+	c.warn(what+" failed", err)
+}
+
+// complain tells of what the other side did: the first of each packet on a connection is a warning.
+func (c *Conn) complain(what, name string, err error) {
+	if !c.first(name) {
+		c.end.log().Debug("packet: "+what, "conn", c.cid, "remote", c.RemoteAddr(), "err", err)
+		return
+	}
+	c.warn(what+"; others of this packet on this connection are told at level debug", err)
+}
+
+// warn logs a warning, unless there were too many.
+func (c *Conn) warn(text string, err error) {
 	if !c.end.warnings.Allow() {
 		c.end.unsaid.Add(1)
 		return
 	}
+	attrs := []any{"conn", c.cid, "remote", c.RemoteAddr(), "err", err}
 	if n := c.end.unsaid.Swap(0); n > 0 {
 		attrs = append(attrs, "left_out", n)
 	}
-	c.end.log().Warn(text, attrs...)
+	c.end.log().Warn("packet: "+text, attrs...)
 }
 
-// mostMisfits is how many packets of a connection there are warnings of whose bodies do not fit.
-const mostMisfits = 16
+// mostComplaints is of how many packets of a connection there are warnings.
+const mostComplaints = 16
 
-// firstMisfit tells whether a body that does not fit is the first one of its packet on this connection, of mostMisfits
-// packets.
-func (c *Conn) firstMisfit(name string) bool {
+// first tells whether there is something to complain about in a packet of this connection for the first time, of
+// mostComplaints packets.
+func (c *Conn) first(name string) bool {
 	for {
 		var known []string
-		old := c.misfits.Load()
+		old := c.complaints.Load()
 		if old != nil {
 			known = *old
 		}
-		if len(known) == mostMisfits || slices.Contains(known, name) {
+		if len(known) == mostComplaints || slices.Contains(known, name) {
 			return false
 		}
 		known = append(slices.Clip(known), name)
-		if c.misfits.CompareAndSwap(old, &known) {
+		if c.complaints.CompareAndSwap(old, &known) {
 			return true
 		}
 	}

@@ -34,9 +34,12 @@ type Server struct {
 	cancel    context.CancelFunc
 }
 
-// NewServer returns a server with this registry and config. What is wrong with the config is what Serve returns.
+// NewServer returns a server with this registry and config. What is wrong with them is what Serve returns.
 func NewServer(reg *Registry, cfg Config) *Server {
 	cfg, err := cfg.fill()
+	if reg == nil {
+		reg, err = NewRegistry(), fmt.Errorf("%w: the registry is nil: make one with NewRegistry", ErrRegistry)
+	}
 	s := &Server{endpoint: newEndpoint(reg, cfg), err: err, listeners: make(map[net.Listener]struct{}), conns: make(map[int64]*Conn)}
 	s.endpoint.server = s
 	s.end, s.cancel = context.WithCancel(context.Background())
@@ -69,6 +72,9 @@ func (s *Server) Listen(addr string) (net.Listener, error) {
 // whoIsThere says what to do about an address that is in use.
 func whoIsThere(network, address string) string {
 	if network == "unix" {
+		if info, err := os.Lstat(address); err == nil && info.Mode()&os.ModeSocket == 0 {
+			return "it is no socket: take another path"
+		}
 		nc, err := net.DialTimeout(network, address, time.Second)
 		if errors.Is(err, syscall.ECONNREFUSED) {
 			return "its server is gone without taking it away: delete the file"
@@ -95,6 +101,9 @@ const acceptCalm = 10 * time.Second
 // Serve accepts connections until the server ends, and then returns ErrClosed, at once. It closes the listener.
 // It may be called for several listeners. With Config.TLS, connections are TLS.
 func (s *Server) Serve(ln net.Listener) error {
+	if ln == nil {
+		return fmt.Errorf("%w: the listener is nil", ErrConfig)
+	}
 	defer ln.Close()
 	if s.err != nil {
 		return s.err
@@ -102,7 +111,7 @@ func (s *Server) Serve(ln net.Listener) error {
 	s.mu.Lock()
 	if s.stopped {
 		s.mu.Unlock()
-		return ErrClosed
+		return fmt.Errorf("%w: the server was shut down before; make another one", ErrClosed)
 	}
 	s.listeners[ln] = struct{}{}
 	defer s.unlisten(ln)

@@ -41,9 +41,15 @@ type checks struct {
 func applyOptions(e *entry, opts []Option) (*ID, error) {
 	s := settings{entry: e}
 	for _, opt := range opts {
+		if opt == nil {
+			return nil, fmt.Errorf("%w: an option is nil", ErrRegistry)
+		}
 		opt(&s)
 	}
 	e.checks = s.checks
+	if s.err == nil && s.checks != nil {
+		s.err = s.checks.possible()
+	}
 	return s.id, s.err
 }
 
@@ -94,6 +100,19 @@ func check(set func(*checks)) Option {
 		}
 		set(s.checks)
 	}
+}
+
+// possible returns an error if the checks can never hold.
+func (k *checks) possible() error {
+	switch {
+	case k.side != nil && *k.side != SideClient && *k.side != SideServer:
+		return fmt.Errorf("%w: there is no side %d", ErrRegistry, int8(*k.side))
+	case k.state != nil && *k.state == StateClosed:
+		return fmt.Errorf("%w: nothing is sent or handled in StateClosed", ErrRegistry)
+	case k.security < SecurityNone || k.security > SecurityBothAuth:
+		return fmt.Errorf("%w: there is no security level %d", ErrRegistry, int8(k.security))
+	}
+	return nil
 }
 
 // failed returns the first check that does not hold on a connection, or nil. receiver is who would get the packet.

@@ -147,6 +147,20 @@ func (t *TLS) authorities() (*x509.CertPool, error) {
 	return pool, nil
 }
 
+// forgotten is the first option that has been set though TLS is off, or "".
+func (t *TLS) forgotten() string {
+	switch {
+	case t.Enabled:
+	case t.CertFile != "":
+		return "TLS.CertFile"
+	case t.CAFile != "":
+		return "TLS.CAFile"
+	case t.Config != nil:
+		return "TLS.Config"
+	}
+	return ""
+}
+
 // secure makes the TLS handshake and notes what it assures.
 func (c *Conn) secure(ctx context.Context, nc *tls.Conn, asked *atomic.Bool) error {
 	if err := nc.HandshakeContext(ctx); err != nil {

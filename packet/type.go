@@ -28,6 +28,9 @@ type Type[T any] struct {
 //
 // Errors are ErrAlreadyRegistered, and ErrInvalidAction or ErrRegistry for options that make no sense.
 func Register[T any](r *Registry, name string, receive func(c *Conn, body T) error, opts ...Option) (*Type[T], error) {
+	if r == nil {
+		return nil, fmt.Errorf("%w: packet %q: the registry is nil", ErrRegistry, name)
+	}
 	t := &Type[T]{source: &origin{name: name}}
 	t.source.typ = t
 	t.values.New = func() any { return new(T) }
@@ -90,7 +93,7 @@ func (t *Type[T]) Send(c *Conn, body T) error {
 	defer putBuffer(buf)
 	b, err := t.appendFrame(buf, body, c.end)
 	if err != nil {
-		return err
+		return fmt.Errorf("packet %q: %w", e.name, err)
 	}
 	return c.writeFrame(e.id, b)
 }

@@ -264,6 +264,9 @@ func (c *Conn) shutLocked(why *CloseError, tell bool) {
 		return
 	}
 	o.ended, o.told = why, tell && o.deaf == nil
+	if tell {
+		c.mute.Store(true) // it is this side that closes
+	}
 	c.over.Store(true)
 	close(c.stopping)
 	if !c.opened.Load() {
