@@ -9,21 +9,32 @@ import (
 
 // Broadcast sends a packet to several connections, encoded and compressed once. It does not block, and does for each
 // of them what [Conn.Send] does; where hooks, events or the connection type want to see packets, each is encoded
-// for itself. Who has ended or ends, for not reading too, or is still in its handshake, is passed over, as the Close
-// hook tells of them. The error joins those of the others, such as ErrInvalidPacket; who has none got the packet.
+// for itself. Who has ended or ends, for not reading too, is still in its handshake, or has a state or mode in which
+// the packet is not valid, is passed over. What went wrong else is told by the first such error, with the number of
+// connections that did not get the packet for one.
 //
 //	moved.Broadcast(slices.Values(server.Conns()), Move{X: 1})
 func (t *Type[T]) Broadcast(to iter.Seq[*Conn], body T) error {
 	var r readyFrame
 	defer r.free()
-	var failed []error
+	var first error
+	failed := 0
 	for c := range to {
 		err := t.sendReady(c, &r, body)
-		if err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrNotConnected) && !errors.Is(err, ErrWriteQueueFull) {
-			failed = append(failed, fmt.Errorf("connection %d: %w", c.cid, err))
+		if err == nil || c.over.Load() || !c.opened.Load() || c.side == SideServer && !c.introduced.Load() {
+			continue
+		}
+		if errors.Is(err, ErrInvalidPacket) {
+			continue
+		}
+		if failed++; first == nil {
+			first = fmt.Errorf("connection %d: %w", c.cid, err)
 		}
 	}
-	return errors.Join(failed...)
+	if failed > 1 {
+		return fmt.Errorf("%d connections, the first being %w", failed, first)
+	}
+	return first
 }
 
 // readyFrame is a frame for all connections of a server or client.
@@ -48,12 +59,12 @@ func (t *Type[T]) sendReady(c *Conn, r *readyFrame, body T) error {
 	if e == nil {
 		return t.notRegistered()
 	}
-	if c.watched(e) {
-		return c.send(e, t, body, e.internal())
-	}
 	e, err := c.writable(e)
 	if err != nil {
 		return err
+	}
+	if c.watched(e) {
+		return c.send(e, t, body, e.internal())
 	}
 	if r.end != c.end {
 		r.free()

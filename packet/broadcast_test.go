@@ -52,9 +52,8 @@ func TestBroadcast(t *testing.T) {
 		t.Error(err)
 	}
 	conns[1].SetMode(packet.ModeChat)
-	err := members.Broadcast(slices.Values(conns[:3]), "welcome")
-	if !errors.Is(err, packet.ErrInvalidPacket) || !strings.Contains(err.Error(), "connection 1: ") || !strings.Contains(err.Error(), "connection 3: ") || strings.Contains(err.Error(), "connection 2: ") {
-		t.Errorf("%v", err)
+	if err := members.Broadcast(slices.Values(conns), "welcome"); err != nil { // to the only one who may have it
+		t.Error(err)
 	}
 	encoded.Store(-100)
 	if err := news.Broadcast(slices.Values(conns), costly{&encoded}); err == nil || encoded.Load() != -99 {

@@ -192,11 +192,11 @@ func (c *Conn) Send(name string, v any) error {
 	if e == nil {
 		return fmt.Errorf("%w: packet %q", ErrNotRegistered, name)
 	}
+	e, err := c.writable(e)
+	if err != nil {
+		return err
+	}
 	if !c.watched(e) {
-		e, err := c.writable(e)
-		if err != nil {
-			return err
-		}
 		return c.writeValue(e.id, v)
 	}
 	return c.send(e, name, v, strings.HasPrefix(name, ReservedPrefix))
@@ -208,11 +208,11 @@ func (c *Conn) SendID(id ID, v any) error {
 	if e == nil {
 		return fmt.Errorf("%w: packet %d", ErrNotRegistered, id)
 	}
+	e, err := c.writable(e)
+	if err != nil {
+		return err
+	}
 	if !c.watched(e) {
-		e, err := c.writable(e)
-		if err != nil {
-			return err
-		}
 		return c.writeValue(e.id, v)
 	}
 	return c.send(e, id, v, id < FirstAutoID)
@@ -227,6 +227,10 @@ func (c *Conn) sendInternal(id ID, v any) error {
 	e := c.registry.view().byID(id)
 	if b, ok := v.([]byte); ok {
 		v = Body(b)
+	}
+	e, err := c.writable(e)
+	if err != nil {
+		return err
 	}
 	return c.send(e, id, v, true)
 }
@@ -289,12 +293,8 @@ func (c *Conn) closedError() error {
 	return ErrClosed
 }
 
-// send is the whole of Send (section 8, in the order of its advice).
+// send is the whole of Send but the checks (section 8, in the order of its advice).
 func (c *Conn) send(e *entry, as, v any, bypass bool) error {
-	e, err := c.writable(e)
-	if err != nil {
-		return err
-	}
 	o := Outgoing{ID: e.id, Name: e.name, Type: as, Value: v}
 	done := false
 	if k := c.kind.Load(); !bypass && k != nil && k.Send != nil {
@@ -309,9 +309,15 @@ func (c *Conn) send(e *entry, as, v any, bypass bool) error {
 				return err
 			}
 		}
-		c.end.emit(Event{Name: c.end.bySide(EventServerSend, EventClientSend), Conn: c, Packet: as, ID: e.id, Data: o.Value})
+		data := o.Value
+		if b, ok := data.(Body); ok { // it may lie in a read buffer, which listeners and logs outlive
+			data = append(Body(nil), b...)
+		}
+		if c.end.wants(EventServerSend, EventClientSend) {
+			c.end.emit(Event{Name: c.end.bySide(EventServerSend, EventClientSend), Conn: c, Packet: as, ID: e.id, Data: data})
+		}
 		if c.end.cfg.LogSend {
-			c.end.log().Debug("packet sent", "conn", c.cid, "packet", e.name, "id", e.id, "body", o.Value)
+			c.end.log().Debug("packet sent", "conn", c.cid, "packet", e.name, "id", e.id, "body", data)
 		}
 		if e.sent != nil {
 			if err := e.sent(c, o.Value); err != nil {

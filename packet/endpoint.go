@@ -59,6 +59,9 @@ func newEndpoint(reg *Registry, cfg Config) *endpoint {
 	if option := cfg.TLS.forgotten(); option != "" && cfg.Logger != nil {
 		cfg.Logger.Warn("packet: " + option + " is set, but TLS.Enabled is not: connections are in the clear")
 	}
+	if cfg.Manual && cfg.Logger != nil && cfg.MaxQueued/2/max(cfg.MaxConns, 1) < 1<<10 {
+		cfg.Logger.Warn("packet: Config.MaxQueued is less than 2 KiB for each of Config.MaxConns: when many wait, handshakes wait for Process", "MaxQueued", cfg.MaxQueued, "MaxConns", cfg.MaxConns)
+	}
 	e.types[ConnTypeClassic] = &connType{e.classic(), ConnTypeClassic}
 	return e
 }

@@ -63,7 +63,8 @@ func (timeoutError) Temporary() bool { return true }
 
 // CloseError says why a connection ended.
 type CloseError struct {
-	// Reason is a text, nil where none was given, or whatever else a peer sent.
+	// Reason is a text, nil where none was given, or whatever else a peer sent; of more than 4 KiB the first 200 bytes,
+	// as a text.
 	Reason any
 	// Remote tells that the other side gave it.
 	Remote bool

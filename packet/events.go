@@ -49,7 +49,8 @@ type Event struct {
 	Packet any
 	// ID is that of a packet that is sent or came.
 	ID ID
-	// Data is the value that is sent, before it is encoded, or the body that came, as a [Body]: Value decodes it.
+	// Data is the value that is sent, before it is encoded, or the body that came, as a [Body]: Value decodes it. Maps,
+	// slices and pointers that are sent are the sender's: a listener may look at them as long as the sender leaves them alone.
 	Data any
 	// Reason is that of a close or a stop; nil if there is none.
 	Reason any
@@ -134,15 +135,16 @@ func (s *Subscription) put(e Event) {
 
 // size is what Data holds at least.
 func (e *Event) size() int {
+	reason, _ := e.Reason.(string)
 	switch data := e.Data.(type) {
 	case Body:
-		return len(data)
+		return len(data) + len(reason)
 	case []byte:
-		return len(data)
+		return len(data) + len(reason)
 	case string:
-		return len(data)
+		return len(data) + len(reason)
 	}
-	return 0
+	return len(reason)
 }
 
 // hub hands events to subscriptions. With none it costs one load.

@@ -76,10 +76,10 @@ func receiveHello(c *Conn, m *Message) error {
 
 // begin gives the connection its type.
 func (c *Conn) begin(k *connType) {
+	c.kind.Store(k)
 	if k.name != ConnTypeClassic {
 		c.introduced.Store(true)
 	}
-	c.kind.Store(k)
 	if k.Init != nil {
 		if err := safely(func() error { return k.Init(c) }); err != nil {
 			c.report("Init of connection type "+k.name, err)
@@ -95,7 +95,7 @@ func (c *Conn) begin(k *connType) {
 
 // receiveSetType is step 2. SetType out of place, or whose body is no map, is ignored.
 func receiveSetType(c *Conn, m *Message) error {
-	if c.side != SideServer || c.State() != StateWaitType {
+	if c.side != SideServer || c.State() != StateWaitType || c.kind.Load() != nil {
 		c.end.stats.Invalid.Add(1)
 		return nil
 	}
@@ -176,10 +176,16 @@ func (c *Conn) handshakeComplete() {
 // receiveClose ends the connection, in any state. Whatever the reason is, it is passed on; where there is none it is nil.
 func receiveClose(c *Conn, m *Message) error {
 	reason, _ := field(m, "reason")
+	if len(m.body) > longReason {
+		reason = brief(reason) // the program may hold it for long
+	}
 	c.shut(&CloseError{Reason: reason, Remote: true}, false)
 	c.ending()
 	return nil
 }
+
+// longReason is how large a CloseConnection may be whose reason is kept whole.
+const longReason = 4 << 10
 
 // syncRegistry is section 6.
 func (c *Conn) syncRegistry(v any) error {

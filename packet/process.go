@@ -219,7 +219,7 @@ func (q *queue) take() (it item, ok bool) {
 
 // Process handles what waits, with Config.Manual, and returns how many packets there were, those included whose
 // handlers failed. It handles what there is at its beginning, and does not wait for more. A positive max is how many
-// packets at most. Calls from several goroutines share what waits, and give up its order.
+// packets at most; hooks that wait between them are called too. Calls from several goroutines share what waits, and give up its order.
 func (e *endpoint) Process(max int) int {
 	if !e.cfg.Manual {
 		e.needless.Do(func() {

@@ -249,12 +249,18 @@ func (c *Conn) dispatch(m *Message) {
 // their turn.
 func (c *Conn) received(e *entry, m *Message) {
 	if e.internal() && c.end.cfg.Manual {
-		// CloseConnection comes once, and finds the others in the queue that could take its place.
-		c.end.queue.put(item{c: c, m: m, note: true, free: c.over.Load()})
+		if c.end.cfg.Hooks.Receive != nil || c.end.cfg.LogRecv || c.end.wants(EventServerRecv, EventClientRecv) {
+			// CloseConnection comes once, and finds the others in the queue that could take its place. A large one may have
+			// none.
+			c.end.queue.put(item{c: c, m: m, note: true, free: c.over.Load() && len(m.body) <= freeNote})
+		}
 		return
 	}
 	c.tellReceived(m)
 }
+
+// freeNote is how large a CloseConnection may be that is told of in any case.
+const freeNote = 1 << 10
 
 func (c *Conn) tellReceived(m *Message) {
 	if c.end.cfg.LogRecv {
@@ -302,16 +308,20 @@ func rescue(err *error) {
 // number of them: the next line tells how many were left out.
 func (c *Conn) report(what string, err error) {
 	c.end.stats.HandlerErrors.Add(1)
-	if misfit, ok := errors.AsType[*misfitError](err); ok {
+	misfit, _ := errors.AsType[*misfitError](err)
+	switch {
+	case misfit != nil:
 		c.complain(what+" failed", misfit.packet, err)
-		return
+	case c.over.Load() && errors.Is(err, ErrClosed): // who asks and is gone is nothing to warn of
+		c.end.log().Debug("packet: "+what+" failed", "conn", c.cid, "remote", c.RemoteAddr(), "err", err)
+	default:
+		c.warn(what+" failed", err)
 	}
-	c.warn(what+" failed", err)
 }
 
 // complain tells of what the other side did: the first of each packet on a connection is a warning.
 func (c *Conn) complain(what, name string, err error) {
-	if !c.first(name) {
+	if c.end.warnings.Tokens() >= 1 && !c.first(name) {
 		c.end.log().Debug("packet: "+what, "conn", c.cid, "remote", c.RemoteAddr(), "err", err)
 		return
 	}

@@ -82,12 +82,12 @@ func (t *Type[T]) Send(c *Conn, body T) error {
 	if e == nil {
 		return t.notRegistered()
 	}
-	if c.watched(e) {
-		return c.send(e, t, body, e.internal())
-	}
 	e, err := c.writable(e)
 	if err != nil {
 		return err
+	}
+	if c.watched(e) { // only now: before it was introduced it may not have had its type yet
+		return c.send(e, t, body, e.internal())
 	}
 	buf := getBuffer()
 	defer putBuffer(buf)

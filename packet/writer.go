@@ -62,6 +62,12 @@ func (c *Conn) write(frame []byte) error {
 	case !c.opened.Load():
 		return ErrNotConnected
 	}
+	if o.corked && o.buf != nil && len(o.buf.b)+len(frame) > c.end.cfg.WriteQueue {
+		c.flush() // what was held back is not what the other side does not read
+		if o.deaf != nil {
+			return fmt.Errorf("%w: %w", ErrClosed, o.deaf)
+		}
+	}
 	waiting := o.underway
 	if o.buf != nil {
 		waiting += len(o.buf.b)
