@@ -8,10 +8,12 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"parlor"
 	"parlor/host"
@@ -24,26 +26,27 @@ ADDRESS is HOST:PORT, HOST (then the port is that of a lobby, 38929; packet serv
 a ws:// or wss:// URL. It finds out by itself what answers there: a packet server, which says Hello at once and adds
 its own data to each answer, or a lobby, which is pinged by WebSocket.
 
-Answers go to standard output, what goes wrong to standard error; with --json all of it goes to standard output. In
+Answers go to standard output, pings that fail to standard error; with --json both are objects on standard output. In
 the end, also after Ctrl-C, there is a summary; what was not answered by then counts as lost. Pinging ends early
 where another ping would change nothing, as at a server of another kind.
 
-The exit code is 0 if at least one answer came, 1 if none did, and 2 if a flag, a file or the address is wrong.
+The exit code is 0 if at least one answer came, and 1 if none did. It is 2 if a flag, a file or the address is wrong:
+then nothing is pinged, and what is wrong is text on standard error, also with --json.
 Every flag may also be given in the environment: --timeout as PARLOR_TIMEOUT, and so on.`
 
 // pingOptions say what to ping, and how often.
 type pingOptions struct {
 	address  string
 	count    int // 0: no end
-	interval time.Duration
-	timeout  time.Duration
+	interval seconds
+	timeout  seconds
 	json     bool
 	quiet    bool
 	tls      tlsOptions
 }
 
 func pingCommand() *cobra.Command {
-	o := pingOptions{interval: time.Second, timeout: 5 * time.Second}
+	o := pingOptions{interval: seconds{d: time.Second}, timeout: seconds{d: 5 * time.Second}}
 	cmd := &cobra.Command{
 		Use:   "ping ADDRESS",
 		Short: "Ping a packet server or a lobby",
@@ -52,6 +55,7 @@ func pingCommand() *cobra.Command {
 			return misuse(cmd, checkAddress(cmd, args))
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			said := flagsAsGiven(cmd)
 			keyGiven := cmd.Flags().Changed("key")
 			if err := host.BindEnv(cmd); err != nil {
 				return misuse(cmd, err)
@@ -61,7 +65,7 @@ func pingCommand() *cobra.Command {
 			}
 			o.address = args[0]
 			o.tls.off = cmd.Flags().Changed("tls") && !o.tls.on
-			target, err := o.check()
+			target, err := o.check(said)
 			if err != nil {
 				return misuse(cmd, err)
 			}
@@ -71,8 +75,8 @@ func pingCommand() *cobra.Command {
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return misuse(cmd, host.FlagError(cmd, err)) })
 	f := cmd.Flags()
 	f.IntVarP(&o.count, "count", "c", 0, "how many pings; 0 goes on until Ctrl-C")
-	f.VarP((*seconds)(&o.interval), "interval", "i", "time from one ping to the next, in seconds or as 200ms")
-	f.VarP((*seconds)(&o.timeout), "timeout", "W", "how long to wait for each answer, connecting included")
+	f.VarP(&o.interval, "interval", "i", "time from one ping to the next, in seconds or as 200ms")
+	f.VarP(&o.timeout, "timeout", "W", "how long to wait for each answer, connecting included")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "nothing for each ping, only what answers and the summary")
 	f.BoolVar(&o.json, "json", false, "one JSON object a line, the last being the summary")
 	f.BoolVar(&o.tls.on, "tls", false, "the server has TLS; implied by wss:// and by the flags below")
@@ -105,17 +109,30 @@ func checkAddress(cmd *cobra.Command, args []string) error {
 	return fmt.Errorf("ping takes one address, such as %s; see %s --help", try, cmd.CommandPath())
 }
 
-// check returns what to ping.
-func (o pingOptions) check() (*target, error) {
+// check returns what to ping. said is flagsAsGiven.
+func (o pingOptions) check(said func(name, value string) string) (*target, error) {
 	switch {
 	case o.count < 0:
-		return nil, fmt.Errorf("--count is %d, must not be negative: 0 goes on until Ctrl-C", o.count)
-	case o.interval < 0:
-		return nil, fmt.Errorf("--interval is %v, must not be negative: 0 sends each ping right after the answer to the one before", o.interval)
-	case o.timeout <= 0:
-		return nil, fmt.Errorf("--timeout is %v, must be positive", o.timeout)
+		return nil, fmt.Errorf("%s: the number of pings cannot be negative: give 1 or more, or 0 to go on until Ctrl-C", said("count", strconv.Itoa(o.count)))
+	case o.interval.d < 0:
+		return nil, fmt.Errorf("%s: the time between pings cannot be negative: give 0 or more seconds; 0 sends each ping right after the answer to the one before", said("interval", o.interval.text))
+	case o.timeout.d <= 0:
+		return nil, fmt.Errorf("%s: that leaves no time for an answer: give more than 0 seconds, such as 5, or 200ms", said("timeout", o.timeout.text))
 	}
 	return newTarget(o.address, o.tls)
+}
+
+// flagsAsGiven returns a function that writes a flag as the user has given it: on the command line, or else in the
+// environment. It is called before the latter is read.
+func flagsAsGiven(cmd *cobra.Command) func(name, value string) string {
+	typed := map[string]bool{}
+	cmd.Flags().Visit(func(f *pflag.Flag) { typed[f.Name] = true })
+	return func(name, value string) string {
+		if typed[name] {
+			return "--" + name + " " + visible(value)
+		}
+		return "PARLOR_" + strings.ToUpper(name) + "=" + visible(value)
+	}
 }
 
 // runPing pings until a signal.
@@ -142,7 +159,7 @@ func (p *pinging) run(ctx context.Context) error {
 		if !sleepUntil(ctx, next) {
 			break
 		}
-		next = time.Now().Add(p.options.interval)
+		next = time.Now().Add(p.options.interval.d)
 		begun := time.Now()
 		rtt, data, err := p.once(ctx)
 		if err != nil {
@@ -174,7 +191,7 @@ func (p *pinging) run(ctx context.Context) error {
 
 // once is one ping, on the connection that there is or a new one.
 func (p *pinging) once(ctx context.Context) (rtt time.Duration, data map[string]any, err error) {
-	ctx, cancel := context.WithTimeout(ctx, p.options.timeout)
+	ctx, cancel := context.WithTimeout(ctx, p.options.timeout.d)
 	defer cancel()
 	if p.conn != nil && !p.conn.lasts(time.Now()) {
 		p.drop()
@@ -188,7 +205,7 @@ func (p *pinging) once(ctx context.Context) (rtt time.Duration, data map[string]
 		rtt, data, err = p.conn.ping(ctx)
 	}
 	if err != nil {
-		return 0, nil, p.target.explain(ctx, err, p.options.timeout)
+		return 0, nil, p.target.explain(ctx, err, p.options.timeout.d)
 	}
 	return rtt, data, nil
 }
@@ -214,9 +231,12 @@ func sleepUntil(ctx context.Context, t time.Time) bool {
 }
 
 // seconds is a flag that takes seconds, as UNIX's ping does, or a duration with its unit.
-type seconds time.Duration
+type seconds struct {
+	d    time.Duration
+	text string // as it was given; "" for the default
+}
 
-func (s *seconds) String() string { return time.Duration(*s).String() }
+func (s *seconds) String() string { return s.d.String() }
 func (s *seconds) Type() string   { return "seconds" }
 
 func (s *seconds) Set(text string) error {
@@ -227,6 +247,6 @@ func (s *seconds) Set(text string) error {
 	if err != nil {
 		return errors.New("want seconds, or a duration such as 200ms")
 	}
-	*s = seconds(d)
+	*s = seconds{d, text}
 	return nil
 }

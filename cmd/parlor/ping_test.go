@@ -276,35 +276,73 @@ func TestPingInterrupted(t *testing.T) {
 	c.Close()
 }
 
+// TestPingMisuseFound: what is wrong is said where it is, and with --json as the help says.
+func TestPingMisuseFound(t *testing.T) {
+	for name, value := range map[string]string{"COUNT": "-1", "INTERVAL": "-0.5", "TIMEOUT": "0"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("PARLOR_"+name, value)
+			out, news, err := runPinging(t, "a", "--json")
+			wantCode(t, err, 2)
+			if out != "" || !strings.HasPrefix(news, "parlor: PARLOR_"+name+"="+value+": ") || strings.Count(news, "\n") != 1 {
+				t.Errorf("output %q, news %q", out, news)
+			}
+		})
+	}
+	help := strings.Join(strings.Fields(pingHelp), " ")
+	if !strings.Contains(help, "It is 2 if a flag, a file or the address is wrong: then nothing is pinged, and what is wrong is text on standard error, also with --json.") {
+		t.Errorf("the help is\n%s", pingHelp)
+	}
+}
+
 // TestPingMisuse: what cannot be understood is answered with what to try, and the exit code that UNIX's ping has.
 func TestPingMisuse(t *testing.T) {
 	cert, key := certtest.Make(t)
+	both := func(host string) string {
+		return "try " + host + ":38929 for a lobby, or " + host + ":8080 for a packet server"
+	}
 	for line, want := range map[string]string{
-		"":                            "ping takes one address, such as localhost:38929; see parlor ping --help",
-		"a b":                         "ping takes one address, such as localhost:38929; see parlor ping --help",
-		"a 80":                        "ping takes one address, such as a:80; see parlor ping --help",
-		"a --x":                       "unknown flag: --x; see parlor ping --help",
-		"a -i x":                      `--interval: "x" is not a number of seconds, or a duration such as 200ms; see parlor ping --help`,
-		"a -i -1":                     "--interval is -1s, must not be negative: 0 sends each ping right after the answer to the one before",
-		"a -c x":                      `--count: "x" is not a whole number; see parlor ping --help`,
-		"a -c -1":                     "--count is -1, must not be negative: 0 goes on until Ctrl-C",
-		"a -W 0":                      "--timeout is 0s, must be positive",
-		"a -W -1s":                    "--timeout is -1s, must be positive",
-		"http://a":                    `address "http://a": want HOST:PORT, unix:/PATH, or a ws:// or wss:// URL`,
-		"ws://a:b":                    `address "ws://a:b": invalid port ":b" after host`,
-		":80":                         `address ":80": it names no host: try localhost, or localhost:38929`,
-		"a:0":                         `address "a:0": no server is at port 0: try localhost, or localhost:38929`,
-		"unix:":                       `address "unix:": it names no socket: try unix:/PATH`,
-		"/run/x":                      `address "/run/x": for a unix socket write unix:/run/x`,
-		"a --ca /none":                "--ca: open /none: no such file or directory",
-		"a --ca " + key:               "--ca: " + key + " holds no certificate in PEM form",
-		"a --cert /none --key " + key: "--cert, --key: open /none: no such file or directory",
-		"a --cert x":                  "--cert without --key: give both, the file of the certificate and that of its private key",
-		"a --key x":                   "--key without --cert: give both, the file of the certificate and that of its private key",
-		"ws://a --ca x":               "ws:// and --ca contradict each other: take wss:// for a server with TLS, or leave out --ca for one without",
-		"ws://a --tls":                "ws:// and --tls contradict each other: take wss:// for a server with TLS, or leave out --tls for one without",
-		"a --tls=0 --ca x":            "--tls=false and --ca contradict each other: leave out what you do not want",
-		"wss://a --tls=0":             "--tls=false and wss:// contradict each other: take ws:// for a server without TLS, or leave out --tls=false",
+		"":        "ping takes one address, such as localhost:38929; see parlor ping --help",
+		"a b":     "ping takes one address, such as localhost:38929; see parlor ping --help",
+		"a 80":    "ping takes one address, such as a:80; see parlor ping --help",
+		"a --x":   "unknown flag: --x; see parlor ping --help",
+		"a -i x":  `--interval: "x" is not a number of seconds, or a duration such as 200ms; see parlor ping --help`,
+		"a -c x":  `--count: "x" is not a whole number; see parlor ping --help`,
+		"a -c -1": "--count -1: the number of pings cannot be negative: give 1 or more, or 0 to go on until Ctrl-C",
+		"a -i -1": "--interval -1: the time between pings cannot be negative: give 0 or more seconds; " +
+			"0 sends each ping right after the answer to the one before",
+		"a -W 0":                            "--timeout 0: that leaves no time for an answer: give more than 0 seconds, such as 5, or 200ms",
+		"a --timeout=-1s":                   "--timeout -1s: that leaves no time for an answer: give more than 0 seconds, such as 5, or 200ms",
+		"http://a":                          `address "http://a": a lobby's URL begins with ws:// or wss://: try ws://a`,
+		"https://a:1/x":                     `address "https://a:1/x": a lobby's URL begins with ws:// or wss://: try wss://a:1/x`,
+		"ftp://a":                           `address "ftp://a": want HOST:PORT, unix:/PATH, or a ws:// or wss:// URL`,
+		"ws://a:b":                          `address "ws://a:b": invalid port ":b" after host: try ws://a:38929`,
+		"WSS://:80/":                        `address "WSS://:80/": it names no host: try wss://localhost:80`,
+		":8081":                             `address ":8081": it names no host: try localhost:8081`,
+		":":                                 `address ":": its port is no number from 1 to 65535: ` + both("localhost"),
+		":0":                                `address ":0": it names no host: ` + both("localhost"),
+		"a:0":                               `address "a:0": no server is at port 0: ` + both("a"),
+		"a:http":                            `address "a:http": its port is no number from 1 to 65535: ` + both("a"),
+		"a:99999":                           `address "a:99999": its port is no number from 1 to 65535: ` + both("a"),
+		"a:8080:80":                         `address "a:8080:80": it has several colons, and is no IPv6 address: ` + both("a"),
+		"::1:80:x":                          `address "::1:80:x": it has several colons, and is no IPv6 address: ` + both("[::1]"),
+		"[::1]80":                           `address "[::1]80": its port is no number from 1 to 65535: ` + both("[::1]"),
+		"[::1":                              `address "[::1": invalid address: invalid host: "[::1" has no closing bracket: ` + both("[::1]"),
+		"unix:":                             `address "unix:": it names no socket: try unix:/PATH`,
+		"/run/x":                            `address "/run/x": for a unix socket write unix:/run/x`,
+		"../x":                              `address "../x": for a unix socket write unix:../x`,
+		"run/x.sock":                        `address "run/x.sock": for a unix socket write unix:run/x.sock`,
+		"a:80/x":                            `address "a:80/x": what has a path is a URL: try ws://a:80/x`,
+		"a --ca /none":                      "--ca /none: the file cannot be read: no such file or directory (check the path)",
+		"a --ca /":                          "--ca /: the file cannot be read: is a directory (check the path, and that you may read it)",
+		"a --ca " + key:                     "--ca " + key + ": the file holds no certificate in PEM form: give one with a line -----BEGIN CERTIFICATE-----",
+		"a --cert /none --key " + key:       "--cert /none: the file cannot be read: no such file or directory (check the path)",
+		"a --cert " + cert + " --key /none": "--key /none: the file cannot be read: no such file or directory (check the path)",
+		"a --cert x":                        "--cert without --key: give both, the file of the certificate and that of its private key",
+		"a --key x":                         "--key without --cert: give both, the file of the certificate and that of its private key",
+		"ws://a --ca x":                     "ws:// and --ca contradict each other: take wss:// for a server with TLS, or leave out --ca for one without",
+		"ws://a --tls":                      "ws:// and --tls contradict each other: take wss:// for a server with TLS, or leave out --tls for one without",
+		"a --tls=0 --ca x":                  "--tls=false and --ca contradict each other: leave out what you do not want",
+		"wss://a --tls=0":                   "--tls=false and wss:// contradict each other: take ws:// for a server without TLS, or leave out --tls=false",
 		"a --ca x --insecure": "--ca and --insecure contradict each other: --insecure takes any certificate, whoever signed it; " +
 			"leave out one of them",
 		"ws://a --cert " + cert + " --key " + key: "ws:// and --cert, --key contradict each other: take wss:// for a server with TLS, or leave out --cert, --key for one without",

@@ -81,6 +81,7 @@ func (t *target) dialLobby(ctx context.Context, nc net.Conn) (pinger, error) {
 	if t.network == "unix" {
 		at = "localhost"
 	}
+	at = strings.ReplaceAll(at, "%", "%25") // before the zone of an IPv6 address
 	transport := &http.Transport{DialContext: give, DialTLSContext: give, DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10}
 	ws, answer, err := websocket.Dial(ctx, scheme+at+t.path, &websocket.DialOptions{HTTPClient: &http.Client{
 		Transport:     transport,

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -70,16 +71,51 @@ func (t *target) noConnection(err error) error {
 		return fmt.Errorf("%w (check how the host is spelt, and that this machine is on the network)", dns)
 	case errors.Is(err, syscall.ENOENT):
 		return fmt.Errorf("there is no socket %s (check the path, and that the server runs)", t.where())
+	case errors.Is(err, syscall.EACCES) && t.network == "unix":
+		return fmt.Errorf("you may not open the socket %s (ask who runs the server for the rights to its file and folders)", t.where())
 	case errors.Is(err, syscall.EINVAL) && t.network == "unix":
 		return &hopelessError{fmt.Sprintf("%s: the path of a socket may have about 100 bytes, this one has %d", t.where(), len(t.address))}
 	case errors.Is(err, syscall.ECONNREFUSED) && t.network == "unix":
 		return errors.New(t.nobodyAtSocket())
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nothing listens at %s (%s)", t.where(), t.otherPort())
+	case errors.Is(err, syscall.EINVAL) && t.zone(interfaces()) != "":
+		return &hopelessError{t.zone(interfaces())}
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return fmt.Errorf("%w (check the address, and that this machine can reach it)", err)
 	}
 	return nil
+}
+
+// zone says what is missing of an IPv6 address that means something on one network only, such as fe80::1, if there are
+// interfaces of these names; nothing of another address.
+func (t *target) zone(names []string) string {
+	host, _, _ := net.SplitHostPort(t.address)
+	ip, err := netip.ParseAddr(host)
+	if err != nil || !ip.IsLinkLocalUnicast() && ip.Zone() == "" {
+		return ""
+	}
+	first := "eth0"
+	if len(names) > 0 {
+		first = names[0]
+	}
+	try := packet.FormatAddress(ip.WithZone(first).String(), t.port)
+	here := cmp.Or(strings.Join(names, ", "), "none that is known")
+	if ip.Zone() == "" {
+		return fmt.Sprintf("%s is an address within one network, and does not say at which interface that is: try %s (interfaces here: %s)", host, try, here)
+	}
+	return fmt.Sprintf("there is no network interface %q for %s: try %s (interfaces here: %s)", ip.Zone(), ip.WithZone(""), try, here)
+}
+
+// interfaces are the names of this machine's network interfaces that are up, without the loopback.
+func interfaces() (names []string) {
+	all, _ := net.Interfaces() // a hint only
+	for _, i := range all {
+		if i.Flags&net.FlagUp != 0 && i.Flags&net.FlagLoopback == 0 {
+			names = append(names, i.Name)
+		}
+	}
+	return names
 }
 
 // nobodyAtSocket says why nothing listens at a path.
@@ -128,7 +164,7 @@ func (t *target) noTLS(err error) error {
 		what := "a server without TLS answers"
 		switch begin := string(clear.RecordHeader[:]); {
 		case begin[0] == 0:
-			what = "a packet server without TLS answers"
+			t.kind, what = packetKind, "a packet server without TLS answers"
 		case strings.HasPrefix(begin, "HTTP/"):
 			what = "an HTTP server without TLS answers, perhaps a lobby,"
 		case strings.HasPrefix(begin, "SSH-"):

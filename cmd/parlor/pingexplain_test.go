@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -147,5 +148,55 @@ func TestPingOtherPort(t *testing.T) {
 		if got := target.explain(t.Context(), refused, time.Second).Error(); got != want {
 			t.Errorf("ping %s: %s, want %s", address, got, want)
 		}
+	}
+}
+
+// TestPingZone: an IPv6 address of one network needs the name of an interface.
+func TestPingZone(t *testing.T) {
+	invalid := &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EINVAL)}
+	for _, test := range []struct {
+		address, want string
+		names         []string
+	}{
+		{"fe80::1", "fe80::1 is an address within one network, and does not say at which interface that is: try [fe80::1%en0]:38929 (interfaces here: en0, wlan0)", []string{"en0", "wlan0"}},
+		{"[fe80::1]:8080", "fe80::1 is an address within one network, and does not say at which interface that is: try [fe80::1%eth0]:8080 (interfaces here: none that is known)", nil},
+		{"fe80::1%none", `there is no network interface "none" for fe80::1: try [fe80::1%en0]:38929 (interfaces here: en0)`, []string{"en0"}},
+		{"::1", "", []string{"en0"}},
+		{"localhost", "", []string{"en0"}},
+	} {
+		target, err := newTarget(test.address, tlsOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := target.zone(test.names); got != test.want {
+			t.Errorf("%s: %q, want %q", test.address, got, test.want)
+		}
+		text := target.explain(t.Context(), invalid, time.Second).Error()
+		if known := strings.Contains(text, "interface"); known != (test.want != "") {
+			t.Errorf("ping %s: %s", test.address, text)
+		}
+	}
+}
+
+// TestPingZoneLobby: a lobby at an address with an interface.
+func TestPingZoneLobby(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skip("no IPv6 here: ", err)
+	}
+	all, err := net.Interfaces()
+	loopback := slices.IndexFunc(all, func(i net.Interface) bool { return i.Flags&net.FlagLoopback != 0 })
+	if err != nil || loopback < 0 {
+		t.Skip("no loopback interface is known here: ", err)
+	}
+	web := &http.Server{Handler: webSockets(t)}
+	done := make(chan error, 1)
+	go func() { done <- web.Serve(ln) }()
+	t.Cleanup(func() { web.Close(); <-done })
+	address := strings.Replace(ln.Addr().String(), "]", "%"+all[loopback].Name+"]", 1)
+	out, news, err := runPinging(t, address, "-c", "1", "-W", "20")
+	if err != nil || news != "" || !strings.Contains(out, "PING "+address+": a lobby at ") {
+		t.Errorf("error %v, news %q, output\n%s", err, news, out)
 	}
 }

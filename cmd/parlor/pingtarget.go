@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,7 +40,7 @@ type target struct {
 }
 
 // newTarget reads an address. That of a URL is a lobby's.
-func newTarget(address string, o tlsOptions) (*target, error) {
+func newTarget(address string, o tlsOptions) (_ *target, err error) {
 	if path, ok := strings.CutPrefix(address, unixPrefix); ok {
 		if path == "" {
 			return nil, fmt.Errorf("address %q: it names no socket: try unix:/PATH", address)
@@ -46,23 +48,24 @@ func newTarget(address string, o tlsOptions) (*target, error) {
 		t := &target{network: "unix", address: path, path: "/", flags: o}
 		return t, t.secure("localhost")
 	}
-	if strings.HasPrefix(address, "/") || strings.HasPrefix(address, "./") {
-		return nil, fmt.Errorf("address %q: for a unix socket write %s%[1]s", address, unixPrefix)
-	}
 	t := &target{network: "tcp", path: "/", flags: o}
 	hostport := address
-	if strings.Contains(address, "://") {
-		u, err := url.Parse(address)
-		if bad := (*url.Error)(nil); errors.As(err, &bad) {
-			return nil, fmt.Errorf("address %q: %w", address, bad.Err)
+	switch {
+	case strings.Contains(address, "://"):
+		if hostport, err = t.readURL(address); err != nil {
+			return nil, fmt.Errorf("address %q: %w", address, err)
 		}
-		if err != nil || u.Scheme != "ws" && u.Scheme != "wss" {
-			return nil, fmt.Errorf("address %q: want HOST:PORT, unix:/PATH, or a ws:// or wss:// URL", address)
-		}
-		t.scheme, t.path, hostport = u.Scheme, u.RequestURI(), u.Host
+	case isPath(address):
+		return nil, fmt.Errorf("address %q: for a unix socket write %s%s", address, unixPrefix, visible(address))
+	case strings.Contains(address, "/"):
+		return nil, fmt.Errorf("address %q: what has a path is a URL: try ws://%s", address, visible(address))
 	}
 	name, port, err := packet.ParseAddress(hostport, parlor.DefaultPort)
 	switch {
+	case errors.Is(err, packet.ErrUnsupportedAddress):
+		err = errors.New("it has several colons, and is no IPv6 address")
+	case errors.Is(err, packet.ErrInvalidPort):
+		err = errors.New("its port is no number from 1 to 65535")
 	case err != nil:
 	case name == "":
 		err = errors.New("it names no host")
@@ -70,11 +73,59 @@ func newTarget(address string, o tlsOptions) (*target, error) {
 		err = errors.New("no server is at port 0")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("address %q: %w: try localhost, or localhost:%d", address, err, parlor.DefaultPort)
+		return nil, fmt.Errorf("address %q: %w: try %s", address, err, suggest(t.scheme, hostport))
 	}
 	_, other, _ := packet.ParseAddress(hostport, packet.DefaultPort)
 	t.address, t.port, t.noPort = packet.FormatAddress(name, port), port, port != other
 	return t, t.secure(name)
+}
+
+// readURL reads the URL of a lobby, and returns its host and port.
+func (t *target) readURL(address string) (hostport string, err error) {
+	scheme, rest, _ := strings.Cut(address, "://")
+	scheme = strings.ToLower(scheme)
+	at, _, _ := strings.Cut(rest, "/")
+	switch scheme {
+	case "ws", "wss":
+	case "http", "https":
+		return "", fmt.Errorf("a lobby's URL begins with ws:// or wss://: try %s://%s", strings.Replace(scheme, "http", "ws", 1), visible(rest))
+	default:
+		return "", errors.New("want HOST:PORT, unix:/PATH, or a ws:// or wss:// URL")
+	}
+	u, err := url.Parse(address)
+	if bad := (*url.Error)(nil); errors.As(err, &bad) {
+		err = bad.Err
+	}
+	if err != nil {
+		return "", fmt.Errorf("%w: try %s", err, suggest(scheme, at))
+	}
+	t.scheme, t.path = scheme, u.RequestURI()
+	return u.Host, nil
+}
+
+// isPath tells whether an address is the path of a unix socket without the prefix.
+func isPath(address string) bool {
+	before, _, found := strings.Cut(address, "/")
+	return found && !strings.Contains(before, ":") && (before == "" || before[0] == '.' || strings.HasSuffix(address, ".sock"))
+}
+
+// suggest is what to try instead of an address whose host or port is missing or wrong, with what is right of it.
+func suggest(scheme, hostport string) string {
+	host, text, _ := strings.Cut(hostport, ":")
+	port, err := strconv.ParseUint(text, 10, 16)
+	if strings.HasPrefix(hostport, "[") || strings.Contains(hostport, "::") {
+		host, port, err = "::1", 0, nil
+	}
+	at := func(port int) string { return visible(packet.FormatAddress(cmp.Or(host, "localhost"), port)) }
+	switch {
+	case scheme != "" && (err != nil || port == 0):
+		return scheme + "://" + at(parlor.DefaultPort)
+	case scheme != "":
+		return scheme + "://" + at(int(port))
+	case err != nil || port == 0:
+		return fmt.Sprintf("%s for a lobby, or %s for a packet server", at(parlor.DefaultPort), at(packet.DefaultPort))
+	}
+	return at(int(port))
 }
 
 // secure sets up TLS, if it is wanted.
@@ -173,6 +224,7 @@ func (t *target) packetsAllowed() error {
 	if t.scheme == "" {
 		return nil
 	}
+	t.kind = packetKind
 	return &hopelessError{fmt.Sprintf("a packet server answers at %s, and no lobby (ping it without %s://)", t.where(), t.scheme)}
 }
 

@@ -65,17 +65,21 @@ func (o tlsOptions) config(hostname, scheme string) (*tls.Config, error) {
 	if o.ca != "" {
 		pem, err := os.ReadFile(o.ca)
 		if err != nil {
-			return nil, fmt.Errorf("--ca: %w", err)
+			return nil, unreadable("--ca", err)
 		}
 		cfg.RootCAs = x509.NewCertPool()
 		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("--ca: %s holds no certificate in PEM form", o.ca)
+			return nil, fmt.Errorf("--ca %s: the file holds no certificate in PEM form: give one with a line -----BEGIN CERTIFICATE-----", o.ca)
 		}
 	}
 	if o.cert != "" {
 		own, err := tls.LoadX509KeyPair(o.cert, o.key)
-		if unreadable := (*fs.PathError)(nil); errors.As(err, &unreadable) {
-			return nil, fmt.Errorf("--cert, --key: %w", err)
+		if bad := (*fs.PathError)(nil); errors.As(err, &bad) {
+			flag := "--cert"
+			if bad.Path != o.cert {
+				flag = "--key"
+			}
+			return nil, unreadable(flag, err)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("--cert %s, --key %s: %w (want files in PEM form, and a key without passphrase)", o.cert, o.key, err)
@@ -83,4 +87,17 @@ func (o tlsOptions) config(hostname, scheme string) (*tls.Config, error) {
 		cfg.Certificates = []tls.Certificate{own}
 	}
 	return cfg, nil
+}
+
+// unreadable says why the file of a flag cannot be read, and what to try.
+func unreadable(flag string, err error) error {
+	path := ""
+	if bad := (*fs.PathError)(nil); errors.As(err, &bad) {
+		path, err = " "+bad.Path, bad.Err
+	}
+	hint := "check the path, and that you may read it"
+	if errors.Is(err, fs.ErrNotExist) {
+		hint = "check the path"
+	}
+	return fmt.Errorf("%s%s: the file cannot be read: %w (%s)", flag, path, err, hint)
 }
