@@ -23,7 +23,8 @@ import (
 
 const connectHelp = `Talk to a server, as a developer or administrator.
 
-ADDRESS is HOST, HOST:PORT, or a ws:// or wss:// URL; the default is localhost:38929.
+ADDRESS is HOST, HOST:PORT, or a ws:// or wss:// URL of a lobby; the default is localhost:38929. Packet servers and
+unix sockets are for parlor ping alone.
 
 Each line is a request:  MESSAGE;KEY=VALUE;KEY=VALUE...
   .help                           a dot stands for __pgnet__. and TAB completes what follows
@@ -115,9 +116,13 @@ func connect(ctx context.Context, c *console, o connectOptions) error {
 			}
 		}
 	}
+	dialer := o.dialer
+	if dialer == nil {
+		dialer = quietDialer()
+	}
 	cl, err := client.Dial(ctx, o.address, client.Config{
 		Username: o.user, Password: o.password, InviteCode: o.invite, ServerKey: o.pubkey,
-		Dialer:       o.dialer,
+		Dialer:       dialer,
 		OnStatus:     func(status string) { c.tell("STATUS", status) },
 		OnConnection: func(connected bool) { c.tell("CONNECTION", pythonBool(connected)) },
 		OnGame:       func(game string) { c.tell("GAME", orNone(game)) },
@@ -125,7 +130,7 @@ func connect(ctx context.Context, c *console, o connectOptions) error {
 		Logger:       logger,
 	})
 	if err != nil {
-		return loginError(o, err)
+		return loginError(ctx, o, err)
 	}
 	defer func() {
 		cl.Disconnect()
@@ -164,6 +169,9 @@ func (o *connectOptions) complete(c *console, logger *slog.Logger) error {
 	}
 	if o.address == "" {
 		o.address = fmt.Sprintf("localhost:%d", parlor.DefaultPort)
+	}
+	if err := checkLobbyAddress(o.address); err != nil {
+		return err
 	}
 	if c.editor == nil {
 		if o.user == "" {

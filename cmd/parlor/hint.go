@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"net"
@@ -14,13 +15,17 @@ import (
 	"parlor/internal/near"
 )
 
-// connectError is why a connection was not made or is lost, in words that may be shown, and what to try.
+// connectError is why a connection was not made or is lost, in words that may be shown, and what to try, if the reason
+// does not say that itself.
 type connectError struct {
 	what, reason, hint string
 	err                error
 }
 
 func (e *connectError) Error() string {
+	if e.hint == "" {
+		return e.what + ": " + e.reason
+	}
 	return e.what + ": " + e.reason + " (" + e.hint + ")"
 }
 
@@ -56,8 +61,8 @@ var reasonHints = map[string]string{
 	client.ReasonClosed:   "check that the address is that of a lobby, and look at the server's log",
 }
 
-// loginError explains why there is no connection.
-func loginError(o connectOptions, err error) error {
+// loginError explains why there is no connection. To a server that could be reached and is no lobby it may connect again.
+func loginError(ctx context.Context, o connectOptions, err error) error {
 	var d *client.DisconnectedError
 	if !errors.As(err, &d) {
 		return err
@@ -66,7 +71,13 @@ func loginError(o connectOptions, err error) error {
 	hint, refused := refusalHints[d.Reason]
 	switch {
 	case d.Reason == client.ReasonCallFailed:
-		e.hint = callHint(d.Err)
+		switch e.hint = callHint(d.Err); {
+		case e.hint != "":
+		case o.dialer == nil:
+			e.explainCall(ctx, o.address, tlsOptions{})
+		default:
+			e.hint = addressHint
+		}
 	case refused:
 		e.what, e.hint = "log in as "+visible(o.user)+" at "+o.address, hint
 	case reasonHints[d.Reason] != "":
@@ -86,7 +97,7 @@ func reason(d *client.DisconnectedError) string {
 	return strings.TrimSuffix(d.Reason, ".") + ": " + d.Err.Error()
 }
 
-// callHint is what to try when a server could not be called.
+// callHint is what to try when a server could not be called; nothing if another server may be there than was meant.
 func callHint(err error) string {
 	var dns *net.DNSError
 	var op *net.OpError
@@ -104,12 +115,12 @@ func callHint(err error) string {
 		return "use a name that the certificate is for"
 	case strings.Contains(err.Error(), "HTTP response to HTTPS client"):
 		return "the server has no TLS: try the address without wss://"
-	case strings.Contains(err.Error(), "got 400"):
-		return "perhaps the server wants TLS: try wss:// before the address"
 	case errors.As(err, &op) && op.Op == "dial":
 		return "check the address, and that this machine can reach it"
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return addressHint
 	}
-	return "check the address: HOST, HOST:PORT, or wss://HOST for a server with TLS"
+	return ""
 }
 
 // lostError explains why a connection has ended.
