@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"syscall"
 	"time"
 
 	"parlor/packet"
@@ -39,14 +38,14 @@ func talk(ctx context.Context, address string, in io.Reader, out io.Writer) erro
 		return errors.New("interrupted before the server has answered")
 	}
 	if err != nil {
-		return fmt.Errorf("connect to %s: %w%s", address, err, hint(err))
+		return fmt.Errorf("connect to %s: %w%s", address, err, clientHint(address, err))
 	}
 	conn := client.Conn
 	defer func() { // in order: the server is told why, and has answered
 		conn.Close("userrequest")
 		<-conn.Done()
 	}()
-	fmt.Fprintf(out, "connected to %s; lines are echoed, but for ping, stop and quit\n", conn.RemoteAddr())
+	fmt.Fprintf(out, "connected to %s; lines are echoed, but for ping, stop and quit\n", packet.AddressOf(conn.RemoteAddr()))
 
 	for lines := readLines(in, conn.Done()); ; {
 		select {
@@ -113,16 +112,4 @@ func readLines(in io.Reader, done <-chan struct{}) <-chan string {
 		}
 	}()
 	return lines
-}
-
-// hint says what to try after a connect has failed.
-func hint(err error) string {
-	var closed *packet.CloseError
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return ": nothing listens there: start a server with: echo server ADDRESS"
-	case errors.As(err, &closed) && closed.Reason == packet.ReasonRegistryMismatch:
-		return ": the server there is another one than echo"
-	}
-	return ": check the address, such as localhost:8080"
 }

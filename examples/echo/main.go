@@ -66,7 +66,11 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		return usageError(args[0] + " takes an address")
 	case len(args) > 2:
 		return usageError(fmt.Sprintf("unexpected argument %q", args[2]))
-	case args[0] == "server":
+	}
+	if err := checkAddress(args[1]); err != nil {
+		return err
+	}
+	if args[0] == "server" {
 		return serve(ctx, args[1], out)
 	}
 	return talk(ctx, args[1], in, out)

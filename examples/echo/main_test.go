@@ -137,7 +137,7 @@ func TestErrors(t *testing.T) {
 		{"server a b", 2, "echo: unexpected argument \"b\"\n\nusage:\n"},
 		{"server localhost:http", 1, "try localhost:8080"},
 		{"server " + ln.Addr(), 1, "take another address"},
-		{"client " + nobody, 1, "start a server with: echo server ADDRESS"},
+		{"client " + nobody, 1, "start a server with: echo server " + nobody},
 		{"client a:b:c", 1, "check the address"},
 	} {
 		p := exampletest.Start(t, exampletest.Build(t, "."), strings.Fields(test.args)...)
@@ -175,6 +175,9 @@ func TestAddresses(t *testing.T) {
 			addr = form
 		}
 		client := exampletest.Start(t, exampletest.Build(t, "."), "client", addr)
+		if strings.HasPrefix(form, "unix:") {
+			client.Await("connected to " + form + "; ")
+		}
 		client.Type("hello")
 		client.Await("echo: \"hello\"\n")
 		client.Type("stop")

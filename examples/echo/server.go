@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"syscall"
 	"time"
 
 	"parlor/msgpack"
@@ -16,11 +15,8 @@ import (
 func serve(ctx context.Context, address string, out io.Writer) error {
 	srv := packet.NewServer(serverPackets(), packet.Config{})
 	ln, err := srv.Listen(address)
-	if err != nil && !errors.Is(err, syscall.EADDRINUSE) { // that error says what to do
-		return fmt.Errorf("%w: try localhost:8080", err)
-	}
 	if err != nil {
-		return err
+		return fmt.Errorf("%w%s", err, serverHint(address, err))
 	}
 	fmt.Fprintf(out, "listening on %s\n", packet.AddressOf(ln.Addr()))
 

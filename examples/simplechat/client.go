@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"syscall"
 	"time"
 
 	"parlor/packet"
@@ -49,10 +48,10 @@ func chat(ctx context.Context, address, nick string, in io.Reader, out io.Writer
 		return errors.New("interrupted before the server has answered")
 	}
 	if err != nil {
-		return fmt.Errorf("connect to %s: %w%s", address, err, hint(err))
+		return fmt.Errorf("connect to %s: %w%s", address, err, clientHint(address, err))
 	}
 	conn := client.Conn
-	fmt.Fprintf(out, "connected to %s; /help lists the commands\n", conn.RemoteAddr())
+	fmt.Fprintf(out, "connected to %s; /help lists the commands\n", packet.AddressOf(conn.RemoteAddr()))
 	stopped := sendLines(ctx, conn, lines, out)
 	conn.Close(userRequest) // unless it has ended already
 	<-conn.Done()           // in order: the server is told why, and has answered
@@ -146,16 +145,4 @@ func readLines(in io.Reader, ended <-chan struct{}) <-chan string {
 		}
 	}()
 	return lines
-}
-
-// hint says what to try after a connect has failed.
-func hint(err error) string {
-	var closed *packet.CloseError
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return ": nothing listens there: start a server with: simplechat server ADDRESS"
-	case errors.As(err, &closed) && closed.Reason == packet.ReasonRegistryMismatch:
-		return ": the server there is another one than simplechat"
-	}
-	return ": check the address, such as localhost:8080"
 }

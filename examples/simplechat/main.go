@@ -125,16 +125,22 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		return usageError(fmt.Sprintf("unknown command %q: server or client?", args[0]))
 	case len(args) == 1 || args[1] == "": // no default: who listens for everybody shall say so
 		return usageError(args[0] + " takes an address")
-	case args[0] == "server" && len(args) == 2:
-		return serve(ctx, args[1], out)
-	case args[0] == "server":
+	case args[0] == "server" && len(args) > 2:
 		return usageError(fmt.Sprintf("unexpected argument %q", args[2]))
-	case len(args) == 2:
-		return chat(ctx, args[1], "", in, out)
-	case len(args) == 3:
-		return chat(ctx, args[1], args[2], in, out)
+	case len(args) > 3:
+		return usageError(fmt.Sprintf("unexpected argument %q: a nickname with blanks stands in quotes", args[3]))
 	}
-	return usageError(fmt.Sprintf("unexpected argument %q: a nickname with blanks stands in quotes", args[3]))
+	if err := checkAddress(args[1]); err != nil {
+		return err
+	}
+	if args[0] == "server" {
+		return serve(ctx, args[1], out)
+	}
+	nick := "" // is asked for
+	if len(args) == 3 {
+		nick = args[2]
+	}
+	return chat(ctx, args[1], nick, in, out)
 }
 
 func asksForHelp(arg string) bool { return arg == "-h" || arg == "-help" || arg == "--help" }

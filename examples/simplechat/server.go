@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 	"unicode"
 
@@ -53,11 +52,8 @@ func serve(ctx context.Context, address string, out io.Writer) error {
 		return err
 	}
 	ln, err := r.server.Listen(address)
-	if err != nil && !errors.Is(err, syscall.EADDRINUSE) { // that error says what to do
-		return fmt.Errorf("%w: try localhost:8080", err)
-	}
 	if err != nil {
-		return err
+		return fmt.Errorf("%w%s", err, serverHint(address, err))
 	}
 	fmt.Fprintf(out, "listening on %s\n", packet.AddressOf(ln.Addr()))
 
