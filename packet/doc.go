@@ -30,9 +30,20 @@
 //
 // # The end of a connection
 //
-// [Conn.Done] tells that it is over, and [Conn.Err] why: a [*CloseError] with the reason, and which side gave it. A
+// [Conn.Done] tells that it is over, and [Conn.Err] why: a [*CloseError] with the reason, and which side gave it. With
+// Config.Manual it is over when Process has come to the last of it, so call that until ProcessWait says ErrClosed. A
 // client is good for one connection. To come back make another one, with the same registry, after a pause that
-// grows, and unless the reason tells that it will not help: the example of [Client] does so.
+// grows, and unless the reason tells that it will not help.
+//
+// # Examples
+//
+// They are programs that run, in files beside this one, which go doc does not show:
+//
+//   - example_test.go: a server and a client, a game loop of a server, a packet for many
+//   - example_login_test.go: packets that are valid before a login, and others after it
+//   - example_tls_test.go: TLS with certificates of both sides
+//   - example_manual_test.go: a client with a game loop of its own, and its end
+//   - example_reconnect_test.go: a client that comes back after its server was restarted
 //
 // # Limits
 //
