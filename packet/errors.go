@@ -63,7 +63,7 @@ func (timeoutError) Temporary() bool { return true }
 
 // CloseError says why a connection ended.
 type CloseError struct {
-	// Reason is a text, nil where none was given, or whatever else a peer sent; of more than 4 KiB the first 200 bytes,
+	// Reason is a text, nil where none was given, or whatever else a peer sent; of more than 4 KiB the first 1 KiB,
 	// as a text.
 	Reason any
 	// Remote tells that the other side gave it.
@@ -87,8 +87,10 @@ func (e *CloseError) Error() string {
 }
 
 // brief is a peer's value as a text that is not too long.
-func brief(v any) string {
-	const most = 200
+func brief(v any) string { return inShort(v, 200) }
+
+// inShort is a peer's value as a text of so many bytes at most, and dots.
+func inShort(v any, most int) string {
 	text, ok := v.(string)
 	if !ok {
 		text = fmt.Sprint(v)

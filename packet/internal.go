@@ -177,7 +177,7 @@ func (c *Conn) handshakeComplete() {
 func receiveClose(c *Conn, m *Message) error {
 	reason, _ := field(m, "reason")
 	if len(m.body) > longReason {
-		reason = brief(reason) // the program may hold it for long
+		reason = inShort(reason, longReason/4) // the program may hold it for long
 	}
 	c.shut(&CloseError{Reason: reason, Remote: true}, false)
 	c.ending()
