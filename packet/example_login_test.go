@@ -75,9 +75,9 @@ func ExampleConn_SetState() {
 	client.Close(nil)
 	<-client.Done()
 	// Output:
-	// too early: game:move: packet not valid here: state is 64, must be 65
+	// too early: game:move: packet not valid here: state is 64 (active), must be 65 (logged in) (each side has its own: SetState)
 	// logged in: false
 	// logged in: true
 	// moved: {1 2}
-	// too late: game:login: packet not valid here: state is 65, must be 64
+	// too late: game:login: packet not valid here: state is 65 (logged in), must be 64 (active) (each side has its own: SetState)
 }
