@@ -49,7 +49,7 @@ func TestBurstsStayJoined(t *testing.T) {
 				t.Errorf("answer %d after %v, want %v at most", n, took, most)
 			}
 		}
-		if n := writes.Load(); n > 30 {
+		if n := writes.Load(); n > 60 { // two in a millisecond, if one comes while the writer runs
 			t.Errorf("%d writes in 20 ms", n)
 		}
 		ours.Close()
