@@ -131,3 +131,56 @@ func TestHeldBackIsNotUnread(t *testing.T) {
 		})
 	}
 }
+
+// TestBroadcastSparesNewcomers: who is still in its handshake neither gets a smart packet nor is thrown out for it.
+func TestBroadcastSparesNewcomers(t *testing.T) {
+	reg := packet.NewRegistry()
+	move := packet.MustRegister[int](reg, "t:move", nil, packet.Smart(), packet.OnInvalid(packet.ActionClose))
+	s := packet.NewServer(reg, packet.Config{Logger: quiet})
+	w := dialWire(t, serve(t, s).addr)
+	w.want(packet.IDHello)
+	w.send(packet.IDSetType, map[string]any{"conntype": packet.ConnTypeClassic})
+	w.want(packet.IDHandshake)
+	if err := move.Broadcast(slices.Values(s.Conns()), 1); err != nil {
+		t.Errorf("in the handshake: %v", err)
+	}
+	w.send(packet.IDHandshakeAccept, map[string]any{"success": true})
+	c := active(t, s)
+	if err := move.Broadcast(slices.Values([]*packet.Conn{c}), 2); err != nil {
+		t.Error(err)
+	}
+	if v := w.want(64); v != int64(2) {
+		t.Errorf("%v", v)
+	}
+}
+
+// TestListenersStay: on a connection of the program's own type that sets no state, what the server says counts as life.
+func TestListenersStay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg := packet.NewRegistry()
+		news := packet.MustRegister[int](reg, "t:news", nil)
+		s := packet.NewServer(reg, packet.Config{HandshakeTimeout: time.Minute, Logger: quiet})
+		if err := s.AddConnType("own", packet.ConnType{}); err != nil {
+			t.Fatal(err)
+		}
+		ln, end := servePiped(t, s)
+		defer end()
+		w := wireOf(t, ln.dial())
+		w.SetDeadline(time.Time{})
+		w.want(packet.IDHello)
+		w.send(packet.IDSetType, map[string]any{"conntype": "own"})
+		synctest.Wait()
+		for n := range 10 {
+			time.Sleep(30 * time.Second) // sleep: virtual
+			if err := news.Send(s.Conns()[0], n); err != nil {
+				t.Fatal(err)
+			}
+			w.want(64)
+		}
+		begun := time.Now()
+		if reason := w.reason(); reason != packet.ReasonIdleTimeout || time.Since(begun) > 2*time.Minute {
+			t.Errorf("closed with %v after %v of silence", reason, time.Since(begun))
+		}
+		w.Close()
+	})
+}

@@ -1,7 +1,6 @@
 package packet
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -20,11 +19,11 @@ func (t *Type[T]) Broadcast(to iter.Seq[*Conn], body T) error {
 	var first error
 	failed := 0
 	for c := range to {
-		err := t.sendReady(c, &r, body)
-		if err == nil || c.over.Load() || !c.opened.Load() || c.side == SideServer && !c.introduced.Load() {
+		if !c.settled() { // or a check of the packet could throw a newcomer out
 			continue
 		}
-		if errors.Is(err, ErrInvalidPacket) {
+		err := t.sendReady(c, &r, body)
+		if err == nil || c.over.Load() || errors.Is(err, ErrInvalidPacket) {
 			continue
 		}
 		if failed++; first == nil {
@@ -76,6 +75,5 @@ func (t *Type[T]) sendReady(c *Conn, r *readyFrame, body T) error {
 	if r.err != nil {
 		return r.err
 	}
-	binary.BigEndian.PutUint32(r.frame[lengthSize:], uint32(e.id))
 	return c.write(r.frame)
 }

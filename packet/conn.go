@@ -185,8 +185,8 @@ func (c *Conn) Err() error {
 // client has to wait for the handshake, and a server until the client has begun it. A program that sends to all of
 // Server.Conns gets ErrNotConnected for those.
 //
-// Errors are ErrNotRegistered, ErrInvalidPacket, ErrClosed, ErrNotConnected, ErrWriteQueueFull, ErrFrameTooLarge, and
-// what the codec or a hook says. After an error nothing has been sent.
+// Errors are ErrNotRegistered, ErrInvalidPacket, ErrClosed, ErrNotConnected, ErrWriteQueueFull, ErrFrameTooLarge,
+// ErrBodyTooLarge, and what the codec or a hook says. After an error nothing has been sent.
 func (c *Conn) Send(name string, v any) error {
 	e := c.registry.view().byName[name]
 	if e == nil {

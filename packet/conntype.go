@@ -24,7 +24,8 @@ type ConnType struct {
 	Unjoined bool
 	// IdleTimeout is, on a server, how long nothing may come on a connection of this type: it is closed with
 	// ReasonIdleTimeout then, or up to a quarter of the shortest of these timeouts later. 0: Config.IdleTimeout, and if
-	// there is none, Config.HandshakeTimeout as long as the connection stays in StateWaitType; negative: any time.
+	// there is none, Config.HandshakeTimeout as long as the connection stays in StateWaitType and nothing is sent on it
+	// either; negative: any time.
 	IdleTimeout time.Duration
 }
 

@@ -38,7 +38,7 @@ type Stats struct {
 	Refused          atomic.Int64 // over Config.MaxConns
 	FramesIn         atomic.Int64 // frames that were whole
 	Waited           atomic.Int64 // bodies that had to wait over Config.MaxLarge or Config.MaxHuge
-	WaitedQueued     atomic.Int64 // packets that had to wait over Config.MaxQueued
+	WaitedQueued     atomic.Int64 // packets that had to wait over Config.QueuedPackets, QueuedBytes or MaxQueued
 	Unknown          atomic.Int64 // packets with an ID that is not registered
 	Early            atomic.Int64 // packets before the connection type was known
 	Invalid          atomic.Int64 // smart packets that came and whose checks did not hold
@@ -49,6 +49,7 @@ type Stats struct {
 	WriteTimeout     atomic.Int64 // connections closed by ReasonWriteTimeout
 	HandshakeTimeout atomic.Int64 // connections closed by ReasonHandshakeTimeout
 	IdleTimeout      atomic.Int64 // connections closed by ReasonIdleTimeout
+	CloseTimeout     atomic.Int64 // connections that the other side did not close within Config.CloseTimeout
 }
 
 func newEndpoint(reg *Registry, cfg Config) *endpoint {

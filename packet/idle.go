@@ -9,6 +9,7 @@ import (
 // silence is since when nothing has come on a connection, as the sweeper knows it.
 type silence struct {
 	turns uint32 // of the connection's input, at the last look
+	sent  uint32 // frames, likewise, where they count
 	since time.Time
 }
 
@@ -78,10 +79,13 @@ func (s *Server) sweepIdle() {
 			if timeout == 0 {
 				continue
 			}
-			turns := c.in.turns.Load()
+			turns, sent := c.in.turns.Load(), uint32(0)
+			if c.State() == StateWaitType { // who listens to what the program has to say is no stranger
+				sent = c.out.sentFrames()
+			}
 			quiet, known := seen[c]
-			if !known || quiet.turns != turns || !waiting(turns) {
-				quiet = silence{turns, now}
+			if !known || quiet.turns != turns || quiet.sent != sent || !waiting(turns) {
+				quiet = silence{turns, sent, now}
 			}
 			if now.Sub(quiet.since) >= timeout {
 				c.fail(ReasonIdleTimeout, fmt.Errorf("%w: nothing came for %v", ErrTimeout, timeout), &s.stats.IdleTimeout)

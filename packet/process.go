@@ -81,7 +81,6 @@ func (q *queue) admit(it *item) bool {
 	case q.line.Len() > 0 && q.line.Front() != c.place, q.shared > 0 && q.shared+size > q.most:
 		if c.place == nil {
 			c.place = q.line.PushBack(c)
-			c.end.stats.WaitedQueued.Add(1)
 		}
 		return false
 	}
@@ -137,7 +136,10 @@ func (q *queue) count(it *item, n int) {
 // is no room, waits until there is, or the connection ends; what waits has no copy yet.
 func (q *queue) put(it item) {
 	q.mu.Lock()
-	for over := false; !q.admit(&it); {
+	for over, first := false, true; !q.admit(&it); first = false {
+		if first {
+			it.c.end.stats.WaitedQueued.Add(1)
+		}
 		if over {
 			q.leave(it.c)
 			q.mu.Unlock()

@@ -374,6 +374,9 @@ func (c *Conn) finish(err error) {
 	if err == errOver && c.opened.Load() {
 		err = c.drain()
 	}
+	if c.opened.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+		c.end.stats.CloseTimeout.Add(1)
+	}
 	o := &c.out
 	o.mu.Lock()
 	o.readOver = true

@@ -20,6 +20,7 @@ import (
 // each holdBack.
 type outbox struct {
 	mu       sync.Mutex // guards the fields below, and calls of direct
+	sent     uint32     // frames that were taken, modulo 2^32
 	buf      *buffer    // whole frames that wait, in order; nil if there are none
 	begun    int        // bytes at the start of buf that belong to a frame of which the rest was written
 	underway int        // bytes that the writer has taken from buf
@@ -80,8 +81,15 @@ func (c *Conn) write(frame []byte) error {
 		c.nc.SetWriteDeadline(time.Now().Add(c.end.cfg.CloseTimeout)) // also for a write that is under way
 		return err
 	}
+	o.sent++
 	c.put(frame)
 	return nil
+}
+
+func (o *outbox) sentFrames() uint32 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.sent
 }
 
 // put writes a frame or queues it, whatever waits already. The lock is held.
