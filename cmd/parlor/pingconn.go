@@ -129,9 +129,13 @@ type seenConn struct {
 	net.Conn
 	unread []byte
 
-	mu    sync.Mutex // guards first
+	mu    sync.Mutex // guards first and asked
 	first []byte     // up to seenBytes
+	asked bool       // for a WebSocket, to which a frame is no answer
 }
+
+// errFrame is what reading ends with if a frame comes where a WebSocket was asked for. The rest of it need not come.
+var errFrame = errors.New("a packet server answers")
 
 // seenBytes is enough for a line by which servers of other kinds say what they are.
 const seenBytes = 100
@@ -167,7 +171,17 @@ func (c *seenConn) Read(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.first = append(c.first, b[:min(n, seenBytes-len(c.first))]...)
+	if c.asked && isFrame(c.first) {
+		return 0, errFrame
+	}
 	return n, err
+}
+
+// ask says that a WebSocket is asked for from now on.
+func (c *seenConn) ask() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked = true
 }
 
 // CloseWrite lets a packet connection end in order.
@@ -186,4 +200,6 @@ func (c *seenConn) begin() string {
 }
 
 // looksLikeFrame tells whether what came begins as a frame of a sensible length does.
-func (c *seenConn) looksLikeFrame() bool { return strings.HasPrefix(c.begin(), "\x00") }
+func (c *seenConn) looksLikeFrame() bool { return isFrame([]byte(c.begin())) }
+
+func isFrame(first []byte) bool { return bytes.HasPrefix(first, []byte{0}) }

@@ -200,7 +200,8 @@ func (t *target) find(ctx context.Context, nc net.Conn) (pinger, error) {
 		}
 		return p, err
 	}
-	p, err := t.dialLobby(ctx, seen)
+	seen.ask()
+	p, err := t.dialLobby(ctx, seen) // which ends as soon as a frame comes: the server may wait for one as well
 	var answer *httpError
 	switch said := seen.begin(); {
 	case err == nil:
@@ -210,6 +211,9 @@ func (t *target) find(ctx context.Context, nc net.Conn) (pinger, error) {
 			return nil, err
 		}
 		t.kind = packetKind
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		return t.dial(ctx)
 	case len(said) > 0 && !errors.As(err, &answer):
 		err = &strangerError{said}
