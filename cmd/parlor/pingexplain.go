@@ -18,6 +18,7 @@ import (
 
 	"parlor"
 	"parlor/packet"
+	"parlor/packet/ping"
 )
 
 var (
@@ -296,8 +297,12 @@ func (t *target) web(e *httpError) error {
 	return &hopelessError{fmt.Sprintf("%s: no lobby is there (check the port, and the path of a URL)", status)}
 }
 
-// refusal explains what a packet server does not do, or returns nil.
+// refusal explains what a packet server does not do, or does wrong, or returns nil.
 func (t *target) refusal(err error) error {
+	if errors.Is(err, ping.ErrNoMap) {
+		return &hopelessError{fmt.Sprintf("the packet server at %s does not answer pings as it should: %s", t.where(),
+			strings.TrimPrefix(err.Error(), ping.ErrFailed.Error()+": "))}
+	}
 	var closed *packet.CloseError
 	if !errors.As(err, &closed) {
 		return nil

@@ -20,6 +20,7 @@ import (
 	"parlor/internal/exampletest"
 	"parlor/internal/pypeer"
 	"parlor/packet"
+	"parlor/packet/ping"
 )
 
 // saying is the address of a server that says this to everybody and hangs up.
@@ -119,6 +120,28 @@ func TestPingErrors(t *testing.T) {
 				t.Errorf("news %q, want %q; output %q, want %q", news, test.want, out, sum)
 			}
 		})
+	}
+}
+
+// TestPingNoMap: an answer that is none is not called slow, in either form of the output.
+func TestPingNoMap(t *testing.T) {
+	t.Parallel()
+	srv := packet.NewServer(packet.NewRegistry(), packet.Config{})
+	err := srv.AddConnType(packet.ConnTypePing, packet.ConnType{Receive: func(c *packet.Conn, _ *packet.Message) (bool, error) {
+		return true, c.WritePacket(ping.IDResponse, []any{1})
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr, _ := servePackets(t, "127.0.0.1:0", srv)
+	want := "the packet server at " + addr + " does not answer pings as it should: the answer is no map of names: a list of 1"
+	for _, more := range [][]string{nil, {"--json"}} {
+		out, news, err := runPinging(t, append(more, addr, "-c", "2", "-i", "0", "-W", "20")...)
+		wantCode(t, err, 1)
+		if more == nil && (news != "seq=1: "+want+"\n" || !strings.Contains(out, "\n1 sent, 0 answered, 100% lost\n")) ||
+			more != nil && (news != "" || strings.Count(out, `"error":"`+want+`"`) != 2) { // of the ping, and in the summary
+			t.Errorf("%q: news %q, output\n%s", more, news, out)
+		}
 	}
 }
 

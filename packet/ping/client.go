@@ -19,7 +19,13 @@ type Client struct {
 	data  any       // what the first request says
 	sent  time.Time // when the request under way was sent
 	stamp any       // its "time", nil if it is no map
+	open  bool      // it has no answer yet
+	past  []float64 // the stamps of requests that were given up, the newest mostPast of them
 }
+
+// mostPast bounds what is remembered of requests that were given up. Who gives up more, takes a very late answer for
+// one in time.
+const mostPast = 64
 
 type pong struct {
 	body any
@@ -64,7 +70,8 @@ func (c *Client) start(ctx context.Context, connect func() error) (*Client, *Pon
 	return c, p, nil
 }
 
-// Do pings a server once. With a ctx that has no deadline it waits 10 s at most. All errors are ErrFailed.
+// Do pings a server once. With a ctx that has no deadline it waits 10 s at most, for the answer and for the server to
+// close; once the answer is there, the end of ctx is no error, but drops the connection. All errors are ErrFailed.
 func Do(ctx context.Context, addr string, data map[string]any, cfg packet.Config) (*Pong, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -80,7 +87,14 @@ func Do(ctx context.Context, addr string, data map[string]any, cfg packet.Config
 	if err != nil {
 		return nil, err
 	}
-	return p, c.Close()
+	c.conn.Close(ReasonComplete)
+	select {
+	case <-c.conn.Done():
+	case <-ctx.Done(): // before Config.CloseTimeout
+		c.conn.Abort(nil)
+		<-c.conn.Done()
+	}
+	return p, nil
 }
 
 // Ping sends another request, with its data as in New, and waits for the answer.
@@ -88,6 +102,9 @@ func (c *Client) Ping(ctx context.Context, data any) (*Pong, error) {
 	select {
 	case <-c.pongs: // of a request that was given up
 	default:
+	}
+	if stamp, timed := c.stamp.(float64); c.open && timed {
+		c.past = append(c.past[max(0, len(c.past)-mostPast+1):], stamp)
 	}
 	if err := c.request(c.conn.Conn, data); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFailed, err)
@@ -102,11 +119,12 @@ again:
 	case p := <-c.pongs:
 		answer, ok := p.body.(map[string]any)
 		if !ok {
-			return nil, fmt.Errorf("%w: the answer is no map of names: %s", ErrFailed, brief(p.body))
+			return nil, fmt.Errorf("%w: %w: %s", ErrFailed, ErrNoMap, brief(p.body))
 		}
 		if c.late(answer) {
 			goto again
 		}
+		c.open = false
 		return &Pong{Data: answer, Received: p.at, RTT: p.at.Sub(c.sent)}, nil
 	case <-c.conn.Done():
 		return nil, fmt.Errorf("%w: %w", ErrFailed, c.conn.Err())
@@ -129,11 +147,11 @@ func brief(v any) string {
 }
 
 // late tells whether an answer is to an earlier request, that was given up. Servers that do not write back cannot
-// be asked.
+// be asked, and what they say instead of the request may be anything, also a map with a time of its own.
 func (c *Client) late(answer map[string]any) bool {
-	old, ok := answer["oldmsg"].(map[string]any)
-	stamp, timed := c.stamp.(float64)
-	return ok && timed && old["time"] != stamp
+	old, _ := answer["oldmsg"].(map[string]any)
+	stamp, timed := old["time"].(float64)
+	return timed && c.stamp != stamp && slices.Contains(c.past, stamp)
 }
 
 // Close tells the server that this was all, and waits until the connection has ended.
@@ -157,7 +175,7 @@ func (c *Client) init(conn *packet.Conn) error {
 }
 
 func (c *Client) request(conn *packet.Conn, data any) error {
-	c.sent = time.Now()
+	c.sent, c.open = time.Now(), true
 	body := stamped(data, c.sent)
 	c.stamp = nil
 	if m, ok := body.(msgpack.Map); ok {

@@ -16,6 +16,7 @@ package ping
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -49,6 +50,10 @@ const AutoTime = "__AUTO__"
 //
 // It is a packet.ErrTimeout to errors.Is whatever the cause, as in peng3dnet.
 var ErrFailed error = failed{}
+
+// ErrNoMap means a server whose answer to a ping is something else than a map with names for keys. It comes with
+// ErrFailed.
+var ErrNoMap = errors.New("the answer is no map of names")
 
 type failed struct{}
 

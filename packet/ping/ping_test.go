@@ -116,7 +116,7 @@ func TestAnswerIsBrief(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, err = ping.Do(t.Context(), addr, nil, packet.Config{}); !errors.Is(err, ping.ErrFailed) || len(err.Error()) > 400 ||
-				!strings.Contains(err.Error(), "no map of names") {
+				!errors.Is(err, ping.ErrNoMap) || !strings.Contains(err.Error(), "no map of names") {
 				t.Errorf("an error of %d bytes: %.400v", len(err.Error()), err)
 			}
 		})
