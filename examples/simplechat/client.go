@@ -52,6 +52,9 @@ func chat(ctx context.Context, address, nick string, in io.Reader, out io.Writer
 	}
 	conn := client.Conn
 	fmt.Fprintf(out, "connected to %s; /help lists the commands\n", packet.AddressOf(conn.RemoteAddr()))
+	if asked := strings.TrimSpace(nick); asked != "" && asked != cleanNick(asked) { // the server does not tell
+		fmt.Fprintf(out, "your nickname is '%s': it can have %d characters, of ASCII\n", cleanNick(asked), longestNick)
+	}
 	stopped := sendLines(ctx, conn, lines, out)
 	conn.Close(userRequest) // unless it has ended already
 	<-conn.Done()           // in order: the server is told why, and has answered
@@ -124,7 +127,11 @@ func line(m shown) string {
 	default:
 		text = visible(m.Origin) + ": " + text
 	}
-	return time.UnixMicro(int64(seconds(m.Timestamp)*1e6)).Format("[15:04:05] ") + text
+	at, ok := seconds(m.Timestamp)
+	if !ok {
+		at = now()
+	}
+	return time.UnixMicro(int64(at*1e6)).Format("[15:04:05] ") + text
 }
 
 // readLines reads lines on a goroutine of its own, until they or the program end.

@@ -6,6 +6,20 @@
 //	go run ./cmd/parlor ping localhost:8080
 //
 // Without a nickname the client takes the first line that it reads. /help lists the commands.
+//
+// The server does as peng3dnet's does, frame for frame, but on purpose for this:
+//
+//   - Nicknames are unique, and nobody is called server, as whispers go by name and none shall pass for another.
+//     Whoever joins with such a name gets it with a number behind, and is told so; /nick answers "Forbidden nickname".
+//     A name that begins with the words of another counts as taken, too. Upper and lower case are the same.
+//   - /whisper works, and is told what is missing; that somebody has left arrives, which is a defect there.
+//   - Of the reason for which somebody leaves there are 100 characters, and no control characters: it stands in a text
+//     of the server's own, in which a line feed could forge another one.
+//   - Messages have 4096 bytes at most; a longer one is answered by "Message too long", and a frame of more than 64 KiB
+//     ends the connection. All others would wait for it.
+//   - A timestamp that is no time, such as NaN, becomes that of the server, as programs that show it might fail.
+//
+// What people say is passed on as it came, control characters included; the client shows them as question marks.
 package main
 
 import (
@@ -50,20 +64,21 @@ var (
 	forJoining = []packet.Option{packet.ReceivedBy(packet.SideServer), packet.InMode(packet.ModeNotSet)}
 )
 
-// latest is the last second that counts as a time, in the year 9892: a little later Python's dates end.
-const latest = 250e9
+// earliest and latest bound what counts as a time, in the years 5 and 9892: a little beyond, Python's dates end.
+const earliest, latest = -62e9, 250e9
 
-// seconds is a time that came, or now if it is none: nil, a text, or a number with which a program that shows it might
-// fail, as those in Python do with NaN.
-func seconds(timestamp any) float64 {
-	t, ok := timestamp.(float64)
-	if n, isInt := timestamp.(int64); isInt {
-		t, ok = float64(n), true
+// seconds is a time that came, if it is one: not nil, a text, or a number with which a program that shows it might fail,
+// as those in Python do with NaN.
+func seconds(timestamp any) (t float64, ok bool) {
+	switch n := timestamp.(type) {
+	case float64:
+		t = n
+	case int64:
+		t = float64(n)
+	default:
+		return 0, false
 	}
-	if ok && t > 0 && t < latest {
-		return t
-	}
-	return now()
+	return t, t > earliest && t < latest
 }
 
 // now is the time in seconds since 1970.

@@ -62,8 +62,8 @@ func awaitUsers(t *testing.T, addr string, n int64) {
 	}
 }
 
-// handshake plays a client of the capture until it has joined.
-func handshake(t *testing.T, addr, nick string) *exampletest.Conn {
+// enter plays a client of the capture until it has asked to join.
+func enter(t *testing.T, addr, nick string) *exampletest.Conn {
 	t.Helper()
 	c := exampletest.Dial(t, addr)
 	for _, f := range exampletest.Load(t, "example_simplechat.json")[:4] {
@@ -74,6 +74,13 @@ func handshake(t *testing.T, addr, nick string) *exampletest.Conn {
 		}
 	}
 	c.Send(exampletest.New(t, 65, obj{"nickname": nick}))
+	return c
+}
+
+// handshake plays one until it has joined.
+func handshake(t *testing.T, addr, nick string) *exampletest.Conn {
+	t.Helper()
+	c := enter(t, addr, nick)
 	c.Send(say(t, "/help"))
 	for !strings.HasPrefix(c.Receive().Text(), "Command help:") {
 	}
@@ -289,7 +296,7 @@ func TestHostile(t *testing.T) {
 	mallory.Send(exampletest.New(t, 64, "no map"))
 	mallory.Send(exampletest.New(t, 64, obj{"message": 7, "timestamp": 1.5}))
 	mallory.Send(exampletest.New(t, 64, obj{"message": "no time"}))
-	odds := []any{nil, "now", math.NaN(), math.Inf(1), 1e300, -1.5, uint64(math.MaxUint64), []any{1.5}} // as others would fail on them
+	odds := []any{nil, "now", true, math.NaN(), math.Inf(1), 1e300, -63e9, 260_000_000_000, uint64(math.MaxUint64), []any{1.5}} // as others would fail on them
 	for _, odd := range odds {
 		mallory.Send(exampletest.New(t, 64, obj{"message": "odd time", "timestamp": odd}))
 	}
@@ -337,25 +344,74 @@ func TestNicknames(t *testing.T) {
 	mallory.Expect(answer("There is no user 'anonymous'"))
 }
 
+// TestTimestamps: others get the sender's time as it came, whole numbers and those before 1970 included.
+func TestTimestamps(t *testing.T) {
+	t.Parallel()
+	_, addr := start(t)
+	alice, bob := handshake(t, addr, "alice"), handshake(t, addr, "bob")
+	alice.Receive() // has joined
+	for _, at := range []any{int64(1), 1.0, 1.5, int64(0), 0.0, -1.5, int64(-1_000_000_000), int64(249_000_000_000)} {
+		for _, text := range []string{"hi", "/whisper alice hi"} {
+			bob.Send(exampletest.New(t, 64, obj{"message": text, "timestamp": at}))
+			if got := alice.Receive().Body.(obj)["timestamp"]; got != at {
+				t.Errorf("%s at %T %[2]v came at %T %[3]v", text, at, got)
+			}
+		}
+	}
+}
+
+// TestCleanNick: the rule by which a nickname is made of what was asked for.
+func TestCleanNick(t *testing.T) {
+	for asked, want := range map[string]string{
+		"": "anonymous", " \t\n": "anonymous", " a b ": "a b", "~\x7f\u0080\u00e9\u20ac": "~????", "a\x1f\x00\nb": "a???b",
+		strings.Repeat("\u00e9", 33): strings.Repeat("?", 32), strings.Repeat("x", 32): strings.Repeat("x", 32),
+	} {
+		if got := cleanNick(asked); got != want {
+			t.Errorf("%q becomes %q, want %q", asked, got, want)
+		}
+	}
+}
+
 // recent tells whether a timestamp is the server's own.
 func recent(at any) bool {
 	seconds, ok := at.(float64)
 	return ok && time.Since(time.UnixMicro(int64(seconds*1e6))).Abs() < time.Hour
 }
 
-// TestToldNickname: who gets another one than asked for is told so.
+// TestToldNickname: whoever asks for a name that is taken is told which one it gets. That a name is cut or cleaned, the
+// server does not tell, as peng3dnet's does not, but our client does.
 func TestToldNickname(t *testing.T) {
 	t.Parallel()
 	_, addr := start(t)
-	for _, test := range [][2]string{{strings.Repeat("long", 9), strings.Repeat("long", 8)}, {"zo\u00eb", "zo?"}, {"zo?", "zo?2"}, {"server", "server2"}} {
-		c := client(t, addr, test[0])
-		c.Await("] Your nickname is '" + test[1] + "': it can have 32 characters, of ASCII, and be that of one member only\n")
+	for _, test := range []struct{ asked, given, told string }{
+		{strings.Repeat("long", 9), strings.Repeat("long", 8), ""}, {"zo\u00eb", "zo?", ""}, {"del\x7f", "del?", ""}, {" bob ", "bob", ""}, {" ", "anonymous", ""},
+		{"zo\u00eb", "zo?2", "The nickname 'zo?' is taken: yours is 'zo?2'"}, {"server", "server2", "The nickname 'server' is taken: yours is 'server2'"},
+	} {
+		c := enter(t, addr, test.asked)
+		if test.told != "" {
+			c.Expect(exampletest.New(t, 64, obj{"message": test.told, "origin": "server", "internal": true, "private": true, "timestamp": 1.5}))
+		}
+		c.Send(say(t, "/help"))
+		if text := c.Receive().Text(); !strings.HasPrefix(text, "Command help:") {
+			t.Errorf("%q is told %q", test.asked, text)
+		}
+		c.Send(say(t, "/anon"))
+		c.Receive()
+		if test.given == "anonymous" {
+			continue
+		}
+		c.Send(say(t, "/nick "+test.given)) // nobody else has it
+		if text := c.Receive().Text(); text != "Changed nickname to '"+test.given+"'" {
+			t.Errorf("%q is told %q", test.asked, text)
+		}
 	}
-	for _, nick := range []string{"alice", " bob ", " "} {
+	c := client(t, addr, "\u20acuro")
+	c.Await("\nyour nickname is '?uro': it can have 32 characters, of ASCII\n")
+	for _, nick := range []string{"alice", " carl ", " "} {
 		c := client(t, addr, nick)
 		c.Type("/help")
 		c.Await("] Command help:")
-		if text := c.Stdout.Text(); strings.Contains(text, "Your nickname is") {
+		if text := c.Stdout.Text(); strings.Contains(text, "nickname is") {
 			t.Errorf("%q is told %q", nick, text)
 		}
 	}
@@ -381,14 +437,12 @@ func TestMessages(t *testing.T) {
 	t.Parallel()
 	_, addr := start(t)
 	alice, mallory := handshake(t, addr, "alice"), handshake(t, addr, "mallory")
-	alice.Receive() // has joined
-	for text, want := range map[string]string{
-		"plain \t \u00e9 \u05d0\u200f \U0001f469\u200d\U0001f680": "plain \t \u00e9 \u05d0\u200f \U0001f469\u200d\U0001f680",
-		"\x1b[2J\r\n[00:00:00] server: \x7f\u009b0m password?":    "?[2J??[00:00:00] server: ??0m password?",
-		strings.Repeat("m", 4<<10):                                strings.Repeat("m", 4<<10),
+	alice.Receive()                // has joined
+	for _, text := range []string{ // as they are: it is for clients to protect terminals, which ours does
+		"plain \t \u00e9 \u05d0\u200f \U0001f469\u200d\U0001f680", "\x1b[2J\r\n[00:00:00] server: \x7f\u009b0m password?", strings.Repeat("m", 4<<10), " ",
 	} {
 		mallory.Send(say(t, text))
-		alice.Expect(exampletest.New(t, 64, obj{"message": want, "origin": "mallory", "internal": false, "private": false, "timestamp": 1.5}))
+		alice.Expect(exampletest.New(t, 64, obj{"message": text, "origin": "mallory", "internal": false, "private": false, "timestamp": 1.5}))
 	}
 	for _, text := range []string{"", "/nick ", "/whisper alice "} {
 		mallory.Send(say(t, text+strings.Repeat("m", 4<<10+1)))
@@ -407,6 +461,21 @@ func TestMessages(t *testing.T) {
 	alice.Receive()
 	odd.Send(exampletest.New(t, packet.IDCloseConnection, obj{"reason": 7}))
 	alice.Expect(announced(t, "odd disconnected (7)"))
+}
+
+// TestLine: what a member says is one line, that does nothing to a terminal.
+func TestLine(t *testing.T) {
+	text := "\x1b[2J\r\n[00:00:00] server: \x7f\u009b0m \u00e9"
+	for want, m := range map[string]shown{
+		"mal?lory: ?[2J??[00:00:00] server: ??0m \u00e9":          {Message: text, Origin: "mal\nlory"},
+		"mal?lory whispers: ?[2J??[00:00:00] server: ??0m \u00e9": {Message: text, Origin: "mal\nlory", Private: true},
+		"?[2J?\n[00:00:00] server: ??0m \u00e9":                   {Message: text, Origin: "server", Internal: true},
+	} {
+		m.Timestamp = -1.5
+		if _, got, _ := strings.Cut(line(m), "] "); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
 }
 
 // TestErrors: they go to standard error, and say what to try.

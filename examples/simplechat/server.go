@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"parlor/msgpack"
 	"parlor/packet"
@@ -72,15 +71,15 @@ func serve(ctx context.Context, address string, out io.Writer) error {
 
 // join takes the packet chat:join.
 func (r *room) join(c *packet.Conn, j join) error {
-	asked := strings.TrimSpace(j.Nickname)
+	asked := cleanNick(j.Nickname)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c.SetMode(packet.ModeChat)
-	nick := r.admit(c, cleanNick(asked))
+	nick := r.admit(c, asked)
 	r.members[c] = nick
 	r.announce(c, fmt.Sprintf("User %s with IP Address %s joined the server", nick, ipOf(c)))
-	if asked != "" && asked != nick {
-		r.reply(c, fmt.Sprintf("Your nickname is '%s': it can have %d characters, of ASCII, and be that of one member only", nick, longestNick))
+	if asked != nick { // of what cleanNick does nothing is said, as in peng3dnet
+		r.reply(c, fmt.Sprintf("The nickname '%s' is taken: yours is '%s'", asked, nick))
 	}
 	return nil
 }
@@ -113,16 +112,12 @@ func reasonText(reason any) string {
 
 // message takes the packet chat:message.
 func (r *room) message(c *packet.Conn, m said) error {
-	tooLong := len(m.Message) > longestMessage
-	if !tooLong {
-		m.Message = plain(m.Message)
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	nick, ok := r.members[c]
 	switch {
 	case !ok || m.Message == "": // it leaves, or says nothing
-	case tooLong:
+	case len(m.Message) > longestMessage:
 		r.reply(c, fmt.Sprintf("Message too long: it may have %d bytes", longestMessage))
 	case strings.HasPrefix(m.Message, "/"):
 		r.command(c, nick, m)
@@ -132,19 +127,13 @@ func (r *room) message(c *packet.Conn, m said) error {
 	return nil
 }
 
-// plain replaces control characters, with which a message could forge lines on the terminals of others. All else,
-// and so what people type, stays as it is.
-func plain(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\t' {
-			return '?'
-		}
-		return r
-	}, text)
-}
-
+// fromMember is what others get of a message: the text as it is, and the sender's time, or else the server's.
 func fromMember(nick string, m said) shown {
-	return shown{Message: m.Message, Origin: nick, Timestamp: seconds(m.Timestamp)}
+	at := m.Timestamp
+	if _, ok := seconds(at); !ok {
+		at = now()
+	}
+	return shown{Message: m.Message, Origin: nick, Timestamp: at}
 }
 
 // toOthers sends a message to all members but one, encoded once for all. Who is about to leave misses it.
@@ -184,7 +173,7 @@ func (r *room) status(*packet.Conn, *packet.Message) map[string]any {
 	return map[string]any{"usercount": len(nicks), "usersample": nicks[:min(len(nicks), 10)], "maxusers": 128, "couldjoin": true}
 }
 
-// cleanNick makes a nickname that fits on a line of any terminal.
+// cleanNick makes a nickname that fits on a line of any terminal, by peng3dnet's rule.
 func cleanNick(nick string) string {
 	runes := []rune(strings.TrimSpace(nick))
 	if len(runes) == 0 {
