@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"os"
 	"regexp"
+	"runtime"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -26,13 +28,59 @@ func TestQuick(t *testing.T) {
 		t.Fatalf("exit code %d, errors %q", code, errs.String())
 	}
 	t.Log(out.String())
-	for _, want := range []string{
+	const spread = `\d+\.\d % \(\d+\.\d\.\.\d+\.\d\)`
+	wants := []string{
+		`Packets of 74 bytes, with a body of 64, beside a raw TCP echo of the same frames\.`,
+		`(?m)^  in turn +echo/s +packets/s +p50 +p99 +server CPU +allocations +of the echo$`,
+		`(?m)^  pipelined, one connection +echo/s +packets/s +server CPU +allocations +of the echo$`,
 		`1 client in 1 game`, `10 clients in 1 game`, `10 clients in 10 games`,
 		`lobby +\d+ \(\d+\.\.\d+\) +\d`, `of the echo: +\d+\.\d %`, `times its 12899/s`,
-	} {
+	}
+	for kind, aim := range map[string]string{"body": "", "map": " +aim 500000/s: (reached|MISSED)", "typed": " +aim 1500000/s: (reached|MISSED)", "plain": ""} {
+		for _, clients := range []string{"1 client", "10 clients"} {
+			wants = append(wants, `(?m)^  `+clients+`, `+kind+` +\d+ +\d+ +\S+s +\S+s +\d+\.\d µs +\d+\.\d +`+spread+` +aim 80 %: (reached|MISSED)$`)
+		}
+		wants = append(wants, `(?m)^  `+kind+` +\d+ +\d+ \(\d+\.\.\d+\) +\d+\.\d\d µs +\d+\.\d\d +`+spread+aim+`$`)
+	}
+	if runtime.GOOS == "linux" {
+		wants = append(wants, `(?m)^20 idle packet connections: -?\d+\.\d MB, -?\d+\.\d\d kB each +aim 10 KiB: (reached|MISSED)$`,
+			`(?m)^  at Shutdown: 20 were told the reason, 0 something else, 0 nothing +aim all told: reached$`,
+			`(?m)^  goroutines of the server: \d+ at first, \d+ with the connections, \d+ after Shutdown +aim none left: reached$`)
+	}
+	for _, want := range wants {
 		if !regexp.MustCompile(want).MatchString(out.String()) {
 			t.Errorf("the output has no %q", want)
 		}
+	}
+}
+
+// TestIdleVerdicts: connections that hear nothing, or not the reason, and goroutines that stay are aims missed.
+func TestIdleVerdicts(t *testing.T) {
+	for _, test := range []struct {
+		told, unclear, lost, left int
+		want                      []string
+	}{
+		{20, 0, 0, 1, []string{"all told: reached", "none left: reached"}},
+		{20, 0, 0, 3, []string{"all told: reached", "none left: reached"}},
+		{19, 1, 0, 4, []string{"19 were told the reason, 1 something else, 0 nothing   aim all told: MISSED", "none left: MISSED"}},
+		{19, 0, 1, 23, []string{"all told: MISSED", "3 at first, 23 with the connections, 23 after Shutdown   aim none left: MISSED"}},
+	} {
+		var out bytes.Buffer
+		bench.PrintIdle(&out, test.told, test.unclear, test.lost, 3, 23, test.left)
+		for _, want := range test.want {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("the output has no %q:\n%s", want, &out)
+			}
+		}
+	}
+}
+
+// TestPipelinedSpread: the ratio is printed with its spread.
+func TestPipelinedSpread(t *testing.T) {
+	var out bytes.Buffer
+	bench.PrintPipelined(&out, []float64{0.1, 0.3, 0.05})
+	if !strings.Contains(out.String(), "10.0 % (5.0..30.0)") {
+		t.Error(out.String())
 	}
 }
 

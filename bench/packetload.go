@@ -171,9 +171,9 @@ func printPackets(w io.Writer, turns []*packetTurns, pipes []*pipelined) {
 	for _, p := range pipes {
 		rate := median(p.rates)
 		aim := map[string]float64{"map": aimMaps, "typed": aimTyped}[packetKinds[p.kind]]
-		fmt.Fprintf(tw, "  %s\t%.0f\t%.0f (%.0f..%.0f)\t\t\t%.2f µs\t%.2f\t%.1f %%%s\n", packetKinds[p.kind], median(p.echoRates), rate, slices.Min(p.rates), slices.Max(p.rates),
-			float64(p.serverCPU.Nanoseconds())/float64(p.frames)/1000, float64(p.mallocs)/float64(p.frames), 100*median(p.ratios),
-			verdict(aim > 0, rate >= aim, fmt.Sprintf("%.0f/s", aim)))
+		fmt.Fprintf(tw, "  %s\t%.0f\t%.0f (%.0f..%.0f)\t\t\t%.2f µs\t%.2f\t%.1f %% (%.1f..%.1f)%s\n", packetKinds[p.kind], median(p.echoRates), rate, slices.Min(p.rates), slices.Max(p.rates),
+			float64(p.serverCPU.Nanoseconds())/float64(p.frames)/1000, float64(p.mallocs)/float64(p.frames),
+			100*median(p.ratios), 100*slices.Min(p.ratios), 100*slices.Max(p.ratios), verdict(aim > 0, rate >= aim, fmt.Sprintf("%.0f/s", aim)))
 	}
 	tw.Flush()
 	fmt.Fprintln(w)
@@ -181,10 +181,11 @@ func printPackets(w io.Writer, turns []*packetTurns, pipes []*pipelined) {
 
 // idleConnections is what connections cost that have made their handshake and are silent, and how they end.
 type idleConnections struct {
-	n                     int
-	before, after         float64 // kB
-	lost, told, unclear   int
-	running, runningAfter int // goroutines of the server
+	n                   int
+	before, after       float64 // kB
+	told, unclear, lost int     // connections, by what was heard of the end: the reason, something else, nothing
+	// goroutines of the server: without connections, with them, and when it has shut down
+	alone, running, left int
 }
 
 func (f *idleConnections) measure(ctx context.Context) (err error) {
@@ -196,6 +197,11 @@ func (f *idleConnections) measure(ctx context.Context) (err error) {
 	if f.before, err = settled(server); err != nil {
 		return err
 	}
+	r, err := server.ask(commandStats)
+	if err != nil {
+		return err
+	}
+	f.alone = r.Running
 	var clients []*packetClient
 	defer func() { closeAll(clients) }()
 	for range f.n {
@@ -211,15 +217,14 @@ func (f *idleConnections) measure(ctx context.Context) (err error) {
 	if f.after, err = settled(server); err != nil {
 		return err
 	}
-	r, err := server.ask(commandStats)
-	if err != nil {
+	if r, err = server.ask(commandStats); err != nil {
 		return err
 	}
 	f.running = r.Running
 	ended := make(chan error, 1)
 	go func() { // ends with the server's answer
 		r, err := server.ask(commandEnd)
-		f.runningAfter = r.Running
+		f.left = r.Running
 		ended <- err
 	}()
 	for _, c := range clients {
@@ -241,8 +246,10 @@ func printIdle(w io.Writer, f *idleConnections) {
 	perConn := (f.after - f.before) / float64(f.n)
 	fmt.Fprintf(w, "%d idle packet connections: %.1f MB, %.2f kB each%s\n", f.n, (f.after-f.before)/1000, perConn,
 		verdict(true, perConn <= aimIdle, "10 KiB"))
-	fmt.Fprintf(w, "  at Shutdown: %d were told the reason, %d something else, %d nothing; goroutines of the server: %d before, %d after\n\n",
-		f.told, f.unclear, f.lost, f.running, f.runningAfter)
+	fmt.Fprintf(w, "  at Shutdown: %d were told the reason, %d something else, %d nothing%s\n",
+		f.told, f.unclear, f.lost, verdict(true, f.told == f.n, "all told"))
+	fmt.Fprintf(w, "  goroutines of the server: %d at first, %d with the connections, %d after Shutdown%s\n\n",
+		f.alone, f.running, f.left, verdict(true, f.left <= f.alone, "none left"))
 }
 
 // idleCount is how many connections can be held here, with some files to spare.
