@@ -59,6 +59,10 @@ func connection(ctx context.Context, addr string, reg *packet.Registry, cfg pack
 
 // mayPass tells whether it may go better the next time.
 func mayPass(err error) bool {
+	op, network := errors.AsType[*net.OpError](err)
+	if network && op.Op == "remote error" {
+		return false // of TLS: the server does not take this side's certificate, or has no version in common
+	}
 	if closed, ok := errors.AsType[*packet.CloseError](err); ok {
 		switch closed.Reason {
 		case packet.ReasonServerShutdown, packet.ReasonServerFull, packet.ReasonSocketClose,
@@ -68,7 +72,6 @@ func mayPass(err error) bool {
 		}
 		return false // versions or packets that differ, an error of the program, or the server's own wish
 	}
-	_, network := errors.AsType[*net.OpError](err)
 	return network || errors.Is(err, io.EOF) || errors.Is(err, packet.ErrTimeout)
 }
 
