@@ -59,8 +59,12 @@ func talk(ctx context.Context, address string, in io.Reader, out io.Writer) erro
 			} else {
 				err = echo.Send(conn, line)
 			}
-			if err != nil {
+			if errors.Is(err, packet.ErrClosed) {
 				return err
+			}
+			if err != nil { // a line that is no text, or is longer than any packet
+				fmt.Fprintln(out, "not sent:", err)
+				continue
 			}
 			if line == "stop" { // it answers by closing; a server of 0.2.0 may not get so far
 				select {

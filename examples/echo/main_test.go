@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math/rand/v2"
 	"net"
 	"strconv"
 	"strings"
@@ -79,8 +80,14 @@ func TestPrograms(t *testing.T) {
 	idle.Await("connected to " + addr)
 	client.Type("w\u00f6rld \x1b[2J")
 	client.Type(strings.Repeat("long ", 2000))
+	client.Type("no text: \xff")
+	client.Type(noise(3 << 20)) // longer than a frame, also compressed
+	client.Type(strings.Repeat("y", 9<<20))
 	client.Type("ping")
 	client.Await("echo: \"w\u00f6rld \\x1b[2J\"\necho: \"long long ")
+	client.Await("\nnot sent: packet \"echo:echo\": msgpack: string is not valid UTF-8\n")
+	client.Await("\nnot sent: frame too large: ")
+	client.Await("\nnot sent: body too large: ")
 	client.Await("\nping: ")
 	client.Type("quit")
 	client.Ends(0)
@@ -113,6 +120,67 @@ func TestPrograms(t *testing.T) {
 	idle.Ends(1)
 	if text := server.Stderr.Text(); text != "" {
 		t.Errorf("the server says %q", text)
+	}
+}
+
+// noise is a line of so many hexadecimal digits, which can be compressed to little less than half.
+func noise(n int) string {
+	random := rand.New(rand.NewPCG(1, 2))
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = "0123456789abcdef"[random.IntN(16)]
+	}
+	return string(b)
+}
+
+// classic does the handshake of the capture as a client, but for its last frame, which it returns.
+func classic(t *testing.T, c *exampletest.Conn) exampletest.Frame {
+	t.Helper()
+	frames := exampletest.Load(t, "example_echo.json")
+	for _, f := range frames[:3] {
+		if f.ToServer {
+			c.Send(f)
+		} else {
+			c.Expect(f)
+		}
+	}
+	if last := frames[3]; !last.ToServer || last.ID != packet.IDHandshakeAccept {
+		t.Fatalf("the capture goes on with %v", last)
+	}
+	return frames[3]
+}
+
+// TestSmart: what comes before the handshake is complete is not taken, on either side.
+func TestSmart(t *testing.T) {
+	t.Parallel()
+	hello, early := exampletest.New(t, 64, "hello"), exampletest.New(t, 64, "early")
+	_, addr := exampletest.StartServer(t, exampletest.Build(t, "."), "server", "127.0.0.1:0")
+	c := exampletest.Dial(t, addr)
+	accept := classic(t, c)
+	c.Send(early)
+	c.Send(accept)
+	c.Send(hello)
+	c.Expect(hello)
+
+	ln := exampletest.Listen(t)
+	program := exampletest.Start(t, exampletest.Build(t, "."), "client", ln.Addr())
+	s := ln.Accept()
+	for _, f := range exampletest.Load(t, "example_echo.json")[:4] {
+		switch {
+		case f.ToServer:
+			s.Expect(f)
+			continue
+		case f.ID == packet.IDHandshake:
+			s.Send(early)
+		}
+		s.Send(f)
+	}
+	program.Type("hello")
+	s.Expect(hello)
+	s.Send(hello)
+	program.Await("echo: \"hello\"\n")
+	if text := program.Stdout.Text(); strings.Contains(text, "early") {
+		t.Errorf("the client prints %q", text)
 	}
 }
 
