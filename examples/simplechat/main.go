@@ -10,7 +10,7 @@
 // The server does as peng3dnet's does, frame for frame, but on purpose for this:
 //
 //   - Nicknames are unique, and nobody is called server, as whispers go by name and none shall pass for another.
-//     Whoever joins with such a name gets it with a number behind, and is told so; /nick answers "Forbidden nickname".
+//     Whoever joins with such a name gets it with a number, or underscores for blanks, and is told so; /nick answers "Forbidden nickname".
 //     A name that begins with the words of another counts as taken, too. Upper and lower case are the same.
 //   - /whisper works, and is told what is missing; that somebody has left arrives, which is a defect there.
 //   - Of the reason for which somebody leaves there are 100 characters, and no control characters: it stands in a text
