@@ -19,11 +19,8 @@ func (t *Type[T]) Broadcast(to iter.Seq[*Conn], body T) error {
 	var first error
 	failed := 0
 	for c := range to {
-		if !c.settled() { // or a check of the packet could throw a newcomer out
-			continue
-		}
 		err := t.sendReady(c, &r, body)
-		if err == nil || c.over.Load() || errors.Is(err, ErrInvalidPacket) {
+		if err == nil || c.over.Load() || errors.Is(err, ErrInvalidPacket) || !c.opened.Load() || c.side == SideServer && !c.introduced.Load() {
 			continue
 		}
 		if failed++; first == nil {
@@ -57,6 +54,9 @@ func (t *Type[T]) sendReady(c *Conn, r *readyFrame, body T) error {
 	e := t.entry(c.registry.view())
 	if e == nil {
 		return t.notRegistered()
+	}
+	if e.checks != nil && !c.settled() {
+		return ErrInvalidPacket // a newcomer, whom the checks could throw out
 	}
 	e, err := c.writable(e)
 	if err != nil {
