@@ -257,3 +257,26 @@ func TestManualCrowdOfStrangers(t *testing.T) {
 		}
 	})
 }
+
+// TestManualFirstInLine checks that who waits in line is called when there is room, also where those before it neither
+// wait nor send any more.
+func TestManualFirstInLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, end := newCrowded(t)
+		defer end()
+		before, waits := s.dial(), s.dial()
+		defer before.Close()
+		defer waits.Close()
+		synctest.Wait()
+		s.pass() // of what comes of its own nothing shall wait, which would call it too
+		s.send(before, strings.Repeat("b", 60_000)) // nearly all that is shared
+		s.send(waits, strings.Repeat("w", 30_000))
+		if n := s.Stats().WaitedQueued.Load(); n != 1 {
+			t.Errorf("%d wait", n)
+		}
+		s.pass()
+		if s.pass(); s.handled[1] != 1 || s.handled[2] != 1 {
+			t.Errorf("of the two connections %v were handled", s.handled)
+		}
+	})
+}

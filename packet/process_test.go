@@ -199,3 +199,52 @@ func TestManualCloseInHandlers(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestManualEndedBeforeTheServer checks that what waits of clients who had ended is handled, however the server then ends;
+// and nothing of those whom the server closes.
+func TestManualEndedBeforeTheServer(t *testing.T) {
+	for name, end := range map[string]func(s *packet.Server){
+		"Stop":     func(s *packet.Server) { s.Stop(nil) },
+		"Shutdown": func(s *packet.Server) { s.Shutdown(t.Context()) },
+		"Close":    func(s *packet.Server) { s.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGame(t, packet.Config{})
+			gone := dialRaw(t, g.ln)
+			gone.shake()
+			gone.send(framed(64, "of who has gone"))
+			gone.finish()
+			gone.expectEnd()
+			stays := dialRaw(t, g.ln)
+			stays.shake()
+			stays.send(framed(64, "of who stays"))
+			eventually(t, "all has come", func() bool { return g.Conn(1).Err() != nil && g.Stats().FramesIn.Load() == 6 })
+			end(g.Server)
+			eventually(t, "the end", func() bool { g.Process(0); return len(g.Conns()) == 0 })
+			if !slices.Contains(g.notes, "of who has gone") || slices.Contains(g.notes, "of who stays") {
+				t.Errorf("handled: %q", g.notes)
+			}
+		})
+	}
+}
+
+// TestManualCloseIsTold checks that the Receive hook hears of CloseConnection when as many of the protocol's own packets
+// wait to be told of as may.
+func TestManualCloseIsTold(t *testing.T) {
+	var told []packet.ID
+	s := packet.NewServer(packet.NewRegistry(), packet.Config{Manual: true, Logger: quiet, Hooks: packet.Hooks{
+		Receive: func(_ *packet.Conn, m *packet.Message) { told = append(told, m.ID) },
+	}})
+	r := dialRaw(t, serveMemory(t, s))
+	r.shake()
+	for range 14 { // with SetType and HandshakeAccept 16
+		r.send(helloFrame)
+	}
+	eventually(t, "they wait", func() bool { return s.Stats().Invalid.Load() == 14 })
+	r.send(closeFrame("bye"))
+	r.expectEnd()
+	eventually(t, "the end", func() bool { s.Process(0); return len(s.Conns()) == 0 })
+	if len(told) != 17 || told[16] != packet.IDCloseConnection {
+		t.Errorf("told of %d", told)
+	}
+}
