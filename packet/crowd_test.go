@@ -268,7 +268,7 @@ func TestManualFirstInLine(t *testing.T) {
 		defer before.Close()
 		defer waits.Close()
 		synctest.Wait()
-		s.pass() // of what comes of its own nothing shall wait, which would call it too
+		s.pass()                                    // of what comes of its own nothing shall wait, which would call it too
 		s.send(before, strings.Repeat("b", 60_000)) // nearly all that is shared
 		s.send(waits, strings.Repeat("w", 30_000))
 		if n := s.Stats().WaitedQueued.Load(); n != 1 {
