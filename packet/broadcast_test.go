@@ -109,3 +109,27 @@ func TestBroadcastWatched(t *testing.T) {
 		t.Errorf("%v, %v", a, b)
 	}
 }
+
+// TestBroadcastOverServers: each server has limits and a compression of its own.
+func TestBroadcastOverServers(t *testing.T) {
+	reg := packet.NewRegistry()
+	news := packet.MustRegister[string](reg, "t:news", nil)
+	var conns []*packet.Conn
+	var peers []*raw
+	for _, cfg := range []packet.Config{{MaxFrame: 1000, NoCompression: true}, {NoCompression: true}, {}} {
+		cfg.Logger = quiet
+		s := packet.NewServer(reg, cfg)
+		r := dialRaw(t, serveMemory(t, s))
+		r.shake()
+		conns, peers = append(conns, active(t, s)), append(peers, r)
+	}
+	if err := news.Broadcast(slices.Values(conns), someNews); !errors.Is(err, packet.ErrFrameTooLarge) || strings.Contains(err.Error(), "connections") {
+		t.Fatalf("%v, want %v of the first one alone", err, packet.ErrFrameTooLarge)
+	}
+	for i, want := range []packet.Flags{0, packet.FlagCompressed} {
+		frame := peers[1+i].next()
+		if flags := frameFlags(frame); flags != want || frameValue(t, frame) != someNews {
+			t.Errorf("server %d: flags %d, want %d", 1+i, flags, want)
+		}
+	}
+}

@@ -213,3 +213,46 @@ func TestRegisterLater(t *testing.T) {
 	}
 	r.expect(framed(68, 1))
 }
+
+// TestTypeOfTwoRegistries: a *Type goes out under the ID of the connection's own registry, also where the one used before
+// has that ID for another packet.
+func TestTypeOfTwoRegistries(t *testing.T) {
+	reg := packet.NewRegistry()
+	a := packet.MustRegister[string](reg, "a", nil)
+	b := packet.MustRegister[string](reg, "b", nil)
+	s := packet.NewServer(reg, packet.Config{Logger: quiet})
+	atServer := dialRaw(t, serveMemory(t, s))
+	atServer.shake()
+	conn := active(t, s)
+	c, atClient := clientAndRaw(t, reg, packet.Config{}, pairs{pair("a", 65), pair("b", 64)})
+	for range 2 {
+		for _, to := range []struct {
+			conn *packet.Conn
+			r    *raw
+			a, b packet.ID
+		}{{conn, atServer, 64, 65}, {c.Conn, atClient, 65, 64}} {
+			if err := errors.Join(a.Send(to.conn, "a"), b.Send(to.conn, "b")); err != nil {
+				t.Fatal(err)
+			}
+			to.r.expect(framed(to.a, "a"))
+			to.r.expect(framed(to.b, "b"))
+		}
+	}
+}
+
+// TestFoundBeforeRemap: what was looked up before the handshake is sent under the server's ID, or not at all if it has lost
+// its own.
+func TestFoundBeforeRemap(t *testing.T) {
+	var moved, lost func() (packet.ID, error)
+	cfg := packet.Config{AllowMissing: true, Hooks: packet.Hooks{Connect: func(c *packet.Conn) error {
+		moved, lost = c.FoundBefore("moved"), c.FoundBefore("lost")
+		return nil
+	}}}
+	clientAndRaw(t, named(t, nil, "moved", "lost"), cfg, pairs{pair("moved", 65)})
+	if id, err := moved(); id != 65 || err != nil {
+		t.Errorf("packet %d, %v", id, err)
+	}
+	if id, err := lost(); !errors.Is(err, packet.ErrNotRegistered) {
+		t.Errorf("packet %d, whose ID is another's: %v", id, err)
+	}
+}

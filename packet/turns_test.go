@@ -3,6 +3,7 @@ package packet_test
 import (
 	"errors"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -117,4 +118,39 @@ func TestHugeInTurn(t *testing.T) {
 	if second := within(t, "the second handler", begun); second == first {
 		t.Errorf("connection %d twice", second)
 	}
+}
+
+// TestSendBeforeIntroduction: nor does a server send anything but the protocol's own packets before the Handshake tells its
+// IDs.
+func TestSendBeforeIntroduction(t *testing.T) {
+	reg := packet.NewRegistry()
+	typed := packet.MustRegister[int](reg, "test:a", nil)
+	early := func(c *packet.Conn, when string) {
+		for how, err := range map[string]error{"Send": c.Send("test:a", 1), "SendID": c.SendID(64, 1), "Type.Send": typed.Send(c, 1)} {
+			if !errors.Is(err, packet.ErrNotConnected) {
+				t.Errorf("%s, %s: %v", when, how, err)
+			}
+		}
+		if err := typed.Broadcast(slices.Values([]*packet.Conn{c}), 1); err != nil {
+			t.Errorf("%s, Broadcast: %v", when, err)
+		}
+	}
+	s := packet.NewServer(reg, packet.Config{Logger: quiet, Hooks: packet.Hooks{
+		Connect: func(c *packet.Conn) error { early(c, "in the Connect hook"); return nil },
+		Send: func(c *packet.Conn, o *packet.Outgoing) error {
+			if o.ID == packet.IDHandshake { // which is not queued yet
+				early(c, "in the Send hook")
+			}
+			return nil
+		},
+	}})
+	r := dialRaw(t, serveMemory(t, s))
+	r.expect(helloFrame)
+	early(s.Conn(1), "after Hello")
+	r.send(classicFrame)
+	if id := frameID(r.next()); id != packet.IDHandshake {
+		t.Fatalf("packet %d before the Handshake", id)
+	}
+	eventually(t, "it can be sent", func() bool { return s.Conn(1).Send("test:a", 2) == nil })
+	r.expect(framed(64, 2))
 }
