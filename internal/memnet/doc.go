@@ -34,7 +34,7 @@
 //
 // All waiting is on channels and timers of the waiting goroutine, and none is done with a lock held: in a bubble of
 // testing/synctest time passes when everybody waits. Ends that know each other belong into one bubble. Out of a bubble
-// the clock is the usual one. The package starts no goroutines.
+// the clock is the usual one. The package starts no goroutines, but for a [Proxy], which does the same to real sockets.
 //
 // # Where it is not TCP
 //
