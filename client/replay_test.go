@@ -185,7 +185,7 @@ func (s script) told(t *testing.T, username string) (events []string, reason str
 	if answers[1].Status != parlor.StatusOK {
 		return disconnected(answers[1].Message)
 	}
-	events = append(events, "connection true", "status Logged in as "+username+" @ pipe")
+	events = append(events, "connection true", "status Logged in as "+username+" @ 198.18.0.1:38929")
 	game := ""
 	for _, r := range answers[2:] {
 		if r.Game != game {
@@ -302,7 +302,7 @@ func TestPythonClientSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		capture := readCaptures(t, "python_client_session.json")[0]
 		s := capture.scripts()["python"][0]
-		n := newNetwork(t)
+		n := networkAt(t, "localhost:22091")
 		n.servePlayer(t, parseKey(t, capture.Keys["server"].Private), s.play)
 		var events journal
 		key := parseKey(t, capture.Keys["python"].Private)
@@ -365,8 +365,7 @@ func (c capture) told() []string {
 			name, _ := e[1].(string)
 			lines = append(lines, "game "+name)
 		default:
-			line := strings.TrimPrefix(kind, "on_") + " " + strings.Trim(jsonText(e[1]), `"`)
-			lines = append(lines, strings.Replace(line, "127.0.0.1:22091", "pipe", 1))
+			lines = append(lines, strings.TrimPrefix(kind, "on_")+" "+strings.Trim(jsonText(e[1]), `"`))
 		}
 	}
 	return lines

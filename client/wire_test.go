@@ -3,7 +3,6 @@
 package client_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha1"
 	"encoding/base64"
@@ -13,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,118 +21,32 @@ import (
 	"parlor"
 	"parlor/box"
 	"parlor/client"
+	"parlor/internal/memnet"
 	"parlor/link"
 	"parlor/link/wslink"
 )
 
-// network is a network within the process with one listener, for real wires in virtual time.
+// network is a network in memory with a listener where clients look for a lobby, for real wires in virtual time.
 type network struct {
-	conns  chan net.Conn
-	closed chan struct{}
+	*memnet.Network
+	*memnet.Listener
 }
 
-func newNetwork(t *testing.T) *network {
-	n := &network{conns: make(chan net.Conn), closed: make(chan struct{})}
-	t.Cleanup(func() { n.Close() })
-	return n
-}
+func newNetwork(t *testing.T) network { return networkAt(t, "lobby:38929") }
 
-func (n *network) Accept() (net.Conn, error) {
-	select {
-	case c := <-n.conns:
-		return c, nil
-	case <-n.closed:
-		return nil, net.ErrClosed
+func networkAt(t *testing.T, address string) network {
+	t.Helper()
+	n := memnet.New(1)
+	ln, err := n.Listen(address)
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(func() { ln.Close() })
+	return network{n, ln}
 }
-
-func (n *network) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
-	near, far := net.Pipe()
-	select {
-	case n.conns <- newBuffered(far):
-		return newBuffered(near), nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// buffered is a pipe whose Write does not wait for the reader, as with a socket.
-type buffered struct {
-	net.Conn
-	out    chan []byte
-	closed chan struct{}
-	once   sync.Once
-}
-
-func newBuffered(c net.Conn) *buffered {
-	b := &buffered{Conn: c, out: make(chan []byte, 1024), closed: make(chan struct{})}
-	go b.pump() // ends with Close, or when the other side is closed
-	return b
-}
-
-func (b *buffered) pump() {
-	defer b.Conn.Close()
-	for closing := false; ; {
-		select {
-		case p := <-b.out:
-			if _, err := b.Conn.Write(p); err != nil {
-				return
-			}
-			continue
-		default:
-		}
-		if closing {
-			return
-		}
-		select {
-		case p := <-b.out:
-			if _, err := b.Conn.Write(p); err != nil {
-				return
-			}
-		case <-b.closed:
-			closing = true
-		}
-	}
-}
-
-func (b *buffered) Write(p []byte) (int, error) {
-	select {
-	case b.out <- bytes.Clone(p):
-		return len(p), nil
-	case <-b.closed:
-		return 0, net.ErrClosed
-	}
-}
-
-func (b *buffered) Read(p []byte) (int, error) {
-	n, err := b.Conn.Read(p)
-	select {
-	case <-b.closed:
-		err = net.ErrClosed
-	default:
-	}
-	return n, err
-}
-
-// Close ends the reading at once, and the writing when all is written.
-func (b *buffered) Close() error {
-	b.once.Do(func() { close(b.closed) })
-	return b.SetReadDeadline(time.Unix(1, 0))
-}
-
-func (n *network) Close() error {
-	select {
-	case <-n.closed:
-	default:
-		close(n.closed)
-	}
-	return nil
-}
-
-func (n *network) Addr() net.Addr { return &net.TCPAddr{} }
 
 // serveHTTP runs a web server on the network until the end of the test.
-func (n *network) serveHTTP(t *testing.T, h http.HandlerFunc) {
+func (n network) serveHTTP(t *testing.T, h http.HandlerFunc) {
 	srv := &http.Server{Handler: h}
 	done := make(chan struct{})
 	go func() { srv.Serve(n); close(done) }()
@@ -142,7 +54,7 @@ func (n *network) serveHTTP(t *testing.T, h http.HandlerFunc) {
 }
 
 // serveRaw answers each connection with some text, after the request has come.
-func (n *network) serveRaw(t *testing.T, text string) {
+func (n network) serveRaw(t *testing.T, text string) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -168,7 +80,7 @@ type player struct {
 }
 
 // servePlayer lets play answer every connection.
-func (n *network) servePlayer(t *testing.T, key *box.Key, play func(*player)) {
+func (n network) servePlayer(t *testing.T, key *box.Key, play func(*player)) {
 	n.serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
 		ws, err := websocket.Accept(w, r, nil)
 		if err != nil {
@@ -247,8 +159,8 @@ func newKey(t *testing.T) *box.Key {
 // can connect again.
 func TestDefect12FailedOpening(t *testing.T) {
 	const upgrade = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-	status := func(code int) func(*testing.T, *network) {
-		return func(t *testing.T, n *network) {
+	status := func(code int) func(*testing.T, network) {
+		return func(t *testing.T, n network) {
 			n.serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
 				if r.Header.Get("Sec-WebSocket-Extensions") != "" || r.Header.Get("Sec-WebSocket-Protocol") != "" || r.Header.Get("Origin") != "" {
 					t.Errorf("the client offers something: %v", r.Header)
@@ -258,8 +170,8 @@ func TestDefect12FailedOpening(t *testing.T) {
 			})
 		}
 	}
-	accepted := func(header string) func(*testing.T, *network) {
-		return func(t *testing.T, n *network) {
+	accepted := func(header string) func(*testing.T, network) {
+		return func(t *testing.T, n network) {
 			n.serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
 				c, _, err := w.(http.Hijacker).Hijack()
 				if err != nil {
@@ -272,10 +184,10 @@ func TestDefect12FailedOpening(t *testing.T) {
 			})
 		}
 	}
-	raw := func(text string) func(*testing.T, *network) {
-		return func(t *testing.T, n *network) { n.serveRaw(t, text) }
+	raw := func(text string) func(*testing.T, network) {
+		return func(t *testing.T, n network) { n.serveRaw(t, text) }
 	}
-	for name, serve := range map[string]func(*testing.T, *network){
+	for name, serve := range map[string]func(*testing.T, network){
 		"426":                   status(426),
 		"400":                   status(400),
 		"200":                   status(200),
