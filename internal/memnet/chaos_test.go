@@ -181,7 +181,8 @@ func TestSameAgain(t *testing.T) {
 					r := chance{rand.New(rand.NewPCG(7, uint64(i)))}
 					d := memnet.Dialer{Network: n, From: fmt.Sprintf("203.0.113.%d", i), Up: r.path(), Down: r.path()}
 					for _, p := range []*memnet.Path{&d.Up, &d.Down} {
-						p.Buffer, p.ReadRate = 0, 0 // or it would matter who comes first, reader or writer
+						// Or it would matter who comes first, reader or writer.
+						p.Buffer, p.ReadRate, p.Latency = 0, 0, p.Latency+1
 					}
 					for round := range 3 {
 						c, err := d.Dial(t.Context(), "lobby:38929")
