@@ -51,7 +51,7 @@ func TestSetTypeOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ln, end := servePiped(t, s)
+		ln, end := serveMemnet(t, s)
 		defer end()
 		w := wireOf(t, ln.dial())
 		w.SetDeadline(time.Time{})

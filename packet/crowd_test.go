@@ -1,6 +1,7 @@
 package packet_test
 
 import (
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,7 +15,7 @@ import (
 type crowded struct {
 	*packet.Server
 	t       *testing.T
-	ln      *piped
+	ln      *listener
 	handled map[int64]int // packets, by connection: Process's
 	bytes   int           // of their bodies
 }
@@ -37,10 +38,9 @@ func newCrowded(t *testing.T) (s *crowded, end func()) {
 	})
 	s.Server = packet.NewServer(reg, packet.Config{Manual: true, MaxConns: crowdConns, MaxQueued: crowdQueued, Logger: quiet,
 		Hooks: packet.Hooks{Receive: func(*packet.Conn, *packet.Message) {}}}) // for which notes wait
-	ln, endServer := servePiped(t, s.Server)
-	s.ln = ln
+	s.ln = serveMemory(t, s.Server)
 	return s, func() {
-		endServer()
+		s.Close()
 		for s.Process(0); len(s.Conns()) > 0; s.Process(0) {
 			synctest.Wait()
 		}
@@ -49,9 +49,17 @@ func newCrowded(t *testing.T) (s *crowded, end func()) {
 
 // dial is a connection whose handshake is complete, which needs no Process whatever waits.
 func (s *crowded) dial() *wire {
-	w := wireOf(s.t, s.ln.dial())
-	must(w.SetDeadline(never))
+	w := s.stranger()
 	w.handshake()
+	return w
+}
+
+// stranger is a new connection. What it has written, the server has read.
+func (s *crowded) stranger() *wire {
+	ours, theirs := net.Pipe()
+	s.ln.give(s.t, theirs)
+	w := wireOf(s.t, ours)
+	must(w.SetDeadline(never))
 	return w
 }
 
@@ -232,8 +240,7 @@ func TestManualCrowdOfStrangers(t *testing.T) {
 		out := frameOf(t, packet.IDHello, strings.Repeat("x", 3000)) // out of place, which is noted
 		var sent atomic.Int64
 		for range crowd {
-			w := wireOf(t, s.ln.dial())
-			must(w.SetDeadline(never))
+			w := s.stranger()
 			w.want(packet.IDHello)
 			go func() { // ends with the connection
 				for {

@@ -347,7 +347,7 @@ func TestClosingIsTold(t *testing.T) {
 		t.Run(reason+"/server", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := packet.NewServer(reg, cfg)
-				ln, end := servePiped(t, s)
+				ln, end := serveMemnet(t, s)
 				defer end()
 				w := wireOf(t, ln.dial())
 				w.handshake()

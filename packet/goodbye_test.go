@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"parlor/internal/memnet"
 	"parlor/internal/pypeer"
 	"parlor/packet"
 )
@@ -17,20 +18,6 @@ const (
 	graceTime    = 250 * time.Millisecond // of a server
 	closeTimeout = 2 * time.Second        // of a client, by default
 )
-
-// halfPipe is a net.Pipe of which one direction can be closed, which tells when that was.
-type halfPipe struct {
-	net.Conn
-	closed chan time.Time
-}
-
-func (p halfPipe) CloseWrite() error {
-	select {
-	case p.closed <- time.Now():
-	default:
-	}
-	return nil
-}
 
 // untilClose reads frames up to CloseConnection.
 func untilClose(t *testing.T, nc net.Conn) {
@@ -52,15 +39,14 @@ func untilClose(t *testing.T, nc net.Conn) {
 // it has not handled yet (D8, D9), so that a client waits for it, for CloseTimeout.
 func TestClientLetsServerCloseFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, b := net.Pipe()
-		own := halfPipe{a, make(chan time.Time, 1)}
+		a, b := memnet.New(1).Pair()
 		c := packet.NewClient(packet.NewRegistry(), packet.Config{Logger: quiet, CloseTimeout: 3 * time.Second})
 		shaken := make(chan struct{})
 		go func() { // ends with the handshake
 			defer close(shaken)
 			(&wire{t, b}).shake(nil)
 		}()
-		if err := c.ConnectConn(t.Context(), own); err != nil {
+		if err := c.ConnectConn(t.Context(), a); err != nil {
 			t.Fatal(err)
 		}
 		<-shaken
@@ -74,9 +60,6 @@ func TestClientLetsServerCloseFirst(t *testing.T) {
 			t.Errorf("the end came after %v, want CloseTimeout", took)
 		}
 		<-c.Done()
-		if len(own.closed) > 0 && (<-own.closed).Sub(begun) < 3*time.Second {
-			t.Error("it closed its half before")
-		}
 		b.Close()
 	})
 }
@@ -84,25 +67,25 @@ func TestClientLetsServerCloseFirst(t *testing.T) {
 // TestServerLetsClientCloseFirst: the same for a server, which closes its half after a moment.
 func TestServerLetsClientCloseFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, b := net.Pipe()
-		own := halfPipe{a, make(chan time.Time, 1)}
 		s := packet.NewServer(packet.NewRegistry(), packet.Config{Logger: quiet})
-		ln := newListener()
-		served := make(chan error, 1)
-		go func() { served <- s.Serve(ln) }()
-		ln.conns <- own
-		w := &wire{t, b}
+		ln, end := serveMemnet(t, s)
+		defer end()
+		w := &wire{t, ln.dial()}
 		w.handshake()
 		synctest.Wait()
 		begun := time.Now()
 		s.Conns()[0].Close("kicked")
-		untilClose(t, b)
-		if after := (<-own.closed).Sub(begun); after != graceTime {
+		untilClose(t, w)
+		if _, err := w.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("%v", err)
+		}
+		if after := time.Since(begun); after != graceTime {
 			t.Errorf("it closed its half after %v", after)
 		}
-		b.Close() // what a client of 0.2.0 does at once
-		s.Close()
-		<-served
+		if n := len(s.Conns()); n != 1 {
+			t.Errorf("it closed all of it: %d connections", n)
+		}
+		w.Close() // what a client of 0.2.0 does at once
 	})
 }
 

@@ -46,7 +46,7 @@ func TestIdlePings(t *testing.T) {
 				if !c.late {
 					must(ping.Serve(s, opts))
 				}
-				ln, end := servePiped(t, s)
+				ln, end := serveMemnet(t, s)
 				defer end()
 				if c.late {
 					synctest.Wait()
@@ -106,7 +106,7 @@ func TestSilentStrangers(t *testing.T) {
 				c.cfg.Logger = quiet
 				s := packet.NewServer(regOf(t, "t:a"), c.cfg)
 				must(s.AddConnType("own", c.typ))
-				ln, end := servePiped(t, s)
+				ln, end := serveMemnet(t, s)
 				defer end()
 				begun := time.Now()
 				nc := ln.dial()
@@ -165,7 +165,7 @@ func TestIdleTimeout(t *testing.T) {
 				packet.MustRegister(reg, "t:slow", func(_ *packet.Conn, _ any) error { pause(time.Hour); return nil })
 				packet.MustRegister(reg, "t:quick", func(_ *packet.Conn, _ any) error { return nil })
 				s := packet.NewServer(reg, packet.Config{IdleTimeout: timeout, Logger: quiet})
-				ln, end := servePiped(t, s)
+				ln, end := serveMemnet(t, s)
 				defer end()
 				client := packet.NewClient(reg, packet.Config{Logger: quiet})
 				if err := client.ConnectConn(t.Context(), ln.dial()); err != nil {

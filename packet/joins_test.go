@@ -1,25 +1,13 @@
 package packet_test
 
 import (
-	"net"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"parlor/internal/memnet"
 	"parlor/packet"
 )
-
-// countedWrites counts the calls of Write.
-type countedWrites struct {
-	net.Conn
-	n *atomic.Int64
-}
-
-func (c countedWrites) Write(b []byte) (int, error) {
-	c.n.Add(1)
-	return c.Conn.Write(b)
-}
 
 // TestBurstsStayJoined: what a burst sends leaves each millisecond, in as many writes, however long the burst takes.
 func TestBurstsStayJoined(t *testing.T) {
@@ -30,9 +18,8 @@ func TestBurstsStayJoined(t *testing.T) {
 			time.Sleep(100 * time.Microsecond) // sleep: the handler's work, in virtual time
 			return echo.Send(c, v)
 		})
-		var writes atomic.Int64
-		ours, theirs := net.Pipe()
-		serveMemory(t, packet.NewServer(reg, packet.Config{JoinClassic: true, Logger: quiet})).give(t, countedWrites{theirs, &writes})
+		ours, theirs := memnet.Dialer{Network: memnet.New(1), Down: memnet.Path{Record: true}}.Pair()
+		serveMemory(t, packet.NewServer(reg, packet.Config{JoinClassic: true, Logger: quiet})).give(t, theirs)
 		w := &wire{t, ours}
 		w.handshake()
 		const frames = 200 // in 20 ms
@@ -40,16 +27,16 @@ func TestBurstsStayJoined(t *testing.T) {
 		for range frames {
 			burst = append(burst, frameOf(t, 64, "x")...)
 		}
-		writes.Store(0)
+		before := len(ours.In().Writes())
 		begun := time.Now()
-		go w.bytes(burst) // ends when the server has read all
+		w.bytes(burst)
 		for n := range frames {
 			w.want(64)
 			if took, most := time.Since(begun), time.Duration(n+1)*100*time.Microsecond+time.Millisecond; took > most {
 				t.Errorf("answer %d after %v, want %v at most", n, took, most)
 			}
 		}
-		if n := writes.Load(); n > 60 { // two in a millisecond, if one comes while the writer runs
+		if n := len(ours.In().Writes()) - before; n > 60 { // two in a millisecond, if one comes while the writer runs
 			t.Errorf("%d writes in 20 ms", n)
 		}
 		ours.Close()
@@ -70,12 +57,13 @@ func TestSlowHandlerHoldsNothingBack(t *testing.T) {
 			}
 			return nil
 		})
-		ours, theirs := net.Pipe()
-		serveMemory(t, packet.NewServer(reg, packet.Config{JoinClassic: true, Logger: quiet})).give(t, theirs)
+		ln, end := serveMemnet(t, packet.NewServer(reg, packet.Config{JoinClassic: true, Logger: quiet}))
+		defer end()
+		ours := ln.dial()
 		w := &wire{t, ours}
 		w.handshake()
 		begun := time.Now()
-		go w.bytes(append(frameOf(t, 64, 1), frameOf(t, 64, 2)...)) // ends when the server has read all
+		w.bytes(append(frameOf(t, 64, 1), frameOf(t, 64, 2)...))
 		for i, want := range []time.Duration{time.Millisecond, time.Second} {
 			w.want(64)
 			if took := time.Since(begun); took != want {

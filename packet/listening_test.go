@@ -27,7 +27,7 @@ func TestSubscribeToSome(t *testing.T) {
 		s := packet.NewServer(reg, packet.Config{Logger: quiet})
 		few := s.Subscribe(3, packet.EventServerClose, packet.EventAccept, "t:own")
 		recv, all := s.Subscribe(100, packet.EventServerRecv), s.Subscribe(100)
-		ln, end := servePiped(t, s)
+		ln, end := serveMemnet(t, s)
 		c := packet.NewClient(reg, packet.Config{Logger: quiet})
 		if err := c.ConnectConn(t.Context(), ln.dial()); err != nil {
 			t.Fatal(err)
@@ -68,7 +68,7 @@ func TestEventsEnd(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := packet.NewServer(regOf(t), packet.Config{Logger: quiet})
 				heard := s.Subscribe(100, append(stopped, packet.EventServerClose)...)
-				ln := newPiped()
+				ln := newMemnet()
 				served := make(chan error, 1)
 				go func() { served <- s.Serve(ln) }() // ends with the server
 				wireOf(t, ln.dial()).handshakeAndGo()
@@ -116,7 +116,7 @@ func TestEventsEnd(t *testing.T) {
 			packet.MustRegister(reg, "t:a", func(*packet.Conn, packet.Body) error { <-release; return nil })
 			s := packet.NewServer(reg, packet.Config{Logger: quiet})
 			heard := s.Subscribe(100, packet.EventServerClose, packet.EventServerShutdown)
-			ln := newPiped()
+			ln := newMemnet()
 			go s.Serve(ln) // ends with the server
 			w := wireOf(t, ln.dial())
 			w.handshake()
@@ -154,7 +154,7 @@ func TestEventsEndManual(t *testing.T) {
 				packet.MustRegister(reg, "t:close", func(*packet.Conn, packet.Body) error { return s.Close() })
 				s = packet.NewServer(reg, packet.Config{Manual: true, Logger: quiet})
 				heard := s.Subscribe(100, packet.EventServerClose, packet.EventServerShutdown)
-				ln := newPiped()
+				ln := newMemnet()
 				go s.Serve(ln) // ends with the server
 				w := wireOf(t, ln.dial())
 				w.handshake()

@@ -28,7 +28,7 @@ func TestMaxConnsBelowOpenFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for server, refused := range map[*packet.Server]int64{s: 1, asked: 0} {
-		ln, end := servePiped(t, server) // no files
+		ln, end := serveMemnet(t, server) // no files
 		var conns []net.Conn
 		for range 61 {
 			conns = append(conns, ln.dial())

@@ -54,7 +54,7 @@ func TestConnectHookRefuses(t *testing.T) {
 			closed := make(chan *packet.CloseError, 1)
 			s := packet.NewServer(regOf(t), packet.Config{Logger: slogTo(&log), Hooks: packet.Hooks{Connect: hook,
 				Close: func(_ *packet.Conn, err *packet.CloseError) { closed <- err }}})
-			ln, end := servePiped(t, s)
+			ln, end := serveMemnet(t, s)
 			defer end()
 			c := packet.NewClient(regOf(t), packet.Config{Logger: quiet})
 			err := c.ConnectConn(t.Context(), ln.dial())
@@ -93,7 +93,7 @@ func TestConnectHookRefuses(t *testing.T) {
 			var log syncBuffer
 			closed, end := make(chan *packet.CloseError, 1), make(chan *packet.CloseError, 1)
 			s := packet.NewServer(regOf(t), packet.Config{Logger: quiet, Hooks: packet.Hooks{Close: func(_ *packet.Conn, err *packet.CloseError) { end <- err }}})
-			ln, over := servePiped(t, s)
+			ln, over := serveMemnet(t, s)
 			defer over()
 			c := packet.NewClient(regOf(t), packet.Config{Logger: slogTo(&log), Hooks: packet.Hooks{
 				Connect: func(*packet.Conn) error { return own },

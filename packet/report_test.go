@@ -55,7 +55,7 @@ func TestMisfits(t *testing.T) {
 			packet.MustRegister(reg, fmt.Sprintf("t:%d", i), func(*packet.Conn, move) error { return nil })
 		}
 		srv := packet.NewServer(reg, packet.Config{Logger: slogTo(&log)})
-		ln, end := servePiped(t, srv)
+		ln, end := serveMemnet(t, srv)
 		defer end()
 		lines := func(level, name string) (n int) {
 			for line := range strings.Lines(log.String()) {

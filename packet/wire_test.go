@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"parlor/internal/memnet"
 	"parlor/msgpack"
 	"parlor/packet"
 )
@@ -98,6 +99,40 @@ func serveMemory(t testing.TB, s *packet.Server) *listener {
 		}
 	})
 	return ln
+}
+
+// memnetListener listens on a network in memory of its own. Connections are like those of TCP, but their time may be
+// virtual.
+type memnetListener struct {
+	*memnet.Listener
+	network *memnet.Network
+}
+
+func newMemnet() memnetListener {
+	n := memnet.New(1)
+	ln, err := n.Listen("server:8080")
+	must(err)
+	return memnetListener{ln, n}
+}
+
+func (l memnetListener) dial() net.Conn {
+	nc, err := l.network.Dial(context.Background(), l.Addr().String())
+	must(err)
+	return nc
+}
+
+// serveMemnet serves on a network in memory until the returned function is called.
+func serveMemnet(t *testing.T, s *packet.Server) (ln memnetListener, end func()) {
+	t.Helper()
+	ln = newMemnet()
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ln) }() // ends with the server
+	return ln, func() {
+		s.Close()
+		if err := <-done; !errors.Is(err, packet.ErrClosed) {
+			t.Errorf("Serve: %v", err)
+		}
+	}
 }
 
 // raw is an end of a connection that speaks bytes.

@@ -1,34 +1,14 @@
 package ping_test
 
 import (
-	"net"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"parlor/internal/memnet"
 	"parlor/packet"
 	"parlor/packet/ping"
 )
-
-// piped is a listener whose connections come over a channel.
-type piped struct {
-	conns chan net.Conn
-	done  chan struct{}
-	close func() // done, once
-}
-
-func (l *piped) Accept() (net.Conn, error) {
-	select {
-	case nc := <-l.conns:
-		return nc, nil
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *piped) Close() error   { l.close(); return nil }
-func (l *piped) Addr() net.Addr { return &net.UnixAddr{} }
 
 // TestManual checks that with Config.Manual pings are answered by Process and by nothing else, which the round trip shows.
 func TestManual(t *testing.T) {
@@ -49,8 +29,11 @@ func TestManual(t *testing.T) {
 				if err := ping.Serve(s, opts); err != nil {
 					t.Fatal(err)
 				}
-				done := make(chan struct{})
-				ln := &piped{make(chan net.Conn), done, sync.OnceFunc(func() { close(done) })}
+				n := memnet.New(1)
+				ln, err := n.Listen("server:8080")
+				if err != nil {
+					t.Fatal(err)
+				}
 				served := make(chan error, 1)
 				go func() { served <- s.Serve(ln) }() // ends with the server
 				type result struct {
@@ -59,8 +42,10 @@ func TestManual(t *testing.T) {
 					err    error
 				}
 				answered := make(chan result, 1)
-				nc, theirs := net.Pipe()
-				ln.conns <- theirs
+				nc, err := n.Dial(t.Context(), "server:8080")
+				if err != nil {
+					t.Fatal(err)
+				}
 				go func() { // ends with the answer
 					c, p, err := ping.DialConn(t.Context(), nc, nil, packet.Config{})
 					answered <- result{c, p, err}
