@@ -57,7 +57,7 @@ func (s *script) SetWriteDeadline(time.Time) error { return nil }
 
 // stage is a server that plays scripts.
 type stage struct {
-	conns chan net.Conn
+	ln *listener
 	panics
 }
 
@@ -94,7 +94,7 @@ func (p panics) check(t testing.TB) {
 }
 
 func newStage(t testing.TB, reg *packet.Registry, cfg packet.Config, add func(*packet.Server)) *stage {
-	st := &stage{conns: make(chan net.Conn), panics: newPanics()}
+	st := &stage{panics: newPanics()}
 	cfg.Logger = slog.New(st.panics)
 	cfg.Hooks.Connect = func(c *packet.Conn) error {
 		c.NetConn().(*script).conn = c
@@ -105,17 +105,14 @@ func newStage(t testing.TB, reg *packet.Registry, cfg packet.Config, add func(*p
 	if add != nil {
 		add(s)
 	}
-	ln := &oneConn{conns: st.conns, closed: make(chan struct{})}
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(ln) }()
-	t.Cleanup(func() { s.Close(); <-done })
+	st.ln = serveMemory(t, s)
 	return st
 }
 
 // play plays a script to its end, and returns what it got.
 func (st *stage) play(t testing.TB, in, pieces []byte) *script {
 	s := &script{in: in, pieces: pieces, closed: make(chan struct{})}
-	st.conns <- s
+	st.ln.conns <- s
 	<-s.closed
 	<-s.conn.Done()
 	st.check(t)

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
-	"io"
 	"net"
 	"runtime"
 	"strings"
@@ -195,10 +194,10 @@ func TestZlibBombsAtOnce(t *testing.T) {
 func TestSlowSender(t *testing.T) {
 	s := newEchoServer(t, packet.Config{})
 	ours, theirs := net.Pipe()
-	ln := &oneConn{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
-	ln.conns <- theirs
+	ln := newListener()
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ln) }()
+	ln.give(t, theirs)
 	w := wireOf(t, ours)
 	w.handshake()
 	frame := frameOf(t, 64, "slowly, byte by byte")
@@ -224,15 +223,13 @@ func TestSlowSender(t *testing.T) {
 	}
 }
 
-// oneConn is a listener of connections that are given to it. Each error in fails comes before one.
-type oneConn struct {
-	conns  chan net.Conn
-	fails  chan error
-	once   sync.Once
-	closed chan struct{}
+// failing is a listener whose Accept returns what fails has, before it waits for a connection and while it does.
+type failing struct {
+	*listener
+	fails chan error
 }
 
-func (l *oneConn) Accept() (net.Conn, error) {
+func (l failing) Accept() (net.Conn, error) {
 	select {
 	case err := <-l.fails:
 		return nil, err
@@ -243,14 +240,8 @@ func (l *oneConn) Accept() (net.Conn, error) {
 		return nc, nil
 	case err := <-l.fails:
 		return nil, err
-	case <-l.closed:
-		return nil, io.ErrClosedPipe
 	}
 }
-
-func (l *oneConn) Close() error { l.once.Do(func() { close(l.closed) }); return nil }
-
-func (l *oneConn) Addr() net.Addr { return &net.UnixAddr{Name: "one", Net: "unix"} }
 
 type temporary struct{ error }
 
@@ -261,14 +252,14 @@ func TestAcceptErrors(t *testing.T) {
 	reg := regOf(t)
 	s := packet.NewServer(reg, packet.Config{Logger: quiet})
 	defer s.Close()
-	ln := &oneConn{conns: make(chan net.Conn, 1), fails: make(chan error, 10), closed: make(chan struct{})}
+	ln := failing{newListener(), make(chan error, 10)}
 	for range 3 {
 		ln.fails <- &net.OpError{Op: "accept", Err: temporary{errors.New("too many open files")}}
 	}
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ln) }()
 	ours, theirs := net.Pipe()
-	ln.conns <- theirs
+	ln.give(t, theirs)
 	w := wireOf(t, ours)
 	w.handshake() // it went on
 	broken := errors.New("broken for good")
@@ -280,7 +271,7 @@ func TestAcceptErrors(t *testing.T) {
 		t.Error("the connection is gone with the listener")
 	}
 	select {
-	case <-ln.closed:
+	case <-ln.done:
 	default:
 		t.Error("the listener is open")
 	}

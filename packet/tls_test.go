@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"parlor/internal/memnet"
 	"parlor/packet"
 )
 
@@ -412,30 +413,6 @@ func TestTLSStopDuringHandshakes(t *testing.T) {
 	<-c.Done()
 }
 
-// recorded is what was written to a socket.
-type recorded struct {
-	net.Conn
-	out *syncBuffer
-}
-
-func (r recorded) Write(b []byte) (int, error) {
-	r.out.Write(b)
-	return r.Conn.Write(b)
-}
-
-type recordingListener struct {
-	net.Listener
-	out *syncBuffer
-}
-
-func (l recordingListener) Accept() (net.Conn, error) {
-	nc, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return recorded{nc, l.out}, nil
-}
-
 // All that goes over the socket is TLS records, up to a Close with a reason, on both sides.
 func TestNothingInClearOverTLS(t *testing.T) {
 	reg := packet.NewRegistry()
@@ -443,19 +420,11 @@ func TestNothingInClearOverTLS(t *testing.T) {
 	got := make(chan any, 1)
 	packet.MustRegister(reg, "t:b", func(_ *packet.Conn, v any) error { got <- v; return nil })
 	s := packet.NewServer(reg, packet.Config{TLS: with(pki().server, noCA), Logger: quiet})
-	ln, err := s.Listen("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out [2]syncBuffer
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(recordingListener{ln, &out[0]}) }()
-	nc, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	recorded := memnet.Path{Record: true}
+	ours, theirs := memnet.Dialer{Network: memnet.New(1), Up: recorded, Down: recorded}.Pair()
+	serveMemory(t, s).give(t, theirs)
 	c := packet.NewClient(reg, packet.Config{TLS: with(pki().anonymous, func(t *packet.TLS) { t.ServerName = "localhost" })})
-	if err := c.ConnectConn(t.Context(), recorded{nc, &out[1]}); err != nil {
+	if err := c.ConnectConn(t.Context(), ours); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Send("t:a", "secret"); err != nil {
@@ -469,9 +438,11 @@ func TestNothingInClearOverTLS(t *testing.T) {
 	if err := s.Shutdown(t.Context()); err != nil {
 		t.Error(err)
 	}
-	<-done
-	for i := range out {
-		b := []byte(out[i].String())
+	for i, out := range []*memnet.Stream{ours.In(), ours.Out()} {
+		var b []byte
+		for _, w := range out.Writes() {
+			b = append(b, w.Bytes...)
+		}
 		if len(b) == 0 {
 			t.Errorf("side %d wrote nothing", i)
 		}
