@@ -51,6 +51,13 @@ var networks = []network{
 	{"memory", func(testing.TB) (net.Conn, net.Conn) { a, b := newMemory(); return a, b }},
 	{"pipe", func(testing.TB) (net.Conn, net.Conn) { return net.Pipe() }}, // no half-close
 	{"tcp", tcpPair},
+	{"fragments", fragmentedPair},
+}
+
+// fragmentedPair is like TCP, but that reads return a few bytes each.
+func fragmentedPair(testing.TB) (net.Conn, net.Conn) {
+	few := memnet.Path{Fragment: 7}
+	return memnet.Dialer{Network: memnet.New(1), Up: few, Down: few}.Pair()
 }
 
 var memory = networks[0]
