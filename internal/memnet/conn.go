@@ -230,8 +230,8 @@ func (c *Conn) reset(at time.Time) {
 	if c.resetAt.IsZero() || at.Before(c.resetAt) {
 		c.resetAt = at
 		c.in.cut(at)
-		c.out.drop()
 		c.in.readers.wake()
+		c.out.writers.wake()
 	}
 }
 

@@ -153,6 +153,27 @@ func TestCutLosesWhatIsUnderWay(t *testing.T) {
 	})
 }
 
+// TestCleanCutKeepsEndsApart: what one end does later is nothing to the other, also where a direction was stalled.
+func TestCleanCutKeepsEndsApart(t *testing.T) {
+	bubble(t, memnet.Path{}, memnet.Path{}, func(t *testing.T, client, server *memnet.Conn) {
+		write(t, client, "never read")
+		server.Out().Stall(0)
+		write(t, server, "held")
+		client.End()
+		server.Close()
+		pause(time.Hour)
+		readFails(t, client, io.EOF)
+		write(t, client, "nobody has answered before")
+		writeFails(t, client, syscall.EPIPE)
+	})
+	bubble(t, memnet.Path{}, memnet.Path{}, func(t *testing.T, client, server *memnet.Conn) {
+		server.Out().Stall(0)
+		client.End()
+		write(t, server, "answered")
+		writeFails(t, server, syscall.EPIPE)
+	})
+}
+
 func TestStall(t *testing.T) {
 	bubble(t, memnet.Path{Buffer: 100}, memnet.Path{}, func(t *testing.T, client, server *memnet.Conn) {
 		begun := time.Now()
@@ -197,6 +218,12 @@ func TestStall(t *testing.T) {
 		write(t, client, "d")
 		read(t, server, "d")
 		took(t, "what came later", begun, 3*time.Hour+4*time.Second)
+		client.Out().SetPath(memnet.Path{Latency: time.Minute})
+		client.Out().Stall(time.Minute)
+		write(t, client, "e")
+		pause(90 * time.Second) // nobody looks when the stall ends
+		read(t, server, "e")
+		took(t, "what was stalled meanwhile", begun, 3*time.Hour+2*time.Minute+4*time.Second)
 	})
 }
 

@@ -41,7 +41,7 @@ type Stream struct {
 	end      time.Time // when the end arrives; the zero time is before it has departed
 	deserted bool      // the reader is gone: what arrives is answered by a reset
 	swallows bool      // all is lost from here on
-	over     bool      // nothing departs any more: it swallows, or its writer was reset
+	over     bool      // nothing departs any more: it swallows, or its reader was reset
 
 	writes []Write
 

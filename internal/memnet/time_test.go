@@ -257,6 +257,22 @@ func TestJitter(t *testing.T) {
 	if slices.Equal(got, arrivals(t, 2, from, p, 100)) || slices.Equal(got, arrivals(t, 1, "203.0.113.7:4243", p, 100)) {
 		t.Error("another seed, or address, makes no difference")
 	}
+	n := memnet.New(1)
+	ln := must(n.Listen("lobby:1"))
+	again := memnet.Dialer{Network: n, From: from, Up: memnet.Path{Fragment: 1000}}
+	reads := make(map[int]bool)
+	for range 5 { // the same client comes back
+		a := must(again.Dial(t.Context(), "lobby:1"))
+		b := must(ln.Accept())
+		write(t, a, strings.Repeat("x", 1000))
+		n, _ := b.Read(make([]byte, 1000))
+		reads[n] = true
+		a.Close()
+		b.Close()
+	}
+	if len(reads) < 2 {
+		t.Error("every connection of a client is the same")
+	}
 	gaps := make(map[time.Duration]bool)
 	for i, at := range got {
 		late := at - time.Duration(i)*time.Millisecond
