@@ -19,6 +19,7 @@ import (
 
 	"parlor"
 	"parlor/box"
+	"parlor/internal/memnet"
 	"parlor/link"
 	"parlor/link/wslink"
 )
@@ -139,10 +140,12 @@ func (s *echoSession) Closed() {
 	s.lobby.closed <- s.user
 }
 
-// wire is a server on a port of the loopback.
+// wire is a server on a port of the loopback, or on a network in memory.
 type wire struct {
 	*wslink.Server
 	ln      net.Listener
+	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	network *memnet.Network // nil: the loopback
 	lobby   *echoLobby
 	key     *box.Key
 	address string
@@ -152,7 +155,35 @@ type wire struct {
 // machine is too slow for, and without pings in between.
 func start(t *testing.T, cfg wslink.Config) *wire {
 	t.Helper()
-	w := &wire{lobby: &echoLobby{closed: make(chan string, 10_000)}, key: cfg.Key}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return startOn(t, cfg, ln, new(net.Dialer).DialContext)
+}
+
+// startInMemory is start for a test in a bubble, where time is virtual.
+func startInMemory(t *testing.T, cfg wslink.Config) *wire {
+	t.Helper()
+	n := memnet.New(1)
+	ln, err := n.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := startOn(t, cfg, ln, nil)
+	w.network = n
+	w.from("")
+	return w
+}
+
+// from has clients of a server in memory come from an address from now on.
+func (w *wire) from(address string) {
+	w.dial = memnet.Dialer{Network: w.network, From: address}.DialContext
+}
+
+func startOn(t *testing.T, cfg wslink.Config, ln net.Listener, dial func(ctx context.Context, network, address string) (net.Conn, error)) *wire {
+	t.Helper()
+	w := &wire{lobby: &echoLobby{closed: make(chan string, 10_000)}, key: cfg.Key, ln: ln, dial: dial}
 	var err error
 	if w.key == nil {
 		w.key = newKey(t)
@@ -167,9 +198,6 @@ func start(t *testing.T, cfg wslink.Config) *wire {
 	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, time.Hour)
 	cfg.CloseTimeout = cmp.Or(cfg.CloseTimeout, time.Hour)
 	if w.Server, err = wslink.New(cfg); err != nil {
-		t.Fatal(err)
-	}
-	if w.ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
 	w.address = w.ln.Addr().String()
@@ -213,7 +241,7 @@ func (w *wire) upgrade(t *testing.T, headers ...string) *peer {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	nc, early, _, err := ws.Dialer{Header: ws.HandshakeHeaderHTTP(h)}.Dial(ctx, "ws://"+w.address)
+	nc, early, _, err := ws.Dialer{NetDial: w.dial, Header: ws.HandshakeHeaderHTTP(h)}.Dial(ctx, "ws://"+w.address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -382,7 +410,7 @@ func (p *peer) expectClose(code ws.StatusCode, reason string) {
 		p.write(frame(ws.OpClose, true, ws.NewCloseFrameBody(code, "")))
 	}
 	if p.lost {
-		if err := p.nc.(*net.TCPConn).CloseWrite(); err != nil {
+		if err := p.nc.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
 			p.Error(err)
 		}
 	}

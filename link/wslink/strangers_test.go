@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -101,6 +102,38 @@ func TestStrangersMakeRoom(t *testing.T) {
 	if n := w.Stats().Refused.Load(); n < 9 {
 		t.Errorf("%d counted", n)
 	}
+}
+
+// TestCrowdPushesOutItsOwn: who comes when there are too many costs a stranger of the network that has most of them, not
+// one who was there long before. A host's many addresses of IPv6 are one network.
+func TestCrowdPushesOutItsOwn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const pending = 5
+		w := startInMemory(t, wslink.Config{Pending: pending})
+		w.from("198.51.100.7")
+		stay := []*peer{w.upgrade(t)}
+		var crowd []*peer
+		for i := range 20 {
+			w.from(fmt.Sprintf("2001:db8:1:2::%x", i))
+			crowd = append(crowd, w.upgrade(t))
+		}
+		w.from("203.0.113.9")
+		stay = append(stay, w.upgrade(t))
+		gone := len(crowd) - (pending - len(stay))
+		for i, p := range crowd[:gone] {
+			if _, err := p.next(); err == nil {
+				t.Errorf("number %d of the crowd is still there", i)
+			}
+		}
+		for _, p := range append(stay, crowd[gone:]...) {
+			p.message(ws.OpText, p.trade())
+			p.expectClear(w)
+		}
+		if n := w.Stats().Refused.Load(); n != int64(gone) {
+			t.Errorf("%d counted, want %d", n, gone)
+		}
+	})
 }
 
 // TestUnopenedCount: connections that send no request count with the others, and are no more together.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -99,29 +100,31 @@ func TestKeepalive(t *testing.T) {
 // TestIdle: a client that sends no packets is closed, though it answers pings.
 func TestIdle(t *testing.T) {
 	t.Parallel()
-	w := start(t, wslink.Config{
-		IdleTimeout: 2 * time.Second, PingInterval: time.Second, PingTimeout: patience, CloseTimeout: time.Second,
-	})
-	began := time.Now() // before the server sees the login: this side may notice the answer late
-	p := w.login(t, "alice")
-	for {
+	synctest.Test(t, func(t *testing.T) {
+		w := startInMemory(t, wslink.Config{
+			IdleTimeout: 2 * time.Minute, PingInterval: 20 * time.Second, PingTimeout: time.Minute, CloseTimeout: time.Second,
+		})
+		p := w.login(t, "alice")
+		began, pings := time.Now(), 0
 		f := p.read()
-		if f.Header.OpCode == ws.OpPing {
+		for ; f.Header.OpCode == ws.OpPing; f = p.read() {
+			pings++
 			p.write(frame(ws.OpPong, true, f.Payload))
-			continue
 		}
 		if code, reason := ws.ParseCloseFrameData(f.Payload); f.Header.OpCode != ws.OpClose || code != 1000 || reason != "" {
 			t.Errorf("opcode %d, payload %q", f.Header.OpCode, f.Payload)
 		}
-		break
-	}
-	if took := time.Since(began); took < time.Second {
-		t.Errorf("closed after %v", took)
-	}
-	if w.Stats().IdleTimeout.Load() != 1 {
-		t.Error("not counted")
-	}
-	w.lobby.waitClosed(t, "alice") // though the close is not answered
+		if took := time.Since(began); took != 2*time.Minute || pings != 5 {
+			t.Errorf("closed after %v and %d pings", took, pings)
+		}
+		if w.Stats().IdleTimeout.Load() != 1 {
+			t.Error("not counted")
+		}
+		w.lobby.waitClosed(t, "alice") // though the close is not answered
+		if took := time.Since(began); took != 2*time.Minute+time.Second {
+			t.Errorf("ended after %v", took)
+		}
+	})
 }
 
 // TestNotReading: a client that does not read loses the connection, and holds up nobody.
@@ -289,42 +292,56 @@ func TestCloseAtAnyTime(t *testing.T) {
 // TestLoginTimeouts: section 5.5. What comes in drops, and pings, do not gain time.
 func TestLoginTimeouts(t *testing.T) {
 	t.Parallel()
-	const timeout = 3 * time.Second // which is also what a client has to send its part, on a machine that may be busy
-	w := start(t, wslink.Config{LoginTimeout: timeout})
-	for name, run := range map[string]func(t *testing.T, p *peer){
-		"silence":         func(*testing.T, *peer) {},
-		"pings":           func(_ *testing.T, p *peer) { p.write(frame(ws.OpPing, true, nil)) },
-		"half a frame":    func(_ *testing.T, p *peer) { p.write(frame(ws.OpText, true, make([]byte, 100))[:50]) },
-		"a fragment":      func(_ *testing.T, p *peer) { p.write(frame(ws.OpText, false, make([]byte, 100))) },
-		"half of a login": func(_ *testing.T, p *peer) { p.message(ws.OpText, p.trade()); p.expectClear(w) },
+	const timeout = 3 * time.Second
+	for name, run := range map[string]func(w *wire, p *peer){
+		"silence":         func(*wire, *peer) {},
+		"pings":           func(_ *wire, p *peer) { p.write(frame(ws.OpPing, true, nil)) },
+		"half a frame":    func(_ *wire, p *peer) { p.write(frame(ws.OpText, true, make([]byte, 100))[:50]) },
+		"a fragment":      func(_ *wire, p *peer) { p.write(frame(ws.OpText, false, make([]byte, 100))) },
+		"half of a login": func(w *wire, p *peer) { p.message(ws.OpText, p.trade()); p.expectClear(w) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			began := time.Now()
-			p := w.upgrade(t)
-			run(t, p)
-			p.lost = name == "half a frame"
-			p.expectClose(1000, "")
-			if took := time.Since(began); took < timeout {
-				t.Errorf("closed after %v", took)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				w := startInMemory(t, wslink.Config{LoginTimeout: timeout})
+				began := time.Now()
+				p := w.upgrade(t)
+				run(w, p)
+				p.lost = name == "half a frame"
+				p.expectClose(1000, "")
+				if took := time.Since(began); took != timeout {
+					t.Errorf("closed after %v", took)
+				}
+			})
 		})
 	}
 	for name, request := range map[string]string{"no request": "", "half a request": goodUpgrade[:50]} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			nc, err := net.Dial("tcp", w.address)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer nc.Close()
-			io.WriteString(nc, request)
-			nc.SetDeadline(time.Now().Add(patience))
-			if _, err := io.ReadAll(nc); err != nil {
-				t.Error(err)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				w := startInMemory(t, wslink.Config{LoginTimeout: timeout})
+				began := time.Now()
+				if _, err := io.ReadAll(w.say(t, request)); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(began); took != timeout {
+					t.Errorf("closed after %v", took)
+				}
+			})
 		})
 	}
+}
+
+// say connects and writes a text.
+func (w *wire) say(t *testing.T, text string) net.Conn {
+	t.Helper()
+	nc, err := w.dial(t.Context(), "tcp", w.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nc.Close() })
+	if _, err := io.WriteString(nc, text); err != nil {
+		t.Fatal(err)
+	}
+	return nc
 }
 
 // TestKeysAreFreed: nothing of a connection, its shared key included, is held after its end (defect 32).
@@ -352,32 +369,42 @@ func TestKeysAreFreed(t *testing.T) {
 // TestMessageTime: a message that has begun must end, however lively the connection is otherwise.
 func TestMessageTime(t *testing.T) {
 	t.Parallel()
-	w := start(t, wslink.Config{MessageTime: time.Second})
-	p := w.login(t, "alice")
-	p.write(frame(ws.OpText, false, []byte("half a message")))
-	p.expectClose(1008, "limit of time for a message")
-	if n := w.Stats().MessageTime.Load(); n != 1 {
-		t.Errorf("%d counted", n)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := startInMemory(t, wslink.Config{MessageTime: time.Minute})
+		p := w.login(t, "alice")
+		began := time.Now()
+		p.write(frame(ws.OpText, false, []byte("half a message")))
+		for range 11 {
+			time.Sleep(5 * time.Second) // sleep: in a bubble
+			p.write(frame(ws.OpPing, true, nil))
+			if f := p.read(); f.Header.OpCode != ws.OpPong {
+				t.Errorf("opcode %d", f.Header.OpCode)
+			}
+		}
+		p.expectClose(1008, "limit of time for a message")
+		if took := time.Since(began); took <= time.Minute || took > time.Minute+2*time.Second { // it is looked at once a second
+			t.Errorf("closed after %v", took)
+		}
+		if n := w.Stats().MessageTime.Load(); n != 1 {
+			t.Errorf("%d counted", n)
+		}
+	})
 }
 
 // TestBody: a request with a body that never comes is answered and closed.
 func TestBody(t *testing.T) {
 	t.Parallel()
-	w := start(t, wslink.Config{LoginTimeout: 3 * time.Second}) // within it the request must be here
-	nc, err := net.Dial("tcp", w.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(patience))
-	if _, err := nc.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")); err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(nc) // to the end of the connection
-	if err != nil || !strings.HasPrefix(string(text), "HTTP/1.1 4") {
-		t.Errorf("%q, %v", text, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := startInMemory(t, wslink.Config{LoginTimeout: time.Minute})
+		began := time.Now()
+		text, err := io.ReadAll(w.say(t, "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")) // to the end of the connection
+		if err != nil || !strings.HasPrefix(string(text), "HTTP/1.1 4") {
+			t.Errorf("%q, %v", text, err)
+		}
+		if took := time.Since(began); took > time.Minute {
+			t.Errorf("closed after %v", took)
+		}
+	})
 }
 
 // politeListener accepts connections whose Close waits for the other side, as that of TLS does while the
