@@ -163,7 +163,7 @@ func TestListenersStay(t *testing.T) {
 		if err := s.AddConnType("own", packet.ConnType{}); err != nil {
 			t.Fatal(err)
 		}
-		ln, end := servePiped(t, s)
+		ln, end := serveMemnet(t, s)
 		defer end()
 		w := wireOf(t, ln.dial())
 		w.SetDeadline(time.Time{})
