@@ -13,6 +13,14 @@ import (
 // patience is how long what must happen may take.
 const patience = 20 * time.Second
 
+// patient ends all tests with a text if this one takes longer than patience: where somebody holds a lock for good, or what
+// is on the clock of synctest never ends, nothing else would before the time limit of all.
+func patient(t *testing.T, hint string) {
+	name := t.Name()
+	timer := time.AfterFunc(patience, func() { panic(name + " does not end: " + hint) })
+	t.Cleanup(func() { timer.Stop() })
+}
+
 // running is a server that serves on a free port of the loopback until the test ends.
 type running struct {
 	*packet.Server
@@ -28,8 +36,10 @@ func serve(t testing.TB, s *packet.Server) *running {
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ln) }()
 	t.Cleanup(func() {
-		s.Close()
-		if err := <-done; !errors.Is(err, net.ErrClosed) {
+		closed := make(chan struct{})
+		go func() { s.Close(); close(closed) }() // ends with the server's goroutines
+		within(t, "Close", closed)
+		if err := within(t, "the end of Serve", done); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Serve: %v", err)
 		}
 	})

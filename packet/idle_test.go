@@ -18,7 +18,11 @@ func pause(d time.Duration) {
 // expectIdle waits until a client's connection is closed for having said nothing since last.
 func expectIdle(t *testing.T, c *packet.Conn, s *packet.Server, last time.Time, timeout time.Duration) {
 	t.Helper()
-	<-c.Done()
+	select {
+	case <-c.Done():
+	case <-time.After(2 * timeout):
+		t.Fatalf("it is still there after %v, want %v", 2*timeout, timeout)
+	}
 	var closed *packet.CloseError
 	if err := c.Err(); !errors.As(err, &closed) || closed.Reason != packet.ReasonIdleTimeout || !closed.Remote {
 		t.Errorf("it ended with %v", err)
@@ -131,7 +135,12 @@ func TestSilentStrangers(t *testing.T) {
 					}
 				}
 				if c.reason != "" {
-					reason, took := <-closed, time.Since(begun)
+					var reason any = "nothing"
+					select {
+					case reason = <-closed:
+					case <-time.After(2 * c.after):
+					}
+					took := time.Since(begun)
 					if reason != c.reason || took < c.after || took > c.after+c.after/4 {
 						t.Errorf("closed with %v after %v, want %s after %v", reason, took, c.reason, c.after)
 					}

@@ -1,8 +1,11 @@
 package packet_test
 
 import (
+	"bytes"
+	"compress/zlib"
 	"errors"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -72,4 +75,43 @@ func TestLimits(t *testing.T) {
 		}
 		r.expect(framed(64, text(1000)))
 	})
+	t.Run("sent, inflated", func(t *testing.T) {
+		cfg := packet.Config{MaxBody: 500, CompressAbove: 100, Logger: quiet}
+		c, r := clientAndRaw(t, echoing(t), cfg, pairs{pair("test:a", 64)})
+		if err := c.Send("test:a", strings.Repeat("x", 498)); !errors.Is(err, packet.ErrBodyTooLarge) {
+			t.Errorf("one byte too much: %v", err)
+		}
+		if err := c.Send("test:a", strings.Repeat("x", 497)); err != nil {
+			t.Error(err)
+		}
+		r.expect(rawFrame(64, 1, zlibbed(framed(64, strings.Repeat("x", 497))[10:])))
+	})
+}
+
+// TestCompressLevels checks that bodies are what zlib makes of them at the level.
+func TestCompressLevels(t *testing.T) {
+	text := ""
+	for i := range 2000 {
+		text += strconv.Itoa(i * i)
+	}
+	body := framed(64, text)[10:]
+	streams := make(map[string]int)
+	for level, want := range map[int]int{0: 6, -1: 6, 1: 1, 9: 9, packet.LevelStore: zlib.NoCompression} {
+		c, r := clientAndRaw(t, echoing(t), packet.Config{CompressLevel: level}, pairs{pair("test:a", 64)})
+		if err := c.Send("test:a", text); err != nil {
+			t.Fatal(err)
+		}
+		var stream bytes.Buffer
+		w, err := zlib.NewWriterLevel(&stream, want)
+		must(err)
+		w.Write(body) // a buffer takes everything
+		w.Close()
+		if got := r.next(); !bytes.Equal(got, rawFrame(64, 1, stream.Bytes())) {
+			t.Errorf("level %d: %d bytes, want %d as level %d of zlib makes", level, len(got), 10+stream.Len(), want)
+		}
+		streams[stream.String()]++
+	}
+	if len(streams) != 4 {
+		t.Errorf("the levels make %d streams: they cannot be told apart", len(streams))
+	}
 }

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"parlor/internal/memnet"
@@ -59,6 +60,24 @@ func (a *authority) make(name string, template *x509.Certificate, certFile, keyF
 	return cert, key
 }
 
+// under makes an authority whose certificate this one signs.
+func (a *authority) under(name string) *authority {
+	sub := &authority{dir: a.dir, file: filepath.Join(a.dir, name+".pem")}
+	sub.cert, sub.key = a.make(name, &x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, sub.file, filepath.Join(a.dir, name+".key"))
+	return sub
+}
+
+// issueChain is issue with this authority's own certificate behind the new one, as those do who are under another.
+func (a *authority) issueChain(name string, hosts ...string) (certFile, keyFile string) {
+	certFile, keyFile = a.issue(name, hosts...)
+	leaf, err := os.ReadFile(certFile)
+	must(err)
+	own, err := os.ReadFile(a.file)
+	must(err)
+	must(os.WriteFile(certFile, append(leaf, own...), 0o600))
+	return certFile, keyFile
+}
+
 // issue makes a certificate for hosts, or for a client if there are none.
 func (a *authority) issue(name string, hosts ...string) (certFile, keyFile string) {
 	template := &x509.Certificate{KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
@@ -86,6 +105,7 @@ var pki = sync.OnceValue(func() (p struct {
 	ca, other                    *authority
 	server, client, elsewhere    packet.TLS // Enabled, with their certificate and CA
 	otherServer, otherClient     packet.TLS
+	chain, chainElsewhere        packet.TLS // certificates of an authority under the CA
 	anonymous, anonymousOtherCAs packet.TLS
 }) {
 	dir, err := os.MkdirTemp("", "packet-tls-")
@@ -98,6 +118,9 @@ var pki = sync.OnceValue(func() (p struct {
 	p.server = own(p.ca.issue("server", "localhost", "127.0.0.1"))
 	p.elsewhere = own(p.ca.issue("elsewhere", "elsewhere.example"))
 	p.client = own(p.ca.issue("client"))
+	sub := p.ca.under("sub")
+	p.chain = own(sub.issueChain("chain", "localhost", "127.0.0.1"))
+	p.chainElsewhere = own(sub.issueChain("chainelsewhere", "elsewhere.example"))
 	p.otherServer = own(p.other.issue("otherserver", "localhost", "127.0.0.1"))
 	p.otherClient = own(p.other.issue("otherclient"))
 	p.anonymous = packet.TLS{Enabled: true, CAFile: p.ca.file}
@@ -154,6 +177,8 @@ func TestTLS(t *testing.T) {
 		{"host name wrong", with(p.elsewhere, noCA), p.anonymous, 0, 0, "127.0.0.1"},
 		{"host name wrong, skipped", with(p.elsewhere, noCA), with(p.anonymous, skipHostname), packet.SecurityEncrypted, packet.SecurityEncrypted, ""},
 		{"host name given", with(p.elsewhere, noCA), with(p.anonymous, func(t *packet.TLS) { t.ServerName = "elsewhere.example" }), packet.SecurityEncrypted, packet.SecurityServerAuth, ""},
+		{"chain", with(p.chain, noCA), p.anonymous, packet.SecurityEncrypted, packet.SecurityServerAuth, ""},
+		{"chain, host name skipped", with(p.chainElsewhere, noCA), with(p.anonymous, skipHostname), packet.SecurityEncrypted, packet.SecurityEncrypted, ""},
 		{"host name skipped, certificate not", with(p.otherServer, noCA), with(p.anonymous, skipHostname), 0, 0, "unknown authority"},
 		{"host name skipped, client certificate", p.server, with(p.client, skipHostname, serverVerifies), packet.SecurityBothAuth, packet.SecurityEncrypted, ""},
 		{"unknown authority", with(p.otherServer, noCA), p.anonymous, 0, 0, "unknown authority"},
@@ -276,6 +301,7 @@ func TestTLSConfigIsKept(t *testing.T) {
 	s := serve(t, packet.NewServer(reg, packet.Config{TLS: server, Logger: quiet}))
 	for name, c := range map[string]packet.TLS{
 		"a certificate is required": pki().anonymous,
+		"of an authority":           pki().otherClient,
 		"pinning": with(pki().client, skipHostname, func(t *packet.TLS) {
 			t.Config = &tls.Config{VerifyConnection: func(tls.ConnectionState) error { return pinned }}
 		}),
@@ -283,12 +309,9 @@ func TestTLSConfigIsKept(t *testing.T) {
 			t.Config = &tls.Config{Time: func() time.Time { return time.Now().Add(1000 * time.Hour) }}
 		}),
 	} {
-		client := packet.NewClient(reg, packet.Config{TLS: c, Logger: quiet})
-		if err := client.Connect(t.Context(), s.addr); err == nil || name == "pinning" && !errors.Is(err, pinned) {
+		if err := connectWith(t, reg, s.addr, c); err == nil || errors.Is(err, packet.ErrTimeout) || name == "pinning" && !errors.Is(err, pinned) {
 			t.Errorf("%s: %v", name, err)
 		}
-		client.Abort(nil)
-		<-client.Done()
 	}
 	if len(conf.Certificates) != 0 || conf.ClientCAs != nil || conf.MinVersion != 0 {
 		t.Error("the config was changed")
@@ -306,32 +329,48 @@ func connectWith(t *testing.T, reg *packet.Registry, addr string, conf packet.TL
 	defer cancel()
 	err := c.Connect(ctx, addr)
 	c.Abort(nil)
-	<-c.Done()
+	within(t, "the client's end", c.Done())
 	return err
 }
 
 // Those who say nothing hold up nobody, and are gone after the time limit.
 func TestTLSHandshakeOffTheAcceptPath(t *testing.T) {
-	reg := regOf(t)
-	s := serve(t, packet.NewServer(reg, packet.Config{TLS: with(pki().server, noCA), HandshakeTimeout: 3 * time.Second, Logger: quiet}))
-	const silent = 100
-	var peers []*wire
-	for range silent {
-		peers = append(peers, dialWire(t, s.addr))
-	}
-	eventually(t, "they wait", func() bool { return len(s.Conns()) == silent })
-	if err := connectWith(t, reg, s.addr, pki().anonymous); err != nil {
-		t.Errorf("somebody else: %v", err)
-	}
-	for _, w := range peers {
-		if n, err := w.Read(make([]byte, 1)); n != 0 {
-			t.Fatalf("bytes before the TLS handshake: %d, %v", n, err)
+	conf := with(pki().server, noCA)
+	patient(t, "does a TLS handshake hold up all others?")
+	synctest.Test(t, func(t *testing.T) {
+		const limit, silent = 3 * time.Second, 100
+		s := packet.NewServer(regOf(t), packet.Config{TLS: conf, HandshakeTimeout: limit, Logger: quiet})
+		ln, end := serveMemnet(t, s)
+		defer end()
+		begun := time.Now()
+		var peers []net.Conn
+		for range silent {
+			nc := ln.dial()
+			defer nc.Close()
+			peers = append(peers, nc)
 		}
-	}
-	eventually(t, "they are gone", func() bool { return len(s.Conns()) == 0 })
-	if n := s.Stats().HandshakeTimeout.Load(); n != silent {
-		t.Errorf("%d counted, want %d", n, silent)
-	}
+		c := packet.NewClient(regOf(t), packet.Config{TLS: packet.TLS{Enabled: true, SkipVerify: true}, Logger: quiet})
+		if err := c.ConnectConn(t.Context(), ln.dial()); err != nil {
+			t.Errorf("somebody else: %v", err)
+		}
+		if took := time.Since(begun); took != 0 {
+			t.Errorf("somebody else had to wait for %v", took)
+		}
+		c.Abort(nil)
+		<-c.Done()
+		for _, nc := range peers {
+			if n, err := nc.Read(make([]byte, 1)); n != 0 || err == nil {
+				t.Fatalf("bytes before the TLS handshake: %d, %v", n, err)
+			}
+		}
+		synctest.Wait()
+		if took, left := time.Since(begun), len(s.Conns()); took != limit || left != 0 {
+			t.Errorf("after %v %d are left, want none after %v", took, left, limit)
+		}
+		if n := s.Stats().HandshakeTimeout.Load(); n != silent {
+			t.Errorf("%d counted, want %d", n, silent)
+		}
+	})
 }
 
 func TestTLSMixedUp(t *testing.T) {
