@@ -56,6 +56,7 @@ func (c *Conn) readFrames(part *[]byte, until func() bool) error {
 func (c *Conn) feed(part *[]byte, b []byte) error {
 	corked := false
 	defer func() {
+		c.msg = Message{} // an idle connection must not hold its last body
 		if corked {
 			c.uncork()
 		}
@@ -89,12 +90,13 @@ func (c *Conn) feed(part *[]byte, b []byte) error {
 		} else {
 			b = b[size:]
 		}
-		if next, err := frameSize(b, c.maxFrame()); !corked && err == nil && next > 0 && len(b) >= next && c.joins() {
-			corked = true
-			c.cork()
+		if !corked && c.joins() {
+			if next, err := frameSize(b, c.maxFrame()); err == nil && next > 0 && len(b) >= next {
+				corked = true
+				c.cork()
+			}
 		}
 		c.handleFrame(frame[:size])
-		c.msg = Message{} // an idle connection must not hold its last body
 		if c.over.Load() {
 			return errOver
 		}
