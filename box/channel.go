@@ -1,0 +1,100 @@
+package box
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+
+	"github.com/flynn/noise"
+)
+
+// Channels are what Parlor's own peers seal with: Noise_KK_25519_AESGCM_SHA256 over the key pairs that they have traded
+// (docs/PROTOCOL.md, section 3.2). Beyond a tunnel they give forward secrecy, and they tell when a message was
+// repeated, left out or moved.
+var suite = noise.NewCipherSuite(noise.DH25519, noise.CipherAESGCM, noise.HashSHA256)
+
+// prologue keeps what is sealed here apart from other uses of the same keys.
+const prologue = "parlor native 1"
+
+// ChannelOverhead is how much longer a sealed message is than what it seals, in bytes.
+const ChannelOverhead = 16
+
+// ErrNoChannel means a handshake message that does not fit the keys, or is none.
+var ErrNoChannel = errors.New("handshake does not fit the keys")
+
+// ErrNotOpened means a message that is not the next one of its channel, or was changed.
+var ErrNotOpened = errors.New("message could not be opened")
+
+// Initiation is a client's half of a handshake that waits for the server's answer.
+type Initiation struct{ state *noise.HandshakeState }
+
+// Initiate begins a handshake with the holder of a public key. It returns the message for the other side. The
+// error is ErrBadKey.
+func (k *Key) Initiate(peer string) (*Initiation, []byte, error) {
+	state, err := k.handshake(peer, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	message, _, _, err := state.WriteMessage(nil, nil)
+	if err != nil { // with keys of low order
+		return nil, nil, fmt.Errorf("%w: %w", ErrBadKey, err)
+	}
+	return &Initiation{state}, message, nil
+}
+
+// Complete takes the other side's answer. The error is ErrNoChannel.
+func (i *Initiation) Complete(answer []byte) (*Channel, error) {
+	_, send, receive, err := i.state.ReadMessage(nil, answer)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoChannel, err)
+	}
+	return &Channel{send: send, receive: receive}, nil
+}
+
+// Respond answers the handshake message of the holder of a public key. Errors are ErrBadKey and ErrNoChannel.
+func (k *Key) Respond(peer string, message []byte) (c *Channel, answer []byte, err error) {
+	state, err := k.handshake(peer, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, _, _, err := state.ReadMessage(nil, message); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrNoChannel, err)
+	}
+	answer, receive, send, err := state.WriteMessage(nil, nil)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrNoChannel, err)
+	}
+	return &Channel{send: send, receive: receive}, answer, nil
+}
+
+func (k *Key) handshake(peer string, initiator bool) (*noise.HandshakeState, error) {
+	theirs, err := decodeKey(peer)
+	if err != nil {
+		return nil, fmt.Errorf("public key: %w", err)
+	}
+	ours, err := base64.StdEncoding.DecodeString(k.public)
+	if err != nil {
+		return nil, err
+	}
+	return noise.NewHandshakeState(noise.Config{
+		CipherSuite: suite, Random: rand.Reader, Pattern: noise.HandshakeKK, Initiator: initiator, Prologue: []byte(prologue),
+		StaticKeypair: noise.DHKey{Private: k.private.Bytes(), Public: ours}, PeerStatic: theirs,
+	})
+}
+
+// Channel seals and opens messages, each once and in order. Seal is for one goroutine at a time, and so is Open.
+type Channel struct{ send, receive *noise.CipherState }
+
+// Seal appends the next message to b. It fails only after 2^64 messages.
+func (c *Channel) Seal(b, message []byte) ([]byte, error) { return c.send.Encrypt(b, nil, message) }
+
+// Open appends what the next message of the other side seals to b. The error is ErrNotOpened; the channel is of no
+// use then, as no later message can be opened either, unless the next one is given again.
+func (c *Channel) Open(b, sealed []byte) ([]byte, error) {
+	out, err := c.receive.Decrypt(b, nil, sealed)
+	if err != nil {
+		return b, fmt.Errorf("%w: %w", ErrNotOpened, err)
+	}
+	return out, nil
+}
