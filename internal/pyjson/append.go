@@ -115,7 +115,7 @@ func appendMap(b []byte, m map[string]any, left int) ([]byte, *AppendError) {
 		b = append(AppendString(b, k), ": "...)
 		var bad *AppendError
 		if b, bad = appendAny(b, m[k], left-1); bad != nil {
-			return b, bad.Under(keyPath(k))
+			return b, bad.Under(KeyPath(k))
 		}
 	}
 	return append(b, '}'), nil
@@ -132,7 +132,7 @@ func appendSlice[T any](b []byte, s []T, left int, item func([]byte, T, int) ([]
 		}
 		var bad *AppendError
 		if b, bad = item(b, v, left-1); bad != nil {
-			return b, bad.Under(indexPath(i))
+			return b, bad.Under(IndexPath(i))
 		}
 	}
 	return append(b, ']'), nil
@@ -371,7 +371,7 @@ func listEncoder(t reflect.Type) encFunc {
 			}
 			var bad *AppendError
 			if b, bad = enc(b, v.Index(i), left-1); bad != nil {
-				return b, bad.Under(indexPath(i))
+				return b, bad.Under(IndexPath(i))
 			}
 		}
 		return append(b, ']'), nil
@@ -417,7 +417,7 @@ func structEncoder(t reflect.Type) encFunc {
 			b = append(b, f.prefix...)
 			var bad *AppendError
 			if b, bad = f.enc()(b, fv, left-1); bad != nil {
-				return b, bad.Under(keyPath(f.name))
+				return b, bad.Under(KeyPath(f.name))
 			}
 		}
 		return append(b, '}'), nil
@@ -456,7 +456,7 @@ func mapEncoder(t reflect.Type) encFunc {
 			b = append(AppendString(b, e.key), ": "...)
 			var bad *AppendError
 			if b, bad = enc(b, e.value, left-1); bad != nil {
-				return b, bad.Under(keyPath(e.key))
+				return b, bad.Under(KeyPath(e.key))
 			}
 		}
 		return append(b, '}'), nil

@@ -23,7 +23,7 @@ func (d *decoder) items(i, left int, each func(i, n int) (int, *BindError)) (end
 	for more {
 		if bad == nil {
 			if i, bad = each(i, n); bad != nil {
-				bad = bad.Under(indexPath(n))
+				bad = bad.Under(IndexPath(n))
 			}
 		} else {
 			i = d.value(i, left-1)
@@ -141,7 +141,7 @@ func (m misfits) first() *BindError {
 	if first.err == nil {
 		return nil
 	}
-	return first.err.Under(keyPath(at))
+	return first.err.Under(KeyPath(at))
 }
 
 func structDecoder(t reflect.Type) decFunc {

@@ -98,6 +98,9 @@ func parseFloat(num []byte) float64 {
 // back equal, never without a point or an exponent, and NaN, Infinity or
 // -Infinity for what is not a number.
 func AppendFloat(b []byte, f float64) []byte {
+	if b, ok := appendFewDecimals(b, f); ok {
+		return b
+	}
 	switch {
 	case f != f:
 		return append(b, "NaN"...)
@@ -129,6 +132,38 @@ func appendFinite(b []byte, f float64) []byte {
 	n := len(b)
 	b = strconv.AppendFloat(b, f, 'f', -1, 64)
 	return withPoint(b, n)
+}
+
+// appendFewDecimals appends f if it is a number of at most 15 digits, three of them
+// behind the point, as most are that people and games make. If one of so few
+// digits reads back as f, no other does, so it is the shortest. It spares looking
+// for that.
+func appendFewDecimals(b []byte, f float64) ([]byte, bool) {
+	abs := math.Abs(f)
+	if !(abs < 1e12) { // nor is NaN
+		return b, false
+	}
+	n := uint64(abs*1000 + 0.5)
+	if float64(n)/1000 != abs {
+		return b, false
+	}
+	if math.Signbit(f) {
+		b = append(b, '-')
+	}
+	whole, decimals := n/1000, n%1000
+	if whole < 10 {
+		b = append(b, '0'+byte(whole))
+	} else {
+		b = strconv.AppendUint(b, whole, 10)
+	}
+	b = append(b, '.', '0'+byte(decimals/100))
+	if decimals%100 != 0 {
+		b = append(b, '0'+byte(decimals/10%10))
+	}
+	if decimals%10 != 0 {
+		b = append(b, '0'+byte(decimals%10))
+	}
+	return b, true
 }
 
 // appendFloat32 appends the shortest text that reads back as f, in Python's

@@ -20,9 +20,9 @@ func joinPath(outer, inner string) string {
 	}
 }
 
-// keyPath returns the path of a member of an object. Keys that could be taken
-// for something else in a path are put in brackets, as Python would.
-func keyPath(key string) string {
+// KeyPath returns the path of a member of an object, as in x. Keys that could be
+// taken for something else in a path are put in brackets, as Python would.
+func KeyPath(key string) string {
 	for i := range len(key) {
 		c := key[i]
 		if c != '_' && (c|0x20 < 'a' || c|0x20 > 'z') && (i == 0 || c < '0' || c > '9') {
@@ -35,7 +35,8 @@ func keyPath(key string) string {
 	return shorten(key)
 }
 
-func indexPath(i int) string {
+// IndexPath returns the path of an item of an array, as in [2].
+func IndexPath(i int) string {
 	return "[" + strconv.Itoa(i) + "]"
 }
 

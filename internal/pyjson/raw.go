@@ -207,7 +207,7 @@ func (w *rewriter) str(b []byte, i int) ([]byte, int) {
 func (w *rewriter) char(i int) (rune, int) {
 	switch c := w.b[i]; {
 	case c == '\\':
-		r, size := escapedRune(w.b[i:])
+		r, size := DecodeEscape(w.b[i:])
 		if size == 0 {
 			w.escape(i)
 		}

@@ -140,7 +140,7 @@ func appendUnquoted(b, body []byte) ([]byte, bool) {
 			return append(b, body...), true
 		}
 		b = append(b, body[:n]...)
-		r, size := escapedRune(body[n:])
+		r, size := DecodeEscape(body[n:])
 		if size == 0 {
 			return b, false
 		}
@@ -149,10 +149,10 @@ func appendUnquoted(b, body []byte) ([]byte, bool) {
 	}
 }
 
-// escapedRune decodes the escape b starts with, two of them for a surrogate
+// DecodeEscape decodes the escape b starts with, two of them for a surrogate
 // pair, and returns its length, 0 if it is broken. As in Python, a surrogate
 // without its other half stands for itself.
-func escapedRune(b []byte) (rune, int) {
+func DecodeEscape(b []byte) (rune, int) {
 	if len(b) < 2 {
 		return 0, 0
 	}
@@ -209,6 +209,29 @@ func AppendString(b []byte, s string) []byte {
 		r, size := rune(s[i]), 1
 		if r >= 0x80 {
 			r, size = decodeWTF8(s[i:])
+		}
+		b = appendEscape(b, r)
+		from = i + size
+	}
+}
+
+// AppendUTF8 is [AppendString] for text that must be valid UTF-8. If it is not,
+// it reports false, and what it has appended is of no use.
+func AppendUTF8(b, text []byte) ([]byte, bool) {
+	b = append(b, '"')
+	from := 0
+	for {
+		i := plainRun(text, from)
+		b = append(b, text[from:i]...)
+		if i == len(text) {
+			return append(b, '"'), true
+		}
+		r, size := rune(text[i]), 1
+		if r >= 0x80 {
+			r, size = utf8.DecodeRune(text[i:])
+			if r == utf8.RuneError && size == 1 {
+				return b, false
+			}
 		}
 		b = appendEscape(b, r)
 		from = i + size

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"parlor/internal/pyjson"
 )
 
@@ -115,6 +117,22 @@ func TestAppendString(t *testing.T) {
 	}
 }
 
+func TestAppendUTF8(t *testing.T) {
+	for _, s := range []string{
+		"", "plain text of some length </&>", "\"\\\b\f\n\r\t", "\x00\x1f\x7f", "éa\u2028\uffff\ufffd", "\U0001f600", "0123456789\"",
+	} {
+		got, ok := pyjson.AppendUTF8([]byte("<"), []byte(s))
+		if want := "<" + string(pyjson.AppendString(nil, s)); !ok || string(got) != want {
+			t.Errorf("%q: got %s, %v, want %s", s, got, ok, want)
+		}
+	}
+	for _, s := range []string{"\xff", "a\xc3", "\xed\xa0\x80", "\xc0\x80", "plain text and \xe2\x82"} {
+		if got, ok := pyjson.AppendUTF8(nil, []byte(s)); ok {
+			t.Errorf("%q: got %s", s, got)
+		}
+	}
+}
+
 func TestEveryByteInAStringEveryPlace(t *testing.T) {
 	for c := range 0x80 {
 		for place := range 20 {
@@ -141,7 +159,7 @@ func TestAppendFloat(t *testing.T) {
 		want string
 	}{
 		{0, "0.0"}, {math.Copysign(0, -1), "-0.0"}, {1, "1.0"}, {-1.5, "-1.5"}, {1e15, "1000000000000000.0"}, {1e16, "1e+16"}, {1e22, "1e+22"},
-		{1e-4, "0.0001"}, {9.999e-5, "9.999e-05"}, {1e100, "1e+100"}, {5e-324, "5e-324"}, {math.MaxFloat64, "1.7976931348623157e+308"},
+		{0.29, "0.29"}, {-44.5, "-44.5"}, {0.001, "0.001"}, {0.0005, "0.0005"}, {1e12, "1000000000000.0"}, {999999999999.999, "999999999999.999"}, {1e-4, "0.0001"}, {9.999e-5, "9.999e-05"}, {1e100, "1e+100"}, {5e-324, "5e-324"}, {math.MaxFloat64, "1.7976931348623157e+308"},
 		{math.NaN(), "NaN"}, {math.Inf(1), "Infinity"}, {math.Inf(-1), "-Infinity"},
 	}
 	for _, c := range cases {
@@ -149,6 +167,29 @@ func TestAppendFloat(t *testing.T) {
 			t.Errorf("%g: got %s, want %s", c.f, got, c.want)
 		}
 	}
+}
+
+// TestAppendFewDecimals: what is a short decimal is written as strconv writes it, and so are its neighbours.
+func TestAppendFewDecimals(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := float64(rapid.Int64Range(-2e15, 2e15).Draw(t, "n"))
+		f := n / rapid.SampledFrom([]float64{1, 10, 100, 1000, 1e4}).Draw(t, "unit")
+		if rapid.Bool().Draw(t, "small") {
+			f = math.Trunc(math.Remainder(n, 1e6)) / 1000
+		}
+		for _, f := range []float64{f, math.Nextafter(f, math.Inf(1)), math.Nextafter(f, math.Inf(-1))} {
+			want := strconv.FormatFloat(f, 'f', -1, 64)
+			if abs := math.Abs(f); abs != 0 && abs < 1e-4 {
+				continue
+			}
+			if !strings.Contains(want, ".") {
+				want += ".0"
+			}
+			if got := string(pyjson.AppendFloat(nil, f)); got != want {
+				t.Fatalf("got %s, want %s", got, want)
+			}
+		}
+	})
 }
 
 func TestReprString(t *testing.T) {
