@@ -31,7 +31,8 @@ func house() table {
 	abovePrograms := join(public, "host", "cluster", "console", "parlortest")
 
 	return table{
-		{"internal/pyjson", nil},
+		{"internal/keyset", nil},
+		{"internal/pyjson", []string{"internal/keyset"}},
 		{"internal/near", nil},
 		{"internal/lockfile", nil},
 		{"internal/direct", nil},

@@ -1,7 +1,6 @@
 package pyjson
 
 import (
-	"bytes"
 	"slices"
 	"unicode/utf8"
 )
@@ -18,23 +17,27 @@ func AppendRaw(b, raw []byte) []byte {
 }
 
 func rewrite(b, raw []byte, repr bool) []byte {
-	w := rewriter{scanner{b: raw}, repr}
+	w := rewriter{scanner: scanner{b: raw}, repr: repr}
 	n := len(b)
 	b = slices.Grow(b, len(raw)+len(raw)/8+8)
 	b, i := w.value(b, skipSpace(raw, 0), deepest)
-	if i >= 0 {
+	switch {
+	case i >= 0 && w.odd == nil:
 		return b
-	}
-	if repr {
+	case i >= 0:
+		return w.odd.resolve(b, n)
+	case repr:
 		return append(b[:n], "None"...)
+	default:
+		return append(b[:n], "null"...)
 	}
-	return append(b[:n], "null"...)
 }
 
 // A rewriter walks a text and appends its values in another form.
 type rewriter struct {
 	scanner
-	repr bool // Python's repr instead of its JSON
+	repr bool       // Python's repr instead of its JSON
+	odd  oddObjects // what was written, but has equal keys
 }
 
 func (w *rewriter) value(b []byte, i, left int) ([]byte, int) {
@@ -90,12 +93,10 @@ func (w *rewriter) array(b []byte, i, left int) ([]byte, int) {
 	return append(b, ']'), i
 }
 
-// A member says where in the output a member of an object was written:
-// the key at [key:colon], the value at [colon+2:end].
-type member struct{ key, colon, end int }
-
 // object writes all members as they come. Equal keys are rare, so they are
-// looked for at the end, and in the output, where equal keys are equal bytes.
+// looked for at the end, and in the output, where equal keys are equal bytes. What
+// to do about them is only noted here: done at once, it would be done again for
+// each object around.
 func (w *rewriter) object(b []byte, i, left int) ([]byte, int) {
 	if left <= 0 {
 		return b, w.fail(i, depthMsg)
@@ -126,51 +127,10 @@ func (w *rewriter) object(b []byte, i, left int) ([]byte, int) {
 		}
 	}
 	b = append(b, '}')
-	if len(members) > len(few) || repeats(b, members) {
-		b = dropRepeats(b, start, members)
+	if repeats(b, members) {
+		w.odd = append(w.odd, newOddObject(b, start, members))
 	}
 	return b, i
-}
-
-// repeats reports whether two keys are equal, comparing each with each, which
-// is only for short lists.
-func repeats(b []byte, members []member) bool {
-	for i, m := range members {
-		for _, n := range members[:i] {
-			if m.colon-m.key == n.colon-n.key && bytes.Equal(b[m.key:m.colon], b[n.key:n.colon]) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// dropRepeats writes the object at b[start:] again if keys repeat in it. Its
-// time is linear however often they do.
-func dropRepeats(b []byte, start int, members []member) []byte {
-	text := string(b[start:])
-	last := make(map[string]member, len(members))
-	for _, m := range members {
-		last[text[m.key-start:m.colon-start]] = m
-	}
-	if len(last) == len(members) {
-		return b
-	}
-	b = append(b[:start], '{')
-	for _, m := range members {
-		key := text[m.key-start : m.colon-start]
-		l, ok := last[key]
-		if !ok {
-			continue // written at its first place
-		}
-		delete(last, key)
-		if len(b) > start+1 {
-			b = append(b, ", "...)
-		}
-		b = append(b, key...)
-		b = append(b, text[l.colon-start:l.end-start]...)
-	}
-	return append(b, '}')
 }
 
 // str rewrites the string whose opening quote is at i.
