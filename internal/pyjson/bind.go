@@ -246,7 +246,7 @@ func decodeFloat(d *decoder, i, left int, v reflect.Value) (int, *BindError) {
 	if kind != Float && kind != Int {
 		return end, misfit("a number", raw)
 	}
-	f := parseFloat(raw)
+	f := ParseFloat(raw)
 	inf := f-f != 0 && f == f
 	if inf && kind == Int || !inf && v.OverflowFloat(f) {
 		// Python, too, reads 1e400 as infinity and refuses the integer.

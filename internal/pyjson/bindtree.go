@@ -270,7 +270,7 @@ func (d *decoder) any(i, left int) (any, int) {
 		n, _ := new(big.Int).SetString(string(raw), 10)
 		return n, end
 	case Float:
-		return parseFloat(raw), end
+		return ParseFloat(raw), end
 	case String:
 		s, _ := Unquote(raw)
 		return s, end

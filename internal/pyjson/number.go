@@ -77,23 +77,6 @@ func numberKind(b []byte) Kind {
 	}
 }
 
-// parseFloat returns the value of a number as Python's float reads it: beyond
-// the range it is infinite.
-func parseFloat(num []byte) float64 {
-	switch num[0] {
-	case 'N':
-		return math.NaN()
-	case 'I':
-		return math.Inf(1)
-	case '-':
-		if num[1] == 'I' {
-			return math.Inf(-1)
-		}
-	}
-	f, _ := strconv.ParseFloat(string(num), 64)
-	return f
-}
-
 // AppendFloat appends f as json.dumps writes it: the shortest text that reads
 // back equal, never without a point or an exponent, and NaN, Infinity or
 // -Infinity for what is not a number.

@@ -202,8 +202,8 @@ func appendNumber(b, num []byte, repr bool) []byte {
 	case numberKind(num) == Int || settled(num):
 		return append(b, num...)
 	case repr:
-		return appendReprFloat(b, parseFloat(num))
+		return appendReprFloat(b, ParseFloat(num))
 	default:
-		return AppendFloat(b, parseFloat(num))
+		return AppendFloat(b, ParseFloat(num))
 	}
 }
