@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"parlor/internal/pyjson"
+	"parlor/internal/transcode"
 )
 
 // Map is a payload in the making, or part of one.
@@ -46,6 +47,31 @@ func ParsePayload(text []byte) (Payload, error) {
 		return Payload{}, fmt.Errorf("parse payload: %w", err)
 	}
 	return Payload{raw: text}, nil
+}
+
+// ParseMsgPack takes one MessagePack value as a payload, nested 128 levels at most: for the wires that carry
+// MessagePack. It copies what it needs of b.
+//
+// The payload is JSON from then on. Bytes become text in base64, so that Bind into a []byte gives them back. Of equal
+// keys the last counts. Extensions, timestamps and keys of bytes have no form in JSON: the error names the key and what
+// to try, and may be shown to the user who sent the payload.
+func ParseMsgPack(b []byte) (Payload, error) {
+	text, err := transcode.AppendJSON(make([]byte, 0, 2*len(b)), b) // mostly enough
+	if err != nil {
+		return Payload{}, transcodeError("parse payload", err)
+	}
+	if cap(text) > 2*len(text) { // payloads may wait for long, in crowds
+		text = append(make([]byte, 0, len(text)), text...)
+	}
+	return Payload{raw: text, python: true}, nil
+}
+
+// transcodeError names the place in the payload, or says what was being done if there is none.
+func transcodeError(doing string, err error) error {
+	if bad, ok := errors.AsType[*transcode.Error](err); ok {
+		return bad.Under("payload")
+	}
+	return fmt.Errorf("%s: %w", doing, err)
 }
 
 // Err is why the value given to [Encode] could not be encoded, or nil.
@@ -123,6 +149,21 @@ func (p Payload) AppendPyJSON(b []byte) ([]byte, error) {
 		return append(b, p.raw...), nil
 	}
 	return pyjson.AppendRaw(b, p.JSON()), nil
+}
+
+// AppendMsgPack appends the payload as one MessagePack value, for the wires that carry MessagePack. Integers and floats
+// stay apart, and keys in order. The error is that of Err, or says what has no form there and what to try, and names the
+// key: integers below -2^63 or above 2^64-1, text with a lone surrogate, more than 128 levels. b is returned
+// as it was then.
+func (p Payload) AppendMsgPack(b []byte) ([]byte, error) {
+	if p.err != nil {
+		return b, p.err
+	}
+	out, err := transcode.AppendMsgPack(b, p.JSON())
+	if err != nil {
+		return b, transcodeError("encode payload", err)
+	}
+	return out, nil
 }
 
 // MarshalJSON writes the payload for encoding/json, which refuses NaN and infinities.

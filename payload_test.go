@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"parlor"
+	"parlor/msgpack"
 )
 
 func TestEncode(t *testing.T) {
@@ -161,5 +162,93 @@ func TestNested(t *testing.T) {
 	}
 	if got := parlor.Encode(bound); string(got.JSON()) != text {
 		t.Errorf("encoded as %s", got.JSON())
+	}
+}
+
+func TestMsgPack(t *testing.T) {
+	type shot struct {
+		X    int64   `json:"x"`
+		Y    float64 `json:"y"`
+		Data []byte  `json:"data"`
+	}
+	want := shot{X: 1 << 40, Y: 1, Data: []byte{0, 255}}
+	message, err := msgpack.Append(nil, msgpack.Map{{Key: "x", Value: want.X}, {Key: "y", Value: want.Y}, {Key: "data", Value: want.Data}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := parlor.ParseMsgPack(message)
+	if err != nil || string(p.JSON()) != `{"x": 1099511627776, "y": 1.0, "data": "AP8="}` {
+		t.Fatalf("got %s, error %v", p.JSON(), err)
+	}
+	clear(message)
+	var got shot
+	if err := p.Bind(&got); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("bound to %+v, error %v, want %+v", got, err, want)
+	}
+
+	// Bytes have become text, all else is as it was.
+	back, err := p.AppendMsgPack([]byte("<"))
+	if err != nil || string(back) != "<\x83\xa1x\xcf\x00\x00\x01\x00\x00\x00\x00\x00\xa1y\xcb\x3f\xf0\x00\x00\x00\x00\x00\x00\xa4data\xa4AP8=" {
+		t.Errorf("went back as %q, error %v", back, err)
+	}
+	if b, err := (parlor.Payload{}).AppendMsgPack(nil); err != nil || string(b) != "\x80" {
+		t.Errorf("the zero payload: %x, error %v", b, err)
+	}
+	floats := []byte("\xdc\x10\x00" + strings.Repeat("\xcb\x00\x00\x00\x00\x00\x00\x00\x00", 1<<12))
+	if p, err := parlor.ParseMsgPack(floats); err != nil || len(p.JSON()) != 5<<12 || cap(p.JSON()) > 10<<12 {
+		t.Errorf("%d bytes of JSON in %d, error %v", len(p.JSON()), cap(p.JSON()), err)
+	}
+}
+
+// TestMsgPackErrors: the texts may be shown to the user who sent the payload.
+func TestMsgPackErrors(t *testing.T) {
+	for message, want := range map[string]string{
+		"":                              "parse payload: msgpack: empty message, at byte 0",
+		"\x01\x01":                      "parse payload: msgpack: bytes after the value, at byte 1",
+		"\x81\x01\x01":                  "parse payload: msgpack: map key is not a string or bytes, at byte 1",
+		"\x81\xa1a\x92\x00\xd4\x05\x00": "payload.a[1]: an extension of MessagePack has no form in JSON: send text, numbers or bytes",
+		"\xd6\xff\x00\x00\x00\x00":      "payload: a timestamp of MessagePack has no form in JSON: send it as text or as a number of seconds",
+		strings.Repeat("\x91", 200):     "payload: nested deeper than 128 levels: make it flatter, or send it in parts",
+	} {
+		if p, err := parlor.ParseMsgPack([]byte(message)); err == nil || err.Error() != want || string(p.JSON()) != "{}" {
+			t.Errorf("%.20q: got %s, error %v, want %s", message, p.JSON(), err, want)
+		}
+	}
+	deep := any(0)
+	for range 129 {
+		deep = []any{deep}
+	}
+	for _, test := range []struct {
+		v    any
+		want string
+	}{
+		{make(chan int), "encode payload: cannot write chan int as JSON"},
+		{parlor.Map{"board": []any{1, parlor.Map{"x": bigInt("99999999999999999999")}}}, "payload.board[1].x: an integer of more than 64 bits has no form in MessagePack: send it as text or as a float"},
+		{"\xed\xa0\x80", "payload: text with a lone surrogate has no form in MessagePack, whose text is UTF-8: leave the surrogate out or replace it"},
+		{deep, "payload: nested deeper than 128 levels: make it flatter, or send it in parts"},
+		{broken{}, "encode payload: bad JSON at offset 1: expected a value"},
+	} {
+		if b, err := parlor.Encode(test.v).AppendMsgPack([]byte("<")); err == nil || err.Error() != test.want || string(b) != "<" {
+			t.Errorf("%T: got %q, error %v, want %s", test.v, b, err, test.want)
+		}
+	}
+}
+
+// broken writes itself as what is no JSON.
+type broken struct{}
+
+func (broken) AppendPyJSON(b []byte) ([]byte, error) { return append(b, '['), nil }
+
+func TestMsgPackAllocations(t *testing.T) {
+	p, err := parlor.ParsePayload([]byte(`{"from": [4, 1], "to": [4, 3], "piece": "pawn", "takes": false}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	message := make([]byte, 0, 256)
+	if n := testing.AllocsPerRun(100, func() { message, err = p.AppendMsgPack(message[:0]) }); n != 0 || err != nil {
+		t.Errorf("AppendMsgPack: %v allocations, error %v", n, err)
+	}
+	if n := testing.AllocsPerRun(100, func() { _, err = parlor.ParseMsgPack(message) }); n != 1 || err != nil {
+		t.Errorf("ParseMsgPack: %v allocations, error %v, want that of the text", n, err)
 	}
 }
