@@ -22,12 +22,15 @@ type Game interface {
 // and the save is kept as it was; a panic is taken as an error.
 type NewGame func(room Room, save string) (Game, error)
 
-// Room is where a game runs, as the game sees it. Its methods are for the room's goroutine, that is, for
-// the hooks of the game; Logger's result may be used anywhere.
+// Room is where a game runs, as the game sees it. Its methods are for the room's goroutine alone, that is, for
+// the hooks of the game, its constructor and the functions of its timers: to call one from any other goroutine
+// is an error of the author, which nothing catches and the race detector finds. Only Logger's result may be
+// used anywhere. None of them blocks. A room that has closed sends nothing and takes no timers.
 type Room interface {
 	// Name is the game's name in the lobby.
 	Name() string
-	// Users are the names of the users now in the room, in the order of joining. The slice is the caller's.
+	// Users are the names of the users now in the room, in the order of joining, those who are away (see
+	// UserVanisher) among them. The slice is the caller's.
 	Users() []string
 	// Logger logs with the room's name attached.
 	Logger() *slog.Logger
@@ -35,6 +38,13 @@ type Room interface {
 	Now() time.Time
 	// Rand is the room's random source, seeded when the room opens. It is not for secrets.
 	Rand() *rand.Rand
+}
+
+// Timer is what [Room.After] and [Room.Every] return. It is for the room's goroutine alone, as they are.
+type Timer interface {
+	// Stop sees to it that the function is not called any more, and tells whether it would have been. It may be
+	// called again, and from within the function.
+	Stop() bool
 }
 
 // The optional abilities of a game (section 8.1), each found by assertion when the room opens.
@@ -46,8 +56,8 @@ type (
 	UserLeaver interface{ UserLeft(user string) }
 
 	// HeartbeatHandler answers heartbeats: packets by which every player's client asks for news, several times
-	// a second (see HeartbeatRater). Whatever players shall see by themselves goes into these answers. Without
-	// it they are answered with a text.
+	// a second (see HeartbeatRater). Whatever players on pgnet's wire shall see by themselves goes into these
+	// answers; other wires have pushes. Without it they are answered with a text.
 	HeartbeatHandler interface{ HandleHeartbeat(p Packet) Response }
 
 	// HeartbeatRater says how often a second clients shall ask (section 8.4). It is read when a user joins.
@@ -70,8 +80,40 @@ type (
 	// before is shown.
 	LobbyInformer interface{ LobbyInfo() string }
 
-	// Updater does work in the background, every 0.1 s, also while no user is in the room.
+	// Updater does work in the background, also while no user is in the room: ten times a second, or as often as
+	// UpdateRater says. It keeps to its times as Room.Every does.
 	Updater interface{ Update() }
+
+	// UpdateRater says how often a second Update is called: 1 to 128, or 0 for never. It is read once, when the
+	// room opens. Of other values more than 128 is taken as that, less than 1 as 1, what is negative as 0, and NaN
+	// as the default of 10, which is logged. A game that is not updated and has no timers costs no processor time
+	// while nobody sends anything.
+	UpdateRater interface{ UpdateRate() float64 }
+
+	// UserVanisher is told that a user's link is gone while her seat is kept for her (see Resumer): she is still
+	// among the room's users, and what is sent to her waits. Packets that she sent before may still come. Either
+	// UserBack follows, or UserLeft.
+	UserVanisher interface{ UserAway(user string) }
+
+	// UserReturner is told that a user who was away is back. Missed means that not all that was sent to her
+	// will have reached her: the game should send her a fresh state.
+	UserReturner interface {
+		UserBack(user string, missed bool)
+	}
+
+	// Resumer says how long the seat of a user is kept for her when her link is gone; 0, or less, is not at all:
+	// she leaves with it. It is read when a user joins, and the server may bound it. Without it the server's
+	// default counts. The seats of users on pgnet's wire are never kept.
+	Resumer interface{ ResumeWindow() time.Duration }
+
+	// HeartbeatPusher says whether pushes to users on pgnet's wire, which knows none, wait, in bounds, and ride on
+	// the answer to the user's next heartbeat. It is read when a user joins. Without it they are dropped and
+	// counted.
+	HeartbeatPusher interface{ PushOnHeartbeat() bool }
+
+	// Drainer is told that the server is about to stop, and when it will at the latest. Users are still there: the
+	// game may tell them, and bring to an end what they are at. Its save is asked for afterwards.
+	Drainer interface{ Draining(deadline time.Time) }
 
 	// PacketHandler takes all packets of users, heartbeats included, in place of HandleGamePacket and
 	// HandleHeartbeat.

@@ -35,5 +35,6 @@ const (
 	DefaultPort          = 38929   // the port of a lobby (section 2.1)
 	AdminName            = "admin" // the user who may use administrator requests
 	DefaultHeartbeatRate = 10      // heartbeats a second, where a game names none
+	DefaultUpdateRate    = 10      // updates a second, where a game names none (section 8.1)
 	MaxMessageSize       = 1 << 20 // bytes of one text frame that a pgnet peer accepts (section 2.3)
 )
