@@ -3,20 +3,25 @@
 //
 // An author writes one type with one method, [Game.HandleGamePacket], and hands a [NewGame] function to
 // host.Main, which makes it a server program. Every other ability is a small interface that the type may
-// also have, and that is found by assertion: [UserJoiner], [UserLeaver], [HeartbeatHandler],
-// [HeartbeatRater], [Persister], [Saver], [LobbyInformer], [Updater], [PacketHandler], [Limiter].
+// also have, and that is found by assertion: [UserJoiner], [UserLeaver], [UserVanisher], [UserReturner],
+// [HeartbeatHandler], [HeartbeatRater], [HeartbeatPusher], [Persister], [Saver], [LobbyInformer], [Updater],
+// [UpdateRater], [PacketHandler], [Limiter], [Resumer], [Drainer].
+//
+// A game answers each packet, and speaks by itself through its [Room]: Send and Broadcast push messages to
+// users, After and Every call it back.
 //
 // # Concurrency
 //
 // All calls into one game come from its room's goroutine, one after the other: a game needs no locks, and a
-// slow game delays only itself. Packets, responses and payloads are values; a [Payload] is never changed
-// once made and may be shared freely.
+// slow game delays only itself. The methods of a [Room] are for that goroutine too. Packets, responses,
+// pushes and payloads are values; a [Payload] is never changed once made and may be shared freely.
 //
 // # Glossary
 //
 //   - packet: one request of a user, [Packet]: message and payload
 //   - response: the one answer that a packet gets, [Response]
-//   - payload: the data of either, kept encoded until asked for, [Payload]
+//   - push: a message to a user that answers no request, [Push]
+//   - payload: the data of any of these, kept encoded until asked for, [Payload]
 //   - link: one path to a client, whatever carries it (package link)
 //   - session: a logged-in user on the server
 //   - game: the author's rules and state of one hosted instance, [Game]

@@ -38,6 +38,30 @@ type Room interface {
 	Now() time.Time
 	// Rand is the room's random source, seeded when the room opens. It is not for secrets.
 	Rand() *rand.Rand
+
+	// Send pushes a message to a user in the room: the payload is any value that [Encode] takes, read at once;
+	// a nil is the empty object. Whether it arrives depends on her wire: a session that can be resumed keeps it
+	// for her while she is away, pgnet's wire drops it by default (see HeartbeatPusher). Pushes and answers to
+	// one user arrive in the order in which they were made; what is sent while a packet of hers, or her joining,
+	// is worked on comes before the answer to that. A user who is not in the room gets nothing, which is
+	// counted. What cannot be encoded is sent to nobody, and logged as an error.
+	Send(user, message string, payload any)
+	// Broadcast is Send to all users in the room, in the order of joining, but those named behind the payload.
+	// It encodes the payload once.
+	Broadcast(message string, payload any, except ...string)
+
+	// After calls f once, on the room's goroutine, when d has passed on the room's clock; one that is not positive
+	// is over at once, but f is never called before the hook that makes the timer has returned. Functions are called
+	// in the order of their times, and of their making where these are the same. A panic in f is caught and logged,
+	// as in any hook.
+	//
+	// Timers end with the room, and are not saved. A room holds a bounded number of them, 10,000 by default: beyond
+	// it an error is logged, and the timer that is returned never fires.
+	After(d time.Duration, f func()) Timer
+	// Every calls f again and again, until the timer is stopped: the n-th call is due n times d from now. Those
+	// whose time has passed when the one before has ended are left out and counted, as the room was too busy for
+	// them; the others keep to their times. An interval below 1 ms is taken as 1 ms.
+	Every(d time.Duration, f func()) Timer
 }
 
 // Timer is what [Room.After] and [Room.Every] return. It is for the room's goroutine alone, as they are.

@@ -9,20 +9,25 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
 	"parlor"
 )
 
-// guard calls a hook of the game and tells whether it came back. A panic is logged with its stack: each of
-// the first ones, and then ever fewer, as an update that always panics would fill the log.
+// guard calls a hook of the game and tells whether it came back. A panic is logged with its stack.
 func (r *Room) guard(hook string, call func()) (ok bool) {
-	r.stale.Store(true)
-	start := time.Now()
+	return r.guardFrom(time.Since(r.opened), hook, call)
+}
+
+// guardFrom is guard with the time at which the hook begins, counted from the room's opening.
+func (r *Room) guardFrom(start time.Duration, hook string, call func()) (ok bool) {
+	if !r.stale.Load() {
+		r.stale.Store(true)
+	}
 	defer func() {
-		if took := time.Since(start); took > r.cfg.Budget {
+		r.hookEnd = time.Since(r.opened)
+		if took := r.hookEnd - start; took > r.cfg.Budget {
 			r.stats.Slow.Add(1)
 			r.logger.Warn("slow hook", "hook", hook, "took", took)
 		}
@@ -30,7 +35,7 @@ func (r *Room) guard(hook string, call func()) (ok bool) {
 		if ok {
 			return
 		}
-		if n := uint64(r.stats.Panics.Add(1)); n <= 8 || bits.OnesCount64(n) == 1 {
+		if n := r.stats.Panics.Add(1); worthLogging(n) {
 			r.logger.Error("hook panicked", "hook", hook, "panic", fmt.Sprint(cause), "count", n,
 				"at", panickedAt(), "stack", string(debug.Stack()))
 		}
@@ -38,6 +43,10 @@ func (r *Room) guard(hook string, call func()) (ok bool) {
 	call()
 	return true
 }
+
+// worthLogging tells whether to log the n-th time of what a game can do wrong at every turn, which would fill the
+// log: the first ones, and then ever fewer.
+func worthLogging(n int64) bool { return n <= 8 || bits.OnesCount64(uint64(n)) == 1 }
 
 // panickedAt is the line of the game that panicked, for people who look for it in a long stack.
 func panickedAt() string {
@@ -87,6 +96,52 @@ func (r *Room) heartbeatRate() float64 {
 	return parlor.DefaultHeartbeatRate
 }
 
+// updateRate is the game's, within its bounds; 0 is never.
+func (r *Room) updateRate() float64 {
+	rate := float64(parlor.DefaultUpdateRate)
+	u, ok := r.game.(parlor.UpdateRater)
+	if !ok {
+		return rate
+	}
+	r.guard("update rate", func() { rate = u.UpdateRate() })
+	var taken float64
+	switch {
+	case math.IsNaN(rate):
+		taken = parlor.DefaultUpdateRate
+	case rate <= 0:
+		taken = 0
+	default:
+		taken = min(max(rate, minUpdateRate), maxUpdateRate)
+	}
+	if taken != rate {
+		r.logger.Warn("the game's update rate is out of bounds",
+			"rate", rate, "from", minUpdateRate, "to", maxUpdateRate, "taken as", taken)
+	}
+	return taken
+}
+
+// Updates a second, where there are any.
+const (
+	minUpdateRate = 1
+	maxUpdateRate = 128
+)
+
+// window is how long the game wants the seats of users kept whose links are gone.
+func (r *Room) window() time.Duration {
+	window := r.cfg.Window
+	if h, ok := r.game.(parlor.Resumer); ok {
+		r.guard("resume window", func() { window = h.ResumeWindow() })
+	}
+	return max(window, 0)
+}
+
+func (r *Room) pushOnHeartbeat() (ride bool) {
+	if h, ok := r.game.(parlor.HeartbeatPusher); ok {
+		r.guard("push on heartbeat", func() { ride = h.PushOnHeartbeat() })
+	}
+	return ride
+}
+
 func (r *Room) save() (save string, ok bool, err error) {
 	if r.closed {
 		return "", false, ErrClosed
@@ -119,11 +174,20 @@ func (r *Room) refresh() {
 	r.stale.Store(false)
 }
 
+var _ parlor.Room = view{}
+
 // view is the room as its game sees it.
 type view struct{ r *Room }
 
 func (v view) Name() string         { return v.r.cfg.Name }
-func (v view) Users() []string      { return slices.Clone(v.r.users) }
 func (v view) Logger() *slog.Logger { return v.r.logger }
 func (v view) Now() time.Time       { return v.r.cfg.Now() }
 func (v view) Rand() *rand.Rand     { return v.r.rng }
+
+func (v view) Users() []string {
+	users := make([]string, len(v.r.seats))
+	for i, s := range v.r.seats {
+		users[i] = s.user
+	}
+	return users
+}

@@ -1,14 +1,19 @@
-// Package room is one game's life: its goroutine and mailbox, its users, clock and random source.
+// Package room is one game's life: its goroutine and mailbox, its users, clock, timers and random source.
 //
 // [Open] makes a room; the lobby then asks it to join and leave users, to answer packets, and to save. A
 // request is put in the room's mailbox and answered by a callback on the room's goroutine, so that a slow
 // game delays only itself. The goroutine runs only while there is something in the mailbox: an idle room
-// costs its memory and nothing else.
+// costs its memory and nothing else, also no timer if its game is not updated and has none.
 //
 // A hook of the game that panics is caught, logged with its stack, and harms nobody else: a packet is
 // answered with status BAD, a join is undone, a removal is finished (defects 20 to 24).
 //
-// The methods of Room may be called concurrently. Callbacks must not block.
+// A user in the room has a seat, held by her session, the [Member]. The seat outlives the session's link, if
+// the lobby says so by [Room.Away] and [Room.Back], and goes over to another session of hers by [Room.Reclaim].
+// What a game sees of each user is UserJoined, then UserAway and UserBack in turn, if at all, and UserLeft at
+// the end.
+//
+// The methods of Room may be called concurrently, and do not block. Callbacks must not block either.
 package room
 
 import (
@@ -16,7 +21,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,15 +28,13 @@ import (
 	"parlor"
 )
 
-// UpdateInterval is how often the game's [parlor.Updater] is called (section 8.1).
-const UpdateInterval = 100 * time.Millisecond
-
 // Errors that the lobby branches on.
 var (
 	ErrClosed     = errors.New("room is closed")
 	ErrFull       = errors.New("room is full")
 	ErrBusy       = errors.New("mailbox is full")
 	ErrJoinFailed = errors.New("the game failed to take the user")
+	ErrNoSeat     = errors.New("the seat is not there any more")
 )
 
 // Config says what a room runs and whom it tells.
@@ -45,16 +47,29 @@ type Config struct {
 	// Workers are the goroutines to run on, shared by rooms. Default: a new one whenever the room wakes.
 	Workers *Workers
 
-	// Mailbox limits how many packets wait; more are answered with ErrBusy. Default 1024. When four times as
-	// many messages of all kinds wait, joins are refused as well; leaves and saves are always taken, as there
-	// are few of them for each user.
+	// Mailbox limits how many packets wait, and how many joins (reclaims among them); more are answered with
+	// ErrBusy and counted. Default 1024; negative refuses all. All else is always taken, as it is bounded by who
+	// asks for it: a session leaves once by request and once at its end; it goes away and comes back in one
+	// message, however often it does while that waits; and the timers of the room wait in one message. Saves,
+	// refreshes, the drain and the close are the lobby's own.
 	Mailbox int
+	// Timers limits how many timers of the game there are at once; more are refused with a logged error, and
+	// never fire. Default 10,000; negative refuses all.
+	Timers int
 	// Budget is how long a hook may take before it is logged as slow. Default 1 s.
 	Budget time.Duration
+	// Window is how long the seat of a user whose link is gone is kept, if the game does not say. Default 0: not
+	// at all.
+	Window time.Duration
 	// Stats is where to count; several rooms may share it. Default: the room's own.
 	Stats *Stats
-	// Now is the clock of the game, and Seed the seed of its random source. Default: time.Now, and a random seed.
-	Now  func() time.Time
+
+	// Now is the clock of the game. Default: time.Now.
+	Now func() time.Time
+	// AfterFunc makes the timer by which the room wakes for updates and timers of the game: f is to be called, on
+	// any goroutine, when Now has moved on by d. Who sets it sets Now too. Default: time.AfterFunc, whatever Now is.
+	AfterFunc func(d time.Duration, f func()) Alarm
+	// Seed is the seed of the game's random source. Default: a random one.
 	Seed [2]uint64
 
 	// MaxInfo limits the line for the directory, in bytes; the rest is cut off. Default 1024.
@@ -69,12 +84,24 @@ type Config struct {
 	Ended func()
 }
 
-// Stats counts what went wrong in a room, or slowly.
+// Alarm is a timer of a clock: what time.AfterFunc returns is one.
+type Alarm interface {
+	// Reset has it go off when d has passed, whether it has gone off before or not.
+	Reset(d time.Duration) bool
+	// Stop keeps it from going off.
+	Stop() bool
+}
+
+// Stats counts what happened in a room, above all what went wrong or slowly.
 type Stats struct {
-	Panics atomic.Int64 // hooks that panicked
-	Slow   atomic.Int64 // hooks that took longer than Config.Budget
-	Busy   atomic.Int64 // packets and joins refused because the mailbox was full
-	Late   atomic.Int64 // updates that came more than an interval late
+	Panics        atomic.Int64 // hooks that panicked
+	Slow          atomic.Int64 // hooks that took longer than Config.Budget
+	Busy          atomic.Int64 // packets and joins refused because the mailbox was full
+	Late          atomic.Int64 // updates and calls of timers left out because the room was too busy for them
+	Pushes        atomic.Int64 // pushes handed to members
+	PushesAstray  atomic.Int64 // pushes to users who were not in the room
+	PushesUnsent  atomic.Int64 // pushes, to one user or to many, that could not be encoded
+	TimersRefused atomic.Int64 // timers over Config.Timers
 }
 
 // Room runs one game.
@@ -83,64 +110,88 @@ type Room struct {
 	logger *slog.Logger
 	stats  *Stats
 
-	mu      sync.Mutex // guards the mailbox
-	mailbox []message
-	packets int  // how many of the mailbox are packets
-	awake   bool // the goroutine is running
+	mu       sync.Mutex // guards the mailbox, and that packets and joins grow
+	mailbox  []message
+	packets  atomic.Int64         // packets that the game was not asked about yet
+	joins    atomic.Int64         // joins and reclaims likewise
+	presence map[Member]*presence // messages about members who went away or came back, to which more may be added
+	rung     bool                 // the timers have a message in the mailbox
+	awake    bool                 // the goroutine is running
 
 	stale atomic.Bool            // something happened since info was made
 	info  atomic.Pointer[string] // the game's line for the directory
 
 	// What follows belongs to the room's goroutine.
-	spare   []message // to be the mailbox, in turn with the one that is worked off
-	game    parlor.Game
-	users   []string          // in the order of joining
-	members map[string]Member // by user
-	rng     *rand.Rand
-	closed  bool
-	ticker  *time.Timer
-	nextRun time.Time // when the next update is due
+	spare  []message // to be the mailbox, in turn with the one that is worked off
+	game   parlor.Game
+	seats  []*seat          // in the order of joining
+	seatOf map[string]*seat // by user
+	rng    *rand.Rand
+	closed bool
+	timers timers
+
+	opened  time.Time
+	hookEnd time.Duration // since then, when the last hook had returned
 }
 
-// Member is a user's session, as the room knows it: it tells one session of a user from the next.
+// Member is a user's session, as the room knows it: it tells one session of a user from the next. Values are
+// compared with ==. The methods are called on the room's goroutine, and must not block.
 type Member interface {
-	// Answer takes the answer to a packet, on the room's goroutine, once. The error is ErrClosed, when the
-	// member is not in the room, or nil.
+	// Answer takes the answer to a packet, once for each, in the order of the packets. The error is ErrClosed,
+	// when the member is not in the room, or nil.
 	Answer(r parlor.Response, err error)
+	// Push takes a message that the game sends to the user, also while she is away. It is shared with other
+	// members, and must not be changed.
+	Push(p *parlor.Push)
 }
 
-// message is one entry of the mailbox: a packet of a member, or else a function.
-type message struct {
-	packet parlor.Packet
-	from   Member
-	do     func()
+// Joined is what a game says of how a user is to be served, read when she joins.
+type Joined struct {
+	// HeartbeatRate is how often a second the client shall ask: positive and finite.
+	HeartbeatRate float64
+	// Window is how long the seat is to be kept when the link is gone: as the game says, or else Config.Window. 0
+	// is not at all. The lobby sees to it, and may keep it for less.
+	Window time.Duration
+	// PushOnHeartbeat: pushes to a user on a wire that has none are to ride on the answers to heartbeats.
+	PushOnHeartbeat bool
 }
 
 // Open starts a room. The game is made on the room's goroutine; opened tells how it went, before any other
 // callback. If it failed, the room is closed.
 func Open(cfg Config, opened func(err error)) *Room {
-	if cfg.Mailbox <= 0 {
-		cfg.Mailbox = 1024
+	cfg.fill()
+	r := &Room{
+		cfg: cfg, stats: cfg.Stats, logger: cfg.Logger.With("game", cfg.Name),
+		seatOf: make(map[string]*seat), opened: time.Now(),
 	}
-	if cfg.Budget <= 0 {
-		cfg.Budget = time.Second
-	}
-	if cfg.MaxInfo <= 0 {
-		cfg.MaxInfo = 1024
-	}
-	if cfg.Stats == nil {
-		cfg.Stats = new(Stats)
-	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	if cfg.Seed == [2]uint64{} {
-		cfg.Seed = [2]uint64{rand.Uint64(), rand.Uint64()}
-	}
-	r := &Room{cfg: cfg, stats: cfg.Stats, logger: cfg.Logger.With("game", cfg.Name), members: make(map[string]Member)}
+	r.timers.began = r.now()
 	r.info.Store(new(string))
 	r.post(func() { opened(r.start()) })
 	return r
+}
+
+func (c *Config) fill() {
+	if c.Mailbox == 0 {
+		c.Mailbox = 1024
+	}
+	if c.Timers == 0 {
+		c.Timers = 10_000
+	}
+	if c.Budget <= 0 {
+		c.Budget = time.Second
+	}
+	if c.MaxInfo <= 0 {
+		c.MaxInfo = 1024
+	}
+	if c.Stats == nil {
+		c.Stats = new(Stats)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Seed == [2]uint64{} {
+		c.Seed = [2]uint64{rand.Uint64(), rand.Uint64()}
+	}
 }
 
 // Stats are the room's counters.
@@ -162,50 +213,9 @@ func (r *Room) start() error {
 	if r.cfg.Made != nil {
 		r.cfg.Made(r.game)
 	}
-	if _, updates := r.game.(parlor.Updater); updates {
-		r.nextRun = time.Now().Add(UpdateInterval)
-		r.ticker = time.AfterFunc(UpdateInterval, func() { r.post(r.update) })
-	}
+	r.scheduleUpdates()
 	r.stale.Store(true)
 	return nil
-}
-
-// Packet asks the game for an answer to a member's packet. ErrBusy means that the mailbox is full; the
-// member gets no answer then.
-func (r *Room) Packet(p parlor.Packet, from Member) error {
-	r.mu.Lock()
-	if r.packets >= r.cfg.Mailbox {
-		r.mu.Unlock()
-		r.stats.Busy.Add(1)
-		return ErrBusy
-	}
-	r.packets++
-	r.put(message{packet: p, from: from})
-	return nil
-}
-
-// Join adds a user and answers with the game's heartbeat rate, or with ErrClosed, ErrFull or ErrJoinFailed,
-// or, at once, with ErrBusy. An earlier session of the same user, whose removal has not come yet, is removed
-// first.
-func (r *Room) Join(user string, m Member, done func(heartbeatRate float64, err error)) {
-	r.mu.Lock()
-	if len(r.mailbox) >= 4*r.cfg.Mailbox {
-		r.mu.Unlock()
-		r.stats.Busy.Add(1)
-		done(0, ErrBusy)
-		return
-	}
-	r.put(message{do: func() { done(r.join(user, m)) }})
-}
-
-// Leave removes a user, if this session of hers is present, and answers when the game has been told.
-func (r *Room) Leave(user string, m Member, done func()) {
-	r.post(func() {
-		if r.members[user] == m {
-			r.remove(user)
-		}
-		done()
-	})
 }
 
 // Save answers with the game's save; ok is false when there is none: the game is not persistent, its save
@@ -229,143 +239,26 @@ func (r *Room) Refresh(done func()) {
 	})
 }
 
-// Close takes every user out and ends the room. It answers when the game has been told of each.
-func (r *Room) Close(done func()) {
+// Drain tells the game that the server is about to stop, at the deadline at the latest, and answers when it has
+// been told. The room goes on as before until it is closed.
+func (r *Room) Drain(deadline time.Time, done func()) {
 	r.post(func() {
-		for len(r.users) > 0 && !r.closed {
-			r.remove(r.users[0])
+		if h, ok := r.game.(parlor.Drainer); ok && !r.closed {
+			r.guard("draining", func() { h.Draining(deadline) })
 		}
-		r.end() // of a persistent game
 		done()
 	})
 }
 
-func (r *Room) post(do func()) {
-	r.mu.Lock()
-	r.put(message{do: do})
-}
-
-// put appends to the mailbox and wakes the goroutine. It is called with the lock held, and releases it.
-func (r *Room) put(m message) {
-	r.mailbox = append(r.mailbox, m)
-	wake := !r.awake
-	r.awake = true
-	r.mu.Unlock()
-	if wake {
-		r.cfg.Workers.run(r)
-	}
-}
-
-// run is the room's goroutine.
-func (r *Room) run() {
-	for {
-		r.mu.Lock()
-		if len(r.mailbox) == 0 {
-			r.awake = false
-			r.mu.Unlock()
-			return
+// Close takes every user out and ends the room. It answers when the game has been told of each.
+func (r *Room) Close(done func()) {
+	r.post(func() {
+		for len(r.seats) > 0 && !r.closed {
+			r.remove(r.seats[0])
 		}
-		batch := r.mailbox
-		r.mailbox, r.spare = r.spare, nil
-		r.packets = 0
-		r.mu.Unlock()
-		for i := range batch {
-			r.handle(&batch[i])
-			batch[i] = message{}
-		}
-		if cap(batch) <= 64 {
-			r.spare = batch[:0]
-		}
-	}
-}
-
-func (r *Room) handle(m *message) {
-	if m.do != nil {
-		m.do()
-		return
-	}
-	if r.closed || r.members[m.packet.Username] != m.from {
-		m.from.Answer(parlor.Response{}, ErrClosed)
-		return
-	}
-	m.from.Answer(r.answer(m.packet), nil)
-}
-
-// answer hands a packet to the game. A response that disconnects takes the user out of the game and leaves
-// the connection (section 8.3).
-func (r *Room) answer(p parlor.Packet) parlor.Response {
-	var resp parlor.Response
-	if !r.guard("packet", func() { resp = r.dispatch(p) }) {
-		resp = parlor.Bad("The game failed to handle the request.")
-	}
-	if err := resp.Payload.Err(); err != nil {
-		r.logger.Error("a response of the game cannot be sent", "message", resp.Message, "err", err)
-		resp = parlor.Bad("The game's answer could not be sent.")
-	}
-	if resp.Disconnecting {
-		resp.Disconnecting = false
-		r.remove(p.Username)
-	}
-	return resp
-}
-
-func (r *Room) dispatch(p parlor.Packet) parlor.Response {
-	if h, ok := r.game.(parlor.PacketHandler); ok {
-		return h.HandlePacket(p)
-	}
-	if p.Message != parlor.RequestHeartbeat {
-		return r.game.HandleGamePacket(p)
-	}
-	if h, ok := r.game.(parlor.HeartbeatHandler); ok {
-		return h.HandleHeartbeat(p)
-	}
-	return parlor.UnhandledHeartbeat(r.game)
-}
-
-func (r *Room) join(user string, m Member) (float64, error) {
-	r.remove(user)
-	if r.closed {
-		return 0, ErrClosed
-	}
-	if limit := r.maxUsers(); limit > 0 && len(r.users) >= limit {
-		return 0, ErrFull
-	}
-	r.users = append(r.users, user)
-	r.members[user] = m
-	if h, ok := r.game.(parlor.UserJoiner); ok {
-		if !r.guard("user joined", func() { h.UserJoined(user) }) {
-			r.forget(user)
-			r.endIfEmpty()
-			return 0, ErrJoinFailed
-		}
-	}
-	return r.heartbeatRate(), nil
-}
-
-// remove takes a user out, tells the game, ends the room if it has become empty, and tells the lobby.
-func (r *Room) remove(user string) {
-	m, present := r.members[user]
-	if r.closed || !present {
-		return
-	}
-	r.forget(user)
-	if h, ok := r.game.(parlor.UserLeaver); ok {
-		r.guard("user left", func() { h.UserLeft(user) })
-	}
-	r.endIfEmpty()
-	r.cfg.Left(m)
-}
-
-func (r *Room) forget(user string) {
-	delete(r.members, user)
-	r.users = slices.DeleteFunc(r.users, func(u string) bool { return u == user })
-}
-
-// endIfEmpty ends a room that has no users, unless the game is persistent.
-func (r *Room) endIfEmpty() {
-	if len(r.users) == 0 && !r.persistent() {
-		r.end()
-	}
+		r.end() // of a persistent game
+		done()
+	})
 }
 
 // end closes the room. Whoever is still asked for is answered with ErrClosed.
@@ -374,24 +267,6 @@ func (r *Room) end() {
 		return
 	}
 	r.closed = true
-	if r.ticker != nil {
-		r.ticker.Stop()
-	}
+	r.stopTimers()
 	r.cfg.Ended()
-}
-
-// update runs the game's background work and sets the timer for the next time. The clock is monotonic
-// (defect 30); times that were missed are not made up for.
-func (r *Room) update() {
-	if r.closed {
-		return
-	}
-	r.guard("update", r.game.(parlor.Updater).Update)
-	now := time.Now()
-	r.nextRun = r.nextRun.Add(UpdateInterval)
-	if r.nextRun.Before(now) {
-		r.stats.Late.Add(1)
-		r.nextRun = now.Add(UpdateInterval)
-	}
-	r.ticker.Reset(r.nextRun.Sub(now))
 }

@@ -75,7 +75,7 @@ func (s *Server) addGameOf(newGame parlor.NewGame, saved store.Game, opened func
 	cfg := room.Config{
 		Name: g.name, New: newGame, Save: saved.Data,
 		Logger: s.logger, Workers: s.rooms,
-		Mailbox: s.cfg.Limits.Mailbox, Budget: s.cfg.Limits.HookBudget, MaxInfo: s.cfg.Limits.InfoSize,
+		Mailbox: s.cfg.Limits.Mailbox, Timers: s.cfg.Limits.Timers, Budget: s.cfg.Limits.HookBudget, MaxInfo: s.cfg.Limits.InfoSize,
 		Stats: &s.stats.Rooms,
 		Made: func(made parlor.Game) {
 			s.checkAbilities(made)
@@ -173,12 +173,12 @@ func (s *Server) createGame(ss *session, args arguments) (parlor.Response, bool)
 			s.event(slog.LevelInfo, "game created", "game", name, "kind", cmp.Or(kind, s.cfg.DefaultKind), "user", ss.user)
 		}
 	})
-	g.room.Join(ss.user, ss, func(rate float64, err error) { // with the lock held, so that nobody joins earlier
+	g.room.Join(ss.user, ss, func(joined room.Joined, err error) { // with the lock held, so that nobody joins earlier
 		if err != nil {
 			g.room.Close(func() { ss.finish(parlor.Unexpected("Game could not be created.")) })
 			return
 		}
-		s.entered(g, ss, "Created new game: ", rate)
+		s.entered(g, ss, "Created new game: ", joined)
 	})
 	s.mu.Unlock()
 	return parlor.Response{}, false
@@ -202,13 +202,13 @@ func (s *Server) refuseGame(user, name, kind string) string {
 }
 
 // entered enters a session among a game's members and answers it. It runs on the room's goroutine.
-func (s *Server) entered(g *game, ss *session, text string, rate float64) {
+func (s *Server) entered(g *game, ss *session, text string, joined room.Joined) {
 	s.mu.Lock()
 	g.members[ss] = struct{}{}
 	s.mu.Unlock()
 	ss.game.Store(g)
 	var payload parlor.Map
-	if rate == math.Trunc(rate) && rate < 1e15 {
+	if rate := joined.HeartbeatRate; rate == math.Trunc(rate) && rate < 1e15 {
 		payload = parlor.Map{"heartbeat_rate": int64(rate)}
 	} else {
 		payload = parlor.Map{"heartbeat_rate": rate}
@@ -239,10 +239,10 @@ func (s *Server) joinGame(ss *session, args arguments) (parlor.Response, bool) {
 	case failed:
 		return parlor.Unexpected("Failed to join game: it could not be restored from its save."), true
 	}
-	g.room.Join(ss.user, ss, func(rate float64, err error) {
+	g.room.Join(ss.user, ss, func(joined room.Joined, err error) {
 		switch {
 		case err == nil:
-			s.entered(g, ss, "Joined game: ", rate)
+			s.entered(g, ss, "Joined game: ", joined)
 		case errors.Is(err, room.ErrClosed): // it ended a moment ago, and is off the directory
 			if resp, done := s.joinGame(ss, args); done {
 				ss.finish(resp)

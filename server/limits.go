@@ -27,7 +27,8 @@ type Limits struct {
 	// InviteLife is how long an invite code is good; default 30 days, negative for ever.
 	InviteLife time.Duration
 
-	Mailbox    int           // packets that wait for one game; default 1024
+	Mailbox    int           // packets that wait for one game, and likewise joins; default 1024
+	Timers     int           // timers of one game at once; default 10,000
 	HookBudget time.Duration // how long a call into a game may take before it is logged; default 1 s
 	InfoSize   int           // bytes of a game's line in the directory; default 1024
 
@@ -68,6 +69,7 @@ func (l *Limits) fill() {
 	def(&l.Invites, 10_000)
 	def(&l.InviteLife, 30*24*time.Hour)
 	def(&l.Mailbox, 1024)
+	def(&l.Timers, 10_000)
 	def(&l.HookBudget, time.Second)
 	def(&l.InfoSize, 1024)
 	def(&l.RestoreWait, 10*time.Second)
@@ -117,6 +119,7 @@ type Stats struct {
 	TextsRefused      atomic.Int64 // texts over Limits.TextSize
 	Malformed         atomic.Int64 // messages that were not packets
 	SaveErrors        atomic.Int64 // writes of the store that failed
+	PushesDropped     atomic.Int64 // pushes that could not be delivered to a session: its wire has none
 	Unlogged          atomic.Int64 // events of clients, such as games created, that were too many to log
 
 	Rooms room.Stats // what went wrong in games
