@@ -20,6 +20,12 @@ var abilities = map[string]reflect.Type{
 	"Update":          reflect.TypeFor[parlor.Updater](),
 	"HandlePacket":    reflect.TypeFor[parlor.PacketHandler](),
 	"MaxUsers":        reflect.TypeFor[parlor.Limiter](),
+	"UpdateRate":      reflect.TypeFor[parlor.UpdateRater](),
+	"UserAway":        reflect.TypeFor[parlor.UserVanisher](),
+	"UserBack":        reflect.TypeFor[parlor.UserReturner](),
+	"ResumeWindow":    reflect.TypeFor[parlor.Resumer](),
+	"PushOnHeartbeat": reflect.TypeFor[parlor.HeartbeatPusher](),
+	"Draining":        reflect.TypeFor[parlor.Drainer](),
 }
 
 // checkAbilities warns of methods that look like abilities and are none, once for each type of game: found by
@@ -41,6 +47,10 @@ func (s *Server) checkAbilities(g parlor.Game) {
 	_, saves := g.(parlor.Saver)
 	if _, persists := g.(parlor.Persister); saves && !persists {
 		s.logger.Warn("the game is never saved, as it has no method Persistent() bool", "type", t.String())
+	}
+	_, rated := g.(parlor.UpdateRater)
+	if _, updates := g.(parlor.Updater); rated && !updates {
+		s.logger.Warn("the game's UpdateRate has no effect, as it has no method Update()", "type", t.String())
 	}
 }
 

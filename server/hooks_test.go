@@ -14,6 +14,8 @@ type misspelt struct{}
 func (misspelt) HandleGamePacket(parlor.Packet) parlor.Response { return parlor.OK("ok") }
 func (misspelt) Update(int)                                     {}
 func (misspelt) SaveString() string                             { return "" }
+func (misspelt) UpdateRate() float64                            { return 20 }
+func (misspelt) UserBack(string)                                {}
 
 func TestMisspeltAbilities(t *testing.T) {
 	games := map[string]parlor.NewGame{"game": func(parlor.Room, string) (parlor.Game, error) { return misspelt{}, nil }}
@@ -25,6 +27,8 @@ func TestMisspeltAbilities(t *testing.T) {
 		}
 		w.log.has(t, "method=Update")
 		w.log.has(t, "never saved")
+		w.log.has(t, "UpdateRate has no effect")
+		w.log.has(t, "UserBack(string, bool)")
 		if n := strings.Count(w.log.String(), "method=Update"); n != 1 {
 			t.Errorf("warned %d times", n)
 		}
