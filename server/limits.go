@@ -55,7 +55,8 @@ type Limits struct {
 	SaveWait     time.Duration // how long a save waits for games; default 1 s
 	RestoreWait  time.Duration // how long New waits for saved games to be made; default 10 s
 	SleepTime    time.Duration // how long the sleep request takes at most; default 4.5 s, as pgnet's clients give up at 5 s
-	EndWait      time.Duration // how long Run waits for sessions at the end; default 2 s
+	DrainWait    time.Duration // how long Run waits at the end for what games do when they are told of it; default 1 s
+	EndWait      time.Duration // how long Run then waits for sessions; default 2 s
 }
 
 func (l *Limits) fill() {
@@ -89,6 +90,7 @@ func (l *Limits) fill() {
 	def(&l.InfoWait, 250*time.Millisecond)
 	def(&l.SaveWait, time.Second)
 	def(&l.SleepTime, 4500*time.Millisecond)
+	def(&l.DrainWait, time.Second)
 	def(&l.EndWait, 2*time.Second)
 }
 

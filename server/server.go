@@ -184,7 +184,7 @@ func (c *Config) fill() error {
 // Run keeps the server's timers until Shutdown is called or ctx ends, then ends every session with close
 // code 1001, saves, and returns the exit code: Shutdown's, or 0. It is called once. The error is that of the last save, an
 // *UnsavedError among them. The saves come before the sessions are ended and once more after it, and the wait for sessions is bounded
-// (defect 28).
+// (defect 28). Games are told first.
 func (s *Server) Run(ctx context.Context) (exitCode int, err error) {
 	ticker := time.NewTicker(s.cfg.Autosave)
 	defer ticker.Stop()
@@ -220,8 +220,9 @@ func (s *Server) Shutdown(exitCode int) {
 // Stopped is closed when Shutdown was called.
 func (s *Server) Stopped() <-chan struct{} { return s.stop }
 
-// end ends every session and saves.
+// end tells the games, ends every session and saves.
 func (s *Server) end() error {
+	s.drain()
 	first := s.SaveNow()
 	s.mu.Lock()
 	for l := range s.links {
