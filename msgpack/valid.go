@@ -11,18 +11,25 @@ func Valid(b []byte, lim Limits) error {
 	if lim.Bytes > 0 && len(b) > lim.Bytes {
 		return &LimitError{Max: lim.Bytes, Err: ErrBytes}
 	}
+	n, err := First(b, lim)
+	if err == nil && n != len(b) {
+		return &SyntaxError{Offset: n, Err: ErrTrailing}
+	}
+	return err
+}
+
+// First is Valid for a message that begins with a value and goes on behind it. It returns how many bytes that value
+// takes. Limits.Bytes is of no effect.
+func First(b []byte, lim Limits) (int, error) {
 	if len(b) == 0 {
-		return &SyntaxError{Err: ErrEmpty}
+		return 0, &SyntaxError{Err: ErrEmpty}
 	}
 	lim = lim.withDefaults(len(b))
 	w := walker{b: b, lim: lim, depth: lim.Depth, elements: lim.Elements}
 	if err := w.values(1, false); err != nil {
-		return err
+		return 0, err
 	}
-	if w.pos != len(b) {
-		return w.fail(ErrTrailing)
-	}
-	return nil
+	return w.pos, nil
 }
 
 // walker goes through a message and builds nothing. It trusts no length: each is held against the bytes left,
