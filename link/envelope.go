@@ -3,6 +3,9 @@ package link
 import (
 	"errors"
 	"fmt"
+	"iter"
+	"math"
+	"unicode/utf8"
 
 	"github.com/tinylib/msgp/msgp"
 
@@ -21,6 +24,26 @@ const (
 	KindNote    Kind = 3 // of either side: an acknowledgement alone
 )
 
+var kindNames = [...]string{"request", "answer", "push", "note"}
+
+// String is the name of a kind, else its number.
+func (k Kind) String() string {
+	if k.known() {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("Kind(%d)", uint8(k))
+}
+
+func (k Kind) known() bool { return int(k) < len(kindNames) }
+
+// shapes are the elements of each kind, in their order. More may follow.
+var shapes = [...][]string{
+	KindRequest: {"kind", "ack", "id", "message", "payload"},
+	KindAnswer:  {"kind", "ack", "seq", "id", "status", "disconnecting", "game", "message", "payload"},
+	KindPush:    {"kind", "ack", "seq", "game", "message", "payload"},
+	KindNote:    {"kind", "ack"},
+}
+
 // Envelope is what Parlor's own wires carry. Which fields count depends on the kind.
 type Envelope struct {
 	Kind Kind
@@ -32,35 +55,47 @@ type Envelope struct {
 	Payload       parlor.Payload
 	Status        parlor.Status // of answers
 	Disconnecting bool          // of answers
-	Game          string        // of answers and pushes; empty is none
+	Game          string        // of answers and pushes; empty is none: written as nil, read from nil or an empty text
 }
 
-// ErrEnvelope means bytes that are no envelope.
+// MaxPerFrame is how many envelopes one frame of the native wire may have. It bounds what a frame full of notes, of three
+// bytes each, can cost.
+const MaxPerFrame = 256
+
+// ErrEnvelope means bytes that are no envelope, or what cannot be written as one.
 var ErrEnvelope = errors.New("not an envelope")
 
-// heads are how many elements each kind has at least.
-var elements = map[Kind]int{KindRequest: 5, KindAnswer: 9, KindPush: 6, KindNote: 2}
-
 // AppendHead appends an envelope up to its message and payload, which AppendBody makes: those of a push to many are
-// made once.
-func (e *Envelope) AppendHead(b []byte) []byte {
-	b = msgp.AppendArrayHeader(b, uint32(elements[e.Kind]))
+// made once. Of a note the head is all. The error is of a kind that there is not, or a game that is no UTF-8; b is
+// returned as it was then.
+func (e *Envelope) AppendHead(b []byte) ([]byte, error) {
+	if !e.Kind.known() {
+		return b, fmt.Errorf("%w: unknown kind %d", ErrEnvelope, e.Kind)
+	}
+	start := b
+	b = msgp.AppendArrayHeader(b, uint32(len(shapes[e.Kind])))
 	b = msgp.AppendUint64(b, uint64(e.Kind))
 	b = msgp.AppendUint64(b, e.Ack)
 	switch e.Kind {
 	case KindRequest:
-		return msgp.AppendUint64(b, e.ID)
-	case KindAnswer:
-		b = msgp.AppendUint64(b, e.Seq)
+		return msgp.AppendUint64(b, e.ID), nil
+	case KindNote:
+		return b, nil
+	}
+	b = msgp.AppendUint64(b, e.Seq)
+	if e.Kind == KindAnswer {
 		b = msgp.AppendUint64(b, e.ID)
 		b = appendStatus(b, e.Status)
 		b = msgp.AppendBool(b, e.Disconnecting)
-		return appendGame(b, e.Game)
-	case KindPush:
-		b = msgp.AppendUint64(b, e.Seq)
-		return appendGame(b, e.Game)
 	}
-	return b
+	if e.Game == "" {
+		return msgp.AppendNil(b), nil
+	}
+	b, err := appendText(b, e.Game)
+	if err != nil {
+		return start, fmt.Errorf("game: %w", err)
+	}
+	return b, nil
 }
 
 func appendStatus(b []byte, s parlor.Status) []byte {
@@ -70,135 +105,96 @@ func appendStatus(b []byte, s parlor.Status) []byte {
 	return msgp.AppendInt64(b, int64(s))
 }
 
-func appendGame(b []byte, game string) []byte {
-	if game == "" {
-		return msgp.AppendNil(b)
+func appendText(b []byte, s string) ([]byte, error) {
+	if !utf8.ValidString(s) {
+		return b, msgpack.ErrUTF8
 	}
-	return msgp.AppendString(b, game)
+	if uint64(len(s)) > math.MaxUint32 {
+		return b, msgpack.ErrBytes
+	}
+	return msgp.AppendString(b, s), nil
 }
 
 // AppendBody appends a message and its payload. The error is of what cannot be written: text that is no UTF-8, and what
 // MessagePack does not have; b is returned as it was then.
 func AppendBody(b []byte, message string, payload parlor.Payload) ([]byte, error) {
 	start := b
-	b, err := msgpack.Append(b, message)
-	if err == nil {
-		b, err = payload.AppendMsgPack(b)
-	}
+	b, err := appendText(b, message)
 	if err != nil {
+		return start, fmt.Errorf("message: %w", err)
+	}
+	if b, err = payload.AppendMsgPack(b); err != nil {
 		return start, err
 	}
 	return b, nil
 }
 
-// Append appends the whole envelope. The error is AppendBody's.
+// Append appends the whole envelope. The error is that of AppendHead or AppendBody; b is returned as it was then.
 func (e *Envelope) Append(b []byte) ([]byte, error) {
 	start := b
-	b = e.AppendHead(b)
-	if e.Kind == KindNote {
-		return b, nil
+	b, err := e.AppendHead(b)
+	if err == nil && e.Kind != KindNote {
+		b, err = AppendBody(b, e.Message, e.Payload)
 	}
-	b, err := AppendBody(b, e.Message, e.Payload)
 	if err != nil {
 		return start, err
 	}
 	return b, nil
 }
 
-// DecodeEnvelope reads the envelope that b begins with, and returns what follows. It keeps nothing of b. Errors wrap
-// ErrEnvelope, or say why a payload cannot be had (parlor.ParseMsgPack).
+// DecodeEnvelope reads the envelope that b begins with, and returns what follows. It keeps nothing of b.
+//
+// An error that wraps ErrEnvelope says which element is wrong, or which limit was exceeded; b is returned as it was. Any
+// other error is of the payload alone: the envelope is whole but for that, its request can be answered with the error,
+// and what follows can be read (parlor.ParseMsgPack).
+//
+// The limits are those of one envelope, whatever follows; Depth is that of its payload.
 func DecodeEnvelope(b []byte, lim msgpack.Limits) (e Envelope, rest []byte, err error) {
-	n, err := msgpack.First(b, lim)
+	n, err := extent(b, lim)
 	if err != nil {
-		return e, b, fmt.Errorf("%w: %w", ErrEnvelope, err)
+		return Envelope{}, b, fmt.Errorf("%w: %w", ErrEnvelope, err)
 	}
-	r := elementReader{b: b[:n]}
-	r.open()
-	e.Kind = Kind(min(r.number(), 255))
-	least, known := elements[e.Kind]
-	if r.err == nil && (!known || r.n < least) {
-		r.fail("kind %d with %d elements", e.Kind, r.n)
-	}
-	e.Ack = r.number()
-	switch e.Kind {
-	case KindRequest:
-		e.ID = r.number()
-	case KindAnswer:
-		e.Seq, e.ID, e.Status, e.Disconnecting, e.Game = r.number(), r.number(), r.status(), r.bool(), r.textOrNil()
-	case KindPush:
-		e.Seq, e.Game = r.number(), r.textOrNil()
-	}
-	if e.Kind != KindNote {
-		e.Message = r.text()
-		e.Payload = r.payload()
-	}
+	r := elements{b: b[:n]}
+	r.envelope(&e)
 	if r.err != nil {
 		return Envelope{}, b, r.err
 	}
-	return e, b[n:], nil
+	e.Payload, err = r.payload()
+	return e, b[n:], err
 }
 
-// elementReader reads the elements of an array that is valid. After an error it reads nothing.
-type elementReader struct {
-	b   []byte
-	n   int // elements of the array
-	err error
+// extent is how long the value is that b begins with, if it is within the limits.
+func extent(b []byte, lim msgpack.Limits) (int, error) {
+	if lim.Depth <= 0 {
+		lim.Depth = msgpack.DefaultDepth
+	}
+	lim.Depth = min(lim.Depth, msgpack.MaxDepth) + 1 // the envelope's own array
+	n, err := msgpack.First(b, lim)
+	if err == nil && lim.Bytes > 0 && n > lim.Bytes {
+		return 0, &msgpack.LimitError{Max: lim.Bytes, Err: msgpack.ErrBytes}
+	}
+	return n, err
 }
 
-func (r *elementReader) fail(format string, args ...any) {
-	if r.err == nil {
-		r.err = fmt.Errorf("%w: %s", ErrEnvelope, fmt.Sprintf(format, args...))
+// Envelopes reads the envelopes of a frame of the native wire, which stand one behind the other, one at least. It yields
+// what DecodeEnvelope returns for each. An error that wraps ErrEnvelope is the last that it yields: such a
+// frame ends the link. One with more than MaxPerFrame gives it behind these.
+func Envelopes(frame []byte, lim msgpack.Limits) iter.Seq2[Envelope, error] {
+	return func(yield func(Envelope, error) bool) {
+		for n := 1; ; n++ {
+			e, rest, err := DecodeEnvelope(frame, lim)
+			fatal := errors.Is(err, ErrEnvelope)
+			if fatal && n > 1 {
+				err = fmt.Errorf("envelope %d of a frame: %w", n, err)
+			}
+			if !yield(e, err) || fatal || len(rest) == 0 {
+				return
+			}
+			if n == MaxPerFrame {
+				yield(Envelope{}, fmt.Errorf("%w: more than %d in a frame", ErrEnvelope, MaxPerFrame))
+				return
+			}
+			frame = rest
+		}
 	}
-}
-
-func (r *elementReader) open() {
-	n, b, err := msgp.ReadArrayHeaderBytes(r.b)
-	if err != nil || n == 0 {
-		r.fail("no array")
-		return
-	}
-	r.n, r.b = int(n), b
-}
-
-// read takes the next element by a function of msgp.
-func read[T any](r *elementReader, what string, f func(b []byte) (T, []byte, error)) (v T) {
-	if r.err != nil {
-		return v
-	}
-	v, rest, err := f(r.b)
-	if err != nil {
-		r.fail("want %s", what)
-		return v
-	}
-	r.b = rest
-	return v
-}
-
-func (r *elementReader) number() uint64 { return read(r, "a number from 0", msgp.ReadUint64Bytes) }
-func (r *elementReader) bool() bool     { return read(r, "a bool", msgp.ReadBoolBytes) }
-func (r *elementReader) text() string   { return read(r, "a text", msgp.ReadStringBytes) }
-
-func (r *elementReader) status() parlor.Status {
-	return parlor.Status(read(r, "a status", msgp.ReadIntBytes))
-}
-
-func (r *elementReader) textOrNil() string {
-	if r.err == nil && msgp.IsNil(r.b) {
-		r.b = r.b[1:]
-		return ""
-	}
-	return r.text()
-}
-
-func (r *elementReader) payload() (p parlor.Payload) {
-	if r.err != nil {
-		return p
-	}
-	rest, err := msgp.Skip(r.b)
-	if err != nil {
-		r.fail("no payload")
-		return p
-	}
-	p, r.err = parlor.ParseMsgPack(r.b[:len(r.b)-len(rest)])
-	return p
 }
