@@ -22,6 +22,9 @@ type Payload struct {
 	err    error  // why a value could not be encoded; it shows when the payload is to be sent
 }
 
+// emptyMap is MessagePack's {}, all of it.
+const emptyMap = 0x80
+
 // maxDepth bounds the nesting of a payload, of our own and of the network's.
 const maxDepth = 128
 
@@ -56,11 +59,16 @@ func ParsePayload(text []byte) (Payload, error) {
 // keys the last counts. Extensions, timestamps and keys of bytes have no form in JSON: the error names the key and what
 // to try, and may be shown to the user who sent the payload.
 func ParseMsgPack(b []byte) (Payload, error) {
-	text, err := transcode.AppendJSON(make([]byte, 0, 2*len(b)), b) // mostly enough
+	if len(b) == 1 && b[0] == emptyMap {
+		return Payload{}, nil
+	}
+	// Mostly enough: the slack is for keys of a letter and numbers of a digit.
+	const slack = 16
+	text, err := transcode.AppendJSON(make([]byte, 0, 2*len(b)+slack), b)
 	if err != nil {
 		return Payload{}, transcodeError("parse payload", err)
 	}
-	if cap(text) > 2*len(text) { // payloads may wait for long, in crowds
+	if cap(text) > 2*len(text)+slack { // payloads may wait for long, in crowds
 		text = append(make([]byte, 0, len(text)), text...)
 	}
 	return Payload{raw: text, python: true}, nil
@@ -158,6 +166,9 @@ func (p Payload) AppendPyJSON(b []byte) ([]byte, error) {
 func (p Payload) AppendMsgPack(b []byte) ([]byte, error) {
 	if p.err != nil {
 		return b, p.err
+	}
+	if p.raw == nil {
+		return append(b, emptyMap), nil
 	}
 	out, err := transcode.AppendMsgPack(b, p.JSON())
 	if err != nil {
