@@ -18,7 +18,7 @@ var usual = []struct {
 	{"request", link.Envelope{Kind: link.KindRequest, Ack: 1000, ID: 400, Message: "move", Payload: parlor.Encode(parlor.Map{"x": 1, "y": 2})}, 2},
 	{"answer", link.Envelope{Kind: link.KindAnswer, Ack: 400, Seq: 1001, ID: 400, Game: "chess 1", Message: "moved",
 		Payload: parlor.Encode(parlor.Map{"turn": "black"})}, 3},
-	{"answer outside of a game", link.Envelope{Kind: link.KindAnswer, Ack: 400, Seq: 1001, ID: 400, Message: "left"}, 2},
+	{"answer outside of a game", link.Envelope{Kind: link.KindAnswer, Ack: 400, Seq: 1001, ID: 400, Message: "left"}, 1},
 	{"push", link.Envelope{Kind: link.KindPush, Ack: 400, Seq: 1002, Game: "chess 1", Message: "moved",
 		Payload: parlor.Encode(parlor.Map{"from": "e2", "to": "e4", "clock": 59.25})}, 3},
 	{"note", link.Envelope{Kind: link.KindNote, Ack: 1002}, 0},
