@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"time"
 
 	"parlor"
 )
@@ -32,8 +33,12 @@ type Session interface {
 	// Malformed takes note of a message that could be opened but was not a packet; it is answered in its
 	// turn, and blocks like Receive.
 	Malformed(err error) error
-	// Closed tells that the link has ended, for whatever reason. It is called once, last, and does not block.
-	Closed()
+	// Request is Receive for the next envelope of a link that was welcomed (Stream): a request, or a note. ErrOutOfTurn
+	// means a number that cannot be.
+	Request(e *Envelope) error
+	// Closed tells that the link has ended. It is called once, last, and does not block. On purpose is an end that the client
+	// wanted: its session ends too, where otherwise it may wait for another link.
+	Closed(onPurpose bool)
 }
 
 // Link is the server's end of one path to a client. Its methods may be called concurrently.
@@ -47,6 +52,45 @@ type Link interface {
 	Close(code Code, reason string)
 	// Peer says who is at the other end.
 	Peer() Peer
+}
+
+// Stream is a link whose client may speak envelopes (docs/PROTOCOL.md).
+type Stream interface {
+	Link
+	// Offer is what the client said of envelopes in its login; ok is false for a client that speaks pgnet's wire. It is asked
+	// when the login was received.
+	Offer() (o Offer, ok bool)
+	// Welcome answers the login of a client that has made an offer; from then on the link carries envelopes. It does not
+	// block. Errors are those of Send.
+	Welcome(r parlor.Response, w Welcome) error
+	// Deliver encodes and queues messages in their order; it does not block. ErrTooLarge, and the errors of AppendBody, mean that the
+	// first of them cannot be sent, and none was. A link that has ended drops them and returns net.ErrClosed.
+	Deliver(m ...*Message) error
+}
+
+// Offer is what a client says in its login, beside its name and password, to speak envelopes.
+type Offer struct {
+	Token []byte // of the session that it wants to resume; nil: none
+	Seq   uint64 // the highest number that it has of that session
+}
+
+// Welcome is what the answer to such a login says.
+type Welcome struct {
+	Token   []byte        // the next token
+	Window  time.Duration // how long the session outlives its link
+	Resumed bool          // the session of the offer's token was taken up
+	ID      uint64        // resumed: the highest number of a request that the server has
+	Lost    int           // resumed: how many pushes were dropped
+}
+
+// Message is an answer or a push of a session, which keeps it until the client has acknowledged it. It is not changed.
+type Message struct {
+	Seq uint64
+	// ID and Response are those of an answer.
+	ID       uint64
+	Response parlor.Response
+	// Push is set for a push. Many messages share it.
+	Push *parlor.Push
 }
 
 // Peer is the other end of a link, as the server sees it.
@@ -82,6 +126,7 @@ func (e *CloseError) Error() string { return "link closes: " + e.Reason }
 var (
 	ErrTooLarge      = errors.New("message larger than the peer accepts")
 	ErrTooMany       = errors.New("too many connections")
+	ErrOutOfTurn     = errors.New("envelope out of turn")
 	ErrUndecryptable = errors.New("message could not be decrypted")
 	ErrNoServerKey   = errors.New("missing public key string from server")
 	ErrMalformedKey  = errors.New("malformed public key from server")
@@ -107,6 +152,19 @@ type Conn interface {
 	// Close ends the connection in order; it waits for the other side for a second at most. It may be called
 	// again, and while Send or Receive wait, which then return.
 	Close() error
+}
+
+// StreamConn is the client's end of a path on which both sides may speak envelopes.
+type StreamConn interface {
+	Conn
+	// Login sends the login with an offer, after Handshake and in place of the first Send, and waits for the answer. If the
+	// server took the offer w is set, and Write and Read take the place of Send and Receive; else the client goes on with those.
+	Login(ctx context.Context, p parlor.Packet, o Offer) (r parlor.Response, w *Welcome, err error)
+	// Write writes envelopes. It blocks until they are written or ctx ends. ErrTooLarge, and the errors of AppendBody, are of the
+	// first one, and none was written.
+	Write(ctx context.Context, e ...*Envelope) error
+	// Read waits for the next envelopes, one at least.
+	Read(ctx context.Context) ([]Envelope, error)
 }
 
 // Network is what limits count an address as: an IPv6 host has a /64 to choose from.

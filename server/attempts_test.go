@@ -261,7 +261,7 @@ func TestAttemptsMemory(t *testing.T) {
 			}
 			p := parlor.Packet{Payload: parlor.Encode(parlor.Map{"username": fmt.Sprint(i, name), "invite_code": "guess"})}
 			s.Receive(p)
-			s.Closed()
+			s.Closed(true)
 		}
 		synctest.Wait()
 		runtime.GC()

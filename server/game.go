@@ -73,7 +73,7 @@ func (s *Server) addGameOf(newGame parlor.NewGame, saved store.Game, opened func
 	g.creator.games++
 	g.creator.saved += len(g.saved)
 	cfg := room.Config{
-		Name: g.name, New: newGame, Save: saved.Data,
+		Name: g.name, New: newGame, Save: saved.Data, Window: s.cfg.ResumeWindow,
 		Logger: s.logger, Workers: s.rooms,
 		Mailbox: s.cfg.Limits.Mailbox, Timers: s.cfg.Limits.Timers, Budget: s.cfg.Limits.HookBudget, MaxInfo: s.cfg.Limits.InfoSize,
 		Stats: &s.stats.Rooms,
@@ -206,6 +206,7 @@ func (s *Server) entered(g *game, ss *session, text string, joined room.Joined) 
 	s.mu.Lock()
 	g.members[ss] = struct{}{}
 	s.mu.Unlock()
+	ss.window.Store(int64(joined.Window))
 	ss.game.Store(g)
 	var payload parlor.Map
 	if rate := joined.HeartbeatRate; rate == math.Trunc(rate) && rate < 1e15 {

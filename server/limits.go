@@ -36,6 +36,11 @@ type Limits struct {
 	QueueBytes int           // the same, in bytes of their texts; default 2 MiB
 	QueueWait  time.Duration // how long a link waits for room in the queue before it is closed; default 5 s
 
+	// Unacknowledged bounds the answers to one session that its client has not acknowledged, and UnacknowledgedBytes their
+	// bytes; default 1024, and 4 MiB. Beyond it the session's requests wait. Of the pushes that it has not acknowledged the last
+	// Pushes are kept; default 1024.
+	Unacknowledged, UnacknowledgedBytes, Pushes int
+
 	DirectoryRate     int     // bytes a second of the game directory to one session; default 256 KiB, negative for no limit
 	RequestsPerSecond float64 // of one session, in bursts of as many; default 50,000
 	// RegistrationsPerSecond bounds the users that one network (an IPv4 address, a /64 of IPv6) registers without
@@ -77,6 +82,9 @@ func (l *Limits) fill() {
 	def(&l.Queue, 256)
 	def(&l.QueueBytes, 2<<20)
 	def(&l.QueueWait, 5*time.Second)
+	def(&l.Unacknowledged, 1024)
+	def(&l.UnacknowledgedBytes, 4<<20)
+	def(&l.Pushes, 1024)
 	def(&l.DirectoryRate, 256<<10)
 	def(&l.RequestsPerSecond, 50_000)
 	def(&l.RegistrationsPerSecond, 0.1)
@@ -114,6 +122,9 @@ type Stats struct {
 	SavesRefused      atomic.Int64 // saves over Limits.SaveSize, Limits.SavesSize or a user's part of that
 	SavesMissed       atomic.Int64 // saves that games failed to give, or not within Limits.SaveWait
 	InvitesRefused    atomic.Int64 // codes over Limits.Invites
+	Held              atomic.Int64 // times that a session's requests had to wait over Limits.Unacknowledged
+	PushesLost        atomic.Int64 // pushes over Limits.Pushes
+	Resumed           atomic.Int64 // sessions taken up by another link of their client
 	QueueFull         atomic.Int64 // times that a link had to wait for room in its session's queue
 	RequestsRefused   atomic.Int64 // requests over Limits.RequestsPerSecond
 	DirectoriesSlowed atomic.Int64 // directories delayed by Limits.DirectoryRate

@@ -72,6 +72,9 @@ func refusal(text string) parlor.Response {
 // login answers the first packet of a session.
 func (s *Server) login(ss *session, p parlor.Packet) (parlor.Response, bool) {
 	c := parseCredentials(p.Payload)
+	if o, ok := ss.port.offer(); ok && o.Token != nil && s.resume(ss.port, c.user, o) != nil {
+		return parlor.Response{}, false // the link is another session's now
+	}
 	try, wait, ok := s.logins.begin(ss.peer.Addr, c.user)
 	if try.slows {
 		s.event(slog.LevelWarn, "too many failed logins from an address: slowing it down", "address", link.Network(ss.peer.Addr))
@@ -101,6 +104,15 @@ func (s *Server) authenticate(ss *session, c credentials, try *attempt, patient 
 		return refusal(textPassword), true // which nobody reads
 	}
 	s.mu.Lock()
+	if old := s.sessions[c.user]; old != nil && old.isAway() && s.passwordFits(c) {
+		s.mu.Unlock()
+		if old.reclaim(ss.port) {
+			try.succeeded()
+			s.stats.Logins.Add(1)
+			return parlor.Response{}, false // likewise
+		}
+		s.mu.Lock()
+	}
 	text, undo := s.admit(ss, c)
 	if old := s.sessions[c.user]; patient && text == textConnected && old.hasEnded() {
 		s.awaitName(old, func() {
@@ -176,7 +188,7 @@ func (s *Server) guessed(refused string) bool {
 // welcome answers an accepted login; then the connection callback is called (section 5.6).
 func (s *Server) welcome(ss *session) (parlor.Response, bool) {
 	s.stats.Logins.Add(1)
-	ss.reply(parlor.OK(parlor.MessageAuthenticated))
+	ss.welcome()
 	if s.cfg.OnConnection != nil && !ss.tookOver {
 		s.connections.Lock()
 		s.cfg.OnConnection(ss.user, true)
@@ -243,7 +255,7 @@ func (s *Server) takeover(old *session, c credentials) bool {
 	}
 	go func() { // ends at once; the lock is held here
 		old.close(link.CloseNormal, "")
-		old.Closed()
+		old.end()
 	}()
 	return true
 }

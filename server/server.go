@@ -48,6 +48,9 @@ type Config struct {
 	RequirePassword bool
 	// NoAutoCreate refuses to join a game that does not exist, instead of creating it (defect 15).
 	NoAutoCreate bool
+	// ResumeWindow is how long a user who speaks one of Parlor's own wires keeps the seat when the link is gone, where the game
+	// does not say otherwise (parlor.ResumeWindower). Default 60 s; negative: not at all.
+	ResumeWindow time.Duration
 	// Takeover lets a login with the right password end the session that holds the name (defect 3).
 	Takeover bool
 	// Verbose logs packets and responses, without passwords and codes. The administrator may change it.
@@ -88,8 +91,9 @@ type Server struct {
 
 	commits   batch[error]          // writes of the store, joined
 	dirs      batch[parlor.Payload] // makings of the game directory, joined
-	saving    sync.WaitGroup        // goroutines that ask games for their saves
-	sessionWG sync.WaitGroup        // sessions that hold a name
+	tokens    tokens
+	saving    sync.WaitGroup // goroutines that ask games for their saves
+	sessionWG sync.WaitGroup // sessions that hold a name
 
 	mu           sync.Mutex // guards what follows
 	registration bool
@@ -99,7 +103,7 @@ type Server struct {
 	oddDigits    map[string]int      // users whose names have digits beyond 0 to 9, by parlor.FoldDigits
 	invites      []store.Invite      // by creation
 	sessions     map[string]*session // by user; a name is reserved here before it is answered (defect 2)
-	links        map[*session]struct{}
+	ports        map[*port]struct{}
 	games        map[string]*game
 	creators     map[string]*creator   // those of the games, by name
 	savedBytes   int                   // of all games' saves
@@ -126,7 +130,8 @@ func New(cfg Config) (*Server, error) {
 		registered:   newRegistrations(cfg.Limits),
 		oddDigits:    make(map[string]int),
 		sessions:     make(map[string]*session),
-		links:        make(map[*session]struct{}),
+		ports:        make(map[*port]struct{}),
+		tokens:       tokens{m: make(map[tokenHash]*session)},
 		games:        make(map[string]*game),
 		creators:     make(map[string]*creator),
 		checked:      make(map[reflect.Type]bool),
@@ -170,6 +175,9 @@ func (c *Config) fill() error {
 	}
 	if c.AdminPassword == "" {
 		return errors.New("no administrator password: there is no default one")
+	}
+	if c.ResumeWindow == 0 {
+		c.ResumeWindow = 60 * time.Second
 	}
 	if c.Autosave <= 0 {
 		c.Autosave = 300 * time.Second
@@ -225,10 +233,17 @@ func (s *Server) end() error {
 	s.drain()
 	first := s.SaveNow()
 	s.mu.Lock()
-	for l := range s.links {
-		l.close(link.CloseGoingAway, "")
+	open := make(map[*session]struct{}, len(s.ports))
+	for p := range s.ports {
+		open[p.session.Load()] = struct{}{}
+	}
+	for _, ss := range s.sessions { // those of users who are away, too
+		open[ss] = struct{}{}
 	}
 	s.mu.Unlock()
+	for ss := range open {
+		ss.close(link.CloseGoingAway, "")
+	}
 	waitBounded(&s.sessionWG, s.cfg.Limits.EndWait)
 	err := s.lastSave()
 	s.closeGames()
@@ -280,18 +295,19 @@ func waitBounded(wg *sync.WaitGroup, d time.Duration) {
 // Open begins a session for a link. It does not block. Errors are link.ErrTooMany over Limits.Links, and a
 // *link.CloseError while the server stops.
 func (s *Server) Open(l link.Link) (link.Session, error) {
-	ss := newSession(s, l)
+	p := &port{srv: s, link: l}
+	p.session.Store(newSession(s, p))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping.Load() {
 		return nil, &link.CloseError{Code: link.CloseGoingAway}
 	}
-	if len(s.links) >= s.cfg.Limits.Links {
+	if len(s.ports) >= s.cfg.Limits.Links {
 		s.stats.LinksRefused.Add(1)
 		return nil, fmt.Errorf("%w: limit of %d links", link.ErrTooMany, s.cfg.Limits.Links)
 	}
-	s.links[ss] = struct{}{}
-	return ss, nil
+	s.ports[p] = struct{}{}
+	return p, nil
 }
 
 // PublicKey is the key that was given as Config.PublicKey.

@@ -14,31 +14,36 @@ import (
 	"parlor/room"
 )
 
-// session is one link's end at the lobby: before the login a stranger, then a user.
+// session is a stranger behind a link, and from the login on a user, who may come back on another link.
 //
 // Its queue is worked off one request at a time. Whoever hands in a request while none is under way works
 // it off; a request that is answered elsewhere (a room, a timer, the store) is finished by that goroutine
 // with finish, which has the next one worked off.
 type session struct {
 	srv     *Server
-	link    link.Link
-	peer    link.Peer
 	limiter *rate.Limiter
 
-	mu    sync.Mutex // guards the fields below
-	queue []request
-	bytes int           // payload bytes in queue
-	space chan struct{} // closed when there is room again; nil while nobody waits
-	busy  bool          // a request is under way
-	ended bool          // the link is gone, or is to be closed
+	mu     sync.Mutex // guards the fields below, and the order in which messages get their numbers and are delivered
+	port   *port      // the link; nil while the user is away
+	peer   link.Peer  // of that link, or of the one before
+	stream *stream    // nil on pgnet's wire
+	queue  []request
+	bytes  int           // payload bytes in queue
+	space  chan struct{} // closed when there is room again; nil while nobody waits
+	busy   bool          // a request is under way
+	held   bool          // those in the queue wait until the client has acknowledged some answers
+	ended  bool          // the user is to be gone
 
 	user     string // set by the login, while busy
 	tookOver bool   // likewise: the name was another session's
 
 	welcomed atomic.Bool          // the login is over, and the connection callback was called
 	game     atomic.Pointer[game] // where the user is
+	window   atomic.Int64         // how long that game keeps the seat of a user who is away, a time.Duration
 	current  parlor.Packet        // the packet that a room is answering; belongs to whoever is busy
+	number   uint64               // likewise: of that request on a stream
 	told     string               // likewise: the game that the last response named
+	untold   atomic.Bool          // another client has come, which was told nothing
 	nextDir  time.Time            // when it may have the directory again; likewise
 	deleted  atomic.Bool          // the user was deleted; her next packet is told so
 	freed    sync.Once            // the name is given back
@@ -48,6 +53,7 @@ type session struct {
 // request is one entry of a session's queue: a packet, or why there is none.
 type request struct {
 	packet parlor.Packet
+	number uint64 // on a stream
 	err    error
 }
 
@@ -56,37 +62,32 @@ func (r *request) size() int { return r.packet.Size() }
 
 var _ room.Member = (*session)(nil)
 
-func newSession(s *Server, l link.Link) *session {
-	ss := &session{srv: s, link: l, peer: l.Peer()}
+func newSession(s *Server, p *port) *session {
+	ss := &session{srv: s, port: p, peer: p.link.Peer()}
 	if r := s.cfg.Limits.RequestsPerSecond; r > 0 {
 		ss.limiter = rate.NewLimiter(rate.Limit(r), max(1, int(r)))
 	}
 	return ss
 }
 
-// Receive takes the next packet of the link.
-func (ss *session) Receive(p parlor.Packet) error { return ss.enqueue(request{packet: p}) }
-
-// Malformed takes a message that was not a packet. Before the login it ends the link, as in section 5.5;
-// afterwards it is answered, where pgnet 0.2.1 closes without a word (defect 25).
-func (ss *session) Malformed(err error) error {
-	ss.srv.stats.Malformed.Add(1)
-	return ss.enqueue(request{err: err})
-}
-
-func (ss *session) enqueue(r request) error {
+// enqueue takes a request that came on a link.
+func (ss *session) enqueue(p *port, r request) error {
 	ss.mu.Lock()
-	for !ss.ended && ss.full() {
+	for ss.port == p && !ss.ended && ss.full() {
 		if err := ss.waitForSpace(); err != nil {
 			ss.mu.Unlock()
 			return err
 		}
 	}
-	if ss.ended {
+	if ss.ended || ss.port != p { // or the client has come back on another link, on which it will send this again
 		ss.mu.Unlock()
 		return net.ErrClosed
 	}
-	if ss.busy {
+	if ss.stream != nil {
+		ss.stream.lastID = r.number
+		ss.held = ss.held || !ss.busy && ss.stream.full()
+	}
+	if ss.busy || ss.held {
 		ss.queue = append(ss.queue, r)
 		ss.bytes += r.size()
 		ss.mu.Unlock()
@@ -144,16 +145,26 @@ func (ss *session) next() (r request, ok bool) {
 		ss.queue = nil
 		return request{}, false
 	}
-	r = ss.queue[0]
+	if ss.stream != nil && ss.stream.full() {
+		ss.busy, ss.held = false, true
+		return request{}, false
+	}
+	return ss.take(), true
+}
+
+// take takes the first request from the queue. The lock is held.
+func (ss *session) take() request {
+	r := ss.queue[0]
 	ss.queue[0] = request{}
 	ss.queue = ss.queue[1:]
 	ss.bytes -= r.size()
-	return r, true
+	return r
 }
 
 // work works off a request and those behind it, until one is finished elsewhere.
 func (ss *session) work(r request) {
 	for ok := true; ok; r, ok = ss.proceed() {
+		ss.number = r.number
 		resp, done := ss.srv.handle(ss, r)
 		if !done {
 			return
@@ -198,6 +209,9 @@ func (ss *session) reply(resp parlor.Response) {
 	if g := ss.game.Load(); g != nil {
 		resp.Game = g.name
 	}
+	if ss.untold.Swap(false) {
+		ss.told = ""
+	}
 	if resp.Game != ss.told {
 		var changed bool
 		if resp.Payload, changed = payloadForChange(resp.Payload); changed {
@@ -216,31 +230,48 @@ func (ss *session) reply(resp parlor.Response) {
 	case errors.Is(err, link.ErrTooLarge):
 		srv.stats.TooLarge.Add(1)
 		srv.logger.Warn("response too large to send", "user", ss.user, "game", resp.Game)
-		ss.link.Send(parlor.Response{Message: "Limit of response size reached.", Status: parlor.StatusUnexpected, Game: resp.Game})
+		ss.send(parlor.Response{Message: "Limit of response size reached.", Status: parlor.StatusUnexpected, Game: resp.Game})
 	default:
 		srv.logger.Error("response cannot be sent", "user", ss.user, "game", resp.Game, "err", err)
-		ss.link.Send(parlor.Response{Message: "The answer could not be sent.", Status: parlor.StatusBad, Game: resp.Game})
+		ss.send(parlor.Response{Message: "The answer could not be sent.", Status: parlor.StatusBad, Game: resp.Game})
 	}
 	if resp.Disconnecting {
 		ss.close(link.CloseNormal, "")
 	}
 }
 
-// send sends a response of the size that the lobby allows; the link may allow less.
+// send sends a response of the size that the lobby allows; the link may allow less. After an error nothing was sent.
 func (ss *session) send(r parlor.Response) error {
 	if len(r.Message)+len(r.Payload.JSON()) > ss.srv.cfg.Limits.ResponseSize {
 		return link.ErrTooLarge
 	}
-	return ss.link.Send(r)
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.stream != nil {
+		return ss.emit(&link.Message{ID: ss.number, Response: r})
+	}
+	if ss.port == nil {
+		return net.ErrClosed
+	}
+	return ss.port.link.Send(r)
 }
 
-// close ends the link after what was sent, and takes no more requests.
+// close ends the session: the link after what was sent, and takes no more requests.
 func (ss *session) close(code link.Code, reason string) {
-	ss.link.Close(code, reason) // first, as a reader whose request is refused closes for that
 	ss.mu.Lock()
+	p := ss.port
+	ss.mu.Unlock()
+	if p != nil {
+		p.link.Close(code, reason) // first, as a reader whose request is refused closes for that
+	}
+	ss.mu.Lock()
+	away := ss.port == nil && !ss.ended
 	ss.ended = true
 	ss.wake()
 	ss.mu.Unlock()
+	if away { // nobody else will
+		ss.leave()
+	}
 }
 
 func (ss *session) hasEnded() bool {
@@ -249,16 +280,41 @@ func (ss *session) hasEnded() bool {
 	return ss.ended
 }
 
-// Closed tells that the link has ended. A request that is under way is finished first, but the user's seat
+// closed tells that a link has ended. The session may wait for another one.
+func (ss *session) closed(p *port, onPurpose bool) {
+	ss.mu.Lock()
+	if ss.port != p { // it has another one already
+		ss.mu.Unlock()
+		return
+	}
+	ss.wake()
+	if !onPurpose && ss.goesAway() {
+		ss.mu.Unlock()
+		if g := ss.game.Load(); g != nil {
+			g.room.Away(ss.user, ss)
+		}
+		return
+	}
+	ss.ended = true
+	ss.mu.Unlock()
+	ss.leave()
+}
+
+// end is the end of a session whose name another one has taken.
+func (ss *session) end() {
+	ss.mu.Lock()
+	p := ss.port
+	ss.mu.Unlock()
+	if p != nil {
+		p.Closed(true)
+	}
+}
+
+// leave is the end of a session that has ended. A request that is under way is finished first, but the user's seat
 // is given up at once, behind it in the room's mailbox. A request that is stuck, such as joining a game that
 // is, holds the name for a bounded time only.
-func (ss *session) Closed() {
-	ss.srv.mu.Lock()
-	delete(ss.srv.links, ss)
-	ss.srv.mu.Unlock()
+func (ss *session) leave() {
 	ss.mu.Lock()
-	ss.ended = true
-	ss.wake()
 	ss.queue, ss.bytes = nil, 0
 	busy := ss.busy
 	ss.mu.Unlock()

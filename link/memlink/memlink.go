@@ -53,7 +53,7 @@ func (p *pipe) open(session link.Session) {
 	defer p.mu.Unlock()
 	p.session = session
 	if p.closed {
-		go session.Closed() // ends at once, as in end
+		go session.Closed(true) // ends at once, as in end
 	}
 }
 
@@ -67,7 +67,7 @@ func (p *pipe) end() {
 	p.closed = true
 	close(p.done)
 	if p.session != nil {
-		go p.session.Closed() // ends at once: Closed does not block
+		go p.session.Closed(true) // ends at once: Closed does not block
 	}
 }
 

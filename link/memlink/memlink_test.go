@@ -68,7 +68,9 @@ func (s *session) Receive(p parlor.Packet) error {
 
 func (s *session) Malformed(error) error { return nil }
 
-func (s *session) Closed() {
+func (s *session) Request(*link.Envelope) error { return link.ErrOutOfTurn }
+
+func (s *session) Closed(bool) {
 	s.lobby.mu.Lock()
 	defer s.lobby.mu.Unlock()
 	s.lobby.closed++

@@ -101,7 +101,7 @@ func (c *conn) end() {
 	}
 	c.drain()
 	if c.session != nil {
-		c.session.Closed()
+		c.session.Closed(true)
 	}
 	c.readerDone()
 }

@@ -135,7 +135,9 @@ func (s *echoSession) Malformed(err error) error {
 	return s.link.Send(parlor.Unexpected(err.Error()))
 }
 
-func (s *echoSession) Closed() {
+func (s *echoSession) Request(*link.Envelope) error { return link.ErrOutOfTurn }
+
+func (s *echoSession) Closed(bool) {
 	s.flood.Wait()
 	s.lobby.closed <- s.user
 }

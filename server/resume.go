@@ -1,0 +1,259 @@
+package server
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"parlor"
+	"parlor/link"
+)
+
+// envelope takes the next envelope of a link that was welcomed.
+func (ss *session) envelope(p *port, e *link.Envelope) error {
+	ss.mu.Lock()
+	st := ss.stream
+	switch {
+	case ss.port != p || ss.ended:
+		ss.mu.Unlock()
+		return net.ErrClosed
+	case st == nil, e.Kind != link.KindRequest && e.Kind != link.KindNote, e.Kind == link.KindRequest && e.ID != st.lastID+1:
+		ss.mu.Unlock()
+		return link.ErrOutOfTurn
+	}
+	if err := st.acknowledge(e.Ack); err != nil {
+		ss.mu.Unlock()
+		return err
+	}
+	old := st.before
+	st.before = tokenHash{} // the client has the new one
+	r, resumes := request{}, ss.held && !st.full()
+	if resumes {
+		ss.held, ss.busy = false, true
+		r = ss.take()
+	}
+	ss.mu.Unlock()
+	if old != (tokenHash{}) {
+		ss.srv.tokens.forget(old)
+	}
+	if resumes {
+		go ss.work(r) // ends with the queue
+	}
+	if e.Kind == link.KindNote {
+		return nil
+	}
+	return ss.enqueue(p, request{number: e.ID, packet: parlor.Packet{Message: e.Message, Payload: e.Payload}})
+}
+
+// Push takes a push of the user's room.
+func (ss *session) Push(push *parlor.Push) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.stream == nil || ss.ended {
+		ss.srv.stats.PushesDropped.Add(1)
+		return
+	}
+	_ = ss.emit(&link.Message{Push: push}) // the room has seen to it that it can be sent
+}
+
+// emit numbers a message, keeps it and delivers it. The error is why it cannot be sent; it has no number then. The lock
+// is held.
+func (ss *session) emit(m *link.Message) error {
+	st := ss.stream
+	m.Seq = st.seq + 1
+	if ss.port != nil {
+		// A link that has ended is about to say so.
+		if err := ss.port.link.(link.Stream).Deliver(m); err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+	}
+	st.add(m)
+	return nil
+}
+
+// goesAway tells whether a session outlives the link that has ended, and has it wait for another one. The lock is held.
+func (ss *session) goesAway() bool {
+	window := ss.keeps()
+	if ss.stream == nil || window <= 0 || ss.ended || !ss.welcomed.Load() || ss.srv.stopping.Load() || ss.deleted.Load() {
+		return false
+	}
+	ss.port = nil
+	ss.stream.away = time.AfterFunc(window, ss.expire)
+	return true
+}
+
+// keeps is how long the session outlives its link.
+func (ss *session) keeps() time.Duration {
+	if ss.game.Load() != nil {
+		return time.Duration(ss.window.Load())
+	}
+	return ss.srv.cfg.ResumeWindow
+}
+
+// expire ends a session whose client has not come back in time.
+func (ss *session) expire() {
+	ss.mu.Lock()
+	if ss.port != nil || ss.ended {
+		ss.mu.Unlock()
+		return
+	}
+	ss.ended = true
+	ss.mu.Unlock()
+	ss.leave()
+}
+
+// resume takes up the session of an offer's token on the link of a login; nil if there is none.
+func (s *Server) resume(p *port, user string, o link.Offer) *session {
+	hash := hashToken(o.Token)
+	ss := s.tokens.find(hash)
+	if ss == nil || ss.user != user || !ss.attach(p, o, hash) {
+		return nil
+	}
+	return ss
+}
+
+// attach gives a session the link of its client, who has come back. It fails for a session that has ended, or is another
+// client's, or whose numbers the client cannot have.
+func (ss *session) attach(p *port, o link.Offer, used tokenHash) bool {
+	peer := p.link.Peer()
+	ss.mu.Lock()
+	st := ss.stream
+	if ss.ended || st == nil || ss.deleted.Load() || peer.Key != ss.peer.Key || st.acknowledge(o.Seq) != nil {
+		ss.mu.Unlock()
+		return false
+	}
+	lost := st.lost()
+	st.dropped = nil
+	w := ss.nextToken(used)
+	w.Resumed, w.ID, w.Lost = true, st.lastID, lost
+	before := ss.connect(p, &w)
+	_ = p.link.(link.Stream).Deliver(st.unacknowledged()...) // a link that has ended already will say so
+	ss.mu.Unlock()
+	ss.isBack(before, lost > 0)
+	ss.srv.stats.Resumed.Add(1)
+	return true
+}
+
+// reclaim gives a session whose user is away a link that does not resume it, but has the right password. What waited
+// is lost. It fails if the user is not away any more.
+func (ss *session) reclaim(p *port) bool {
+	ss.mu.Lock()
+	if ss.ended || ss.port != nil || ss.deleted.Load() {
+		ss.mu.Unlock()
+		return false
+	}
+	ss.stream.stopWaiting()
+	ss.srv.tokens.forget(ss.stream.token, ss.stream.before)
+	ss.stream = nil
+	var w *link.Welcome
+	if _, ok := p.offer(); ok {
+		ss.stream = &stream{srv: ss.srv}
+		next := ss.nextToken(tokenHash{})
+		w = &next
+	}
+	before := ss.connect(p, w)
+	ss.untold.Store(true)
+	ss.mu.Unlock()
+	ss.isBack(before, true)
+	return true
+}
+
+// connect gives the session a link, and answers the login there. It returns the link before, if there is one still. The
+// lock is held.
+func (ss *session) connect(p *port, w *link.Welcome) (before *port) {
+	before = ss.port
+	ss.port, ss.peer = p, p.link.Peer()
+	p.session.Store(ss)
+	ss.wake() // who waits on the link before has to stop
+	r := parlor.OK(parlor.MessageAuthenticated)
+	if w == nil {
+		_ = p.link.Send(r)
+		return before
+	}
+	ss.stream.stopWaiting()
+	if g := ss.game.Load(); g != nil {
+		r.Game = g.name
+	}
+	_ = p.link.(link.Stream).Welcome(r, *w)
+	return before
+}
+
+// isBack tells the game, and closes a link whose end the server had not noticed yet.
+func (ss *session) isBack(before *port, missed bool) {
+	if before != nil {
+		before.link.Close(link.CloseNormal, "")
+	}
+	if g := ss.game.Load(); g != nil {
+		g.room.Back(ss.user, ss, missed)
+	}
+}
+
+// nextToken makes a token for the session. The one that was used to resume stays good until the client shows that it has
+// this one. The lock is held.
+func (ss *session) nextToken(used tokenHash) link.Welcome {
+	st := ss.stream
+	token := newToken()
+	for _, old := range []tokenHash{st.token, st.before} {
+		if old != used {
+			ss.srv.tokens.forget(old)
+		}
+	}
+	st.before, st.token = used, hashToken(token)
+	ss.srv.tokens.add(st.token, ss)
+	return link.Welcome{Token: token, Window: ss.keeps()}
+}
+
+// tokens find sessions by the hashes of what resumes them.
+type tokens struct {
+	mu sync.Mutex // guards m; it comes after those of sessions
+	m  map[tokenHash]*session
+}
+
+func (t *tokens) find(hash tokenHash) *session {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.m[hash]
+}
+
+func (t *tokens) add(hash tokenHash, ss *session) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.m[hash] = ss
+}
+
+func (t *tokens) forget(hashes ...tokenHash) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, hash := range hashes {
+		delete(t.m, hash)
+	}
+}
+
+// offer is what the client of a link has said of envelopes in its login.
+func (p *port) offer() (o link.Offer, ok bool) {
+	if stream, isStream := p.link.(link.Stream); isStream {
+		return stream.Offer()
+	}
+	return o, false
+}
+
+// welcome answers the login of a new session.
+func (ss *session) welcome() {
+	if _, ok := ss.port.offer(); !ok {
+		ss.reply(parlor.OK(parlor.MessageAuthenticated))
+		return
+	}
+	ss.srv.stats.Requests.Add(1)
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	ss.stream = &stream{srv: ss.srv}
+	_ = ss.port.link.(link.Stream).Welcome(parlor.OK(parlor.MessageAuthenticated), ss.nextToken(tokenHash{}))
+}
+
+// isAway tells whether the session waits for its client.
+func (ss *session) isAway() bool {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return ss.port == nil && !ss.ended
+}

@@ -1,0 +1,494 @@
+package server_test
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"parlor"
+	"parlor/link"
+	"parlor/server"
+)
+
+// streamLink is the server's end of a link that speaks envelopes, and what a client on it has seen.
+type streamLink struct {
+	offer link.Offer
+	key   string
+
+	session link.Session
+	once    sync.Once
+
+	mu       sync.Mutex
+	dead     bool // the client gets nothing any more
+	welcome  *link.Welcome
+	answer   parlor.Response // to the login
+	messages []*link.Message
+	closed   []link.Code
+	takes    int // messages that still come through before the link is dead; negative: all
+}
+
+func (l *streamLink) Peer() link.Peer           { return link.Peer{Remote: "192.0.2.1:4711", Key: l.key} }
+func (l *streamLink) Offer() (link.Offer, bool) { return l.offer, true }
+
+func (l *streamLink) Send(r parlor.Response) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.answer = r
+	return nil
+}
+
+func (l *streamLink) Welcome(r parlor.Response, w link.Welcome) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.takes == 0 {
+		l.dead = true
+		return net.ErrClosed
+	}
+	l.takes--
+	l.answer, l.welcome = r, &w
+	return nil
+}
+
+func (l *streamLink) Deliver(messages ...*link.Message) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, m := range messages {
+		if l.takes == 0 {
+			l.dead = true
+		}
+		if l.dead {
+			return net.ErrClosed
+		}
+		l.takes--
+		l.messages = append(l.messages, m)
+	}
+	return nil
+}
+
+func (l *streamLink) Close(code link.Code, _ string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = append(l.closed, code)
+	go l.end(true) // ends at once
+}
+
+// end tells the lobby that the link has ended.
+func (l *streamLink) end(onPurpose bool) {
+	l.once.Do(func() { l.session.Closed(onPurpose) })
+}
+
+// streamClient is a client that speaks envelopes, over one link after the other.
+type streamClient struct {
+	t    *testing.T
+	srv  *server.Server
+	name string
+
+	link    *streamLink
+	token   []byte
+	seq     uint64
+	asked   []string // by id, from 1
+	got     []string // answers and pushes in their order
+	lost    int
+	resumed int
+}
+
+// connect opens a link that takes so many messages, logs in, and sends again what the server does not have.
+func (c *streamClient) connect(takes int) {
+	c.t.Helper()
+	c.link = &streamLink{offer: link.Offer{Token: c.token, Seq: c.seq}, key: c.name, takes: takes}
+	var err error
+	if c.link.session, err = c.srv.Open(c.link); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := c.link.session.Receive(parlor.Packet{Message: parlor.MessageHandshake, Payload: parlor.Encode(parlor.Map{"username": c.name, "password": "pw"})}); err != nil {
+		c.t.Fatal(err)
+	}
+	synctest.Wait()
+	w := c.link.welcome
+	if w == nil {
+		return
+	}
+	id := uint64(0)
+	if w.Resumed {
+		c.resumed++
+		c.lost += w.Lost
+		id = w.ID
+	} else if c.token != nil {
+		c.t.Fatal("the session is gone")
+	}
+	c.token = w.Token
+	c.read()
+	for n, text := range c.asked {
+		if uint64(n+1) > id {
+			c.send(uint64(n+1), text)
+		}
+	}
+}
+
+func (c *streamClient) ask(text string) {
+	c.asked = append(c.asked, text)
+	c.send(uint64(len(c.asked)), text)
+}
+
+func (c *streamClient) send(id uint64, text string) {
+	e := &link.Envelope{Kind: link.KindRequest, Ack: c.seq, ID: id, Message: text}
+	if text == parlor.RequestCreateGame {
+		e.Payload = parlor.Encode(parlor.Map{"name": "counting"})
+	}
+	err := c.link.session.Request(e)
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		c.t.Fatalf("request %d: %v", id, err)
+	}
+	synctest.Wait()
+	c.read()
+}
+
+// read takes what has come.
+func (c *streamClient) read() {
+	l := c.link
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, m := range l.messages {
+		if m.Seq <= c.seq || m.Seq != c.seq+1 && c.lost == 0 {
+			c.t.Fatalf("message %d after %d", m.Seq, c.seq)
+		}
+		c.seq = m.Seq
+		if m.Push != nil {
+			c.got = append(c.got, "push "+m.Push.Message)
+			continue
+		}
+		c.got = append(c.got, fmt.Sprint(m.ID, " ", m.Response.Message))
+	}
+	l.messages = nil
+}
+
+// cut ends the link, as a network does.
+func (c *streamClient) cut() {
+	c.link.end(false)
+	synctest.Wait()
+}
+
+func (c *streamClient) dead() bool {
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	return c.link.dead
+}
+
+// counting is a game that numbers what it is asked and tells all of it.
+type counting struct {
+	room parlor.Room
+	n    int
+	seen []string // what it was told of users
+}
+
+func (g *counting) HandleGamePacket(p parlor.Packet) parlor.Response {
+	var later int
+	if n, _ := fmt.Sscanf(p.Message, "later %d", &later); n == 1 { // so many news in a second
+		g.room.After(time.Second, func() {
+			for n := range later {
+				g.room.Broadcast(fmt.Sprint("news ", n), nil)
+			}
+		})
+		return parlor.OK("later")
+	}
+	g.n++
+	g.room.Broadcast(fmt.Sprint("before ", g.n), nil)
+	return parlor.OK(fmt.Sprint(p.Message, " is ", g.n))
+}
+
+func (g *counting) UserJoined(user string) { g.seen = append(g.seen, "joined "+user) }
+func (g *counting) UserLeft(user string)   { g.seen = append(g.seen, "left "+user) }
+func (g *counting) UserAway(user string)   { g.seen = append(g.seen, "away "+user) }
+func (g *counting) UserBack(user string, m bool) {
+	g.seen = append(g.seen, fmt.Sprint("back ", user, " ", m))
+}
+
+// runStreams runs a test in virtual time with a server whose only game is counting.
+func runStreams(t *testing.T, limits server.Limits, test func(t *testing.T, srv *server.Server, g *counting)) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &counting{}
+		srv, err := server.New(server.Config{
+			Games:         map[string]parlor.NewGame{"counting": func(r parlor.Room, _ string) (parlor.Game, error) { g.room = r; return g, nil }},
+			AdminPassword: "secret", Limits: limits, Logger: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		go func() { srv.Run(t.Context()); close(ended) }()
+		test(t, srv, g)
+		srv.Shutdown(0)
+		<-ended
+	})
+}
+
+// script is what the client of these tests asks for.
+var scriptOfStreams = []string{parlor.RequestCreateGame, "one", "two", "three", parlor.RequestLeaveGame, parlor.RequestCreateGame, "four"}
+
+// TestResumeAtEveryMessage: a link that is cut behind each message, also behind none and twice in a row, costs nothing:
+// the client sees every answer and push once and in order, and nothing is executed twice.
+func TestResumeAtEveryMessage(t *testing.T) {
+	var undisturbed []string
+	run := func(t *testing.T, takes ...int) []string {
+		var got []string
+		runStreams(t, server.Limits{}, func(t *testing.T, srv *server.Server, g *counting) {
+			c := &streamClient{t: t, srv: srv, name: "alice"}
+			next := func() int {
+				if len(takes) == 0 {
+					return -1
+				}
+				n := takes[0]
+				takes = takes[1:]
+				return n
+			}
+			c.connect(next())
+			for c.link.welcome == nil { // the login itself was lost: she has no token yet
+				c.cut()
+				time.Sleep(2 * time.Second) // sleep: virtual, until the name is free
+				c.connect(next())
+			}
+			for _, text := range scriptOfStreams {
+				c.ask(text)
+				for c.dead() || c.link.welcome == nil {
+					c.cut()
+					c.connect(next())
+				}
+			}
+			got = c.got
+			if g.n != 4 {
+				t.Errorf("%d requests were executed, want 4", g.n)
+			}
+		})
+		return got
+	}
+	t.Run("undisturbed", func(t *testing.T) { undisturbed = run(t) })
+	want := []string{"1 Created new game: 'counting'.",
+		"push before 1", "2 one is 1", "push before 2", "3 two is 2", "push before 3", "4 three is 3",
+		"5 Left game: 'counting'.", "6 Created new game: 'counting'.", "push before 4", "7 four is 4"}
+	if !slices.Equal(undisturbed, want) {
+		t.Fatalf("undisturbed she sees %q", undisturbed)
+	}
+	for first := 1; first <= len(undisturbed)+1; first++ {
+		for second := range 4 {
+			t.Run(fmt.Sprint(first, " ", second), func(t *testing.T) {
+				if got := run(t, first, second); !slices.Equal(got, undisturbed) {
+					t.Errorf("saw %q, want %q", got, undisturbed)
+				}
+			})
+		}
+	}
+}
+
+// newStreamClient logs a user in, who creates the game.
+func newStreamClient(t *testing.T, srv *server.Server) *streamClient {
+	t.Helper()
+	c := &streamClient{t: t, srv: srv, name: "alice"}
+	c.connect(-1)
+	c.ask(parlor.RequestCreateGame)
+	c.got = nil
+	return c
+}
+
+func (c *streamClient) wants(want ...string) {
+	c.t.Helper()
+	synctest.Wait()
+	c.read()
+	if !slices.Equal(c.got, want) {
+		c.t.Errorf("saw %q, want %q", c.got, want)
+	}
+	c.got = nil
+}
+
+// TestResumeKeepsTheSeat: the game hears of away and back, and not of left; what was asked and pushed meanwhile is not
+// lost. Behind the window the seat is gone.
+func TestResumeKeepsTheSeat(t *testing.T) {
+	runStreams(t, server.Limits{}, func(t *testing.T, srv *server.Server, g *counting) {
+		c := newStreamClient(t, srv)
+		c.ask("later 1")
+		c.cut()
+		time.Sleep(59 * time.Second) // sleep: virtual
+		c.connect(-1)
+		c.wants("2 later", "push news 0")
+		c.ask("still there")
+		c.wants("push before 1", "3 still there is 1")
+		c.cut()
+		time.Sleep(61 * time.Second) // sleep: virtual
+		synctest.Wait()
+		if want := []string{"joined alice", "away alice", "back alice false", "away alice", "left alice"}; !slices.Equal(g.seen, want) {
+			t.Errorf("the game was told %q, want %q", g.seen, want)
+		}
+		if n := srv.Users(); n != 0 {
+			t.Errorf("%d users are left", n)
+		}
+	})
+}
+
+// TestResumeLosesPushes: of more pushes than are kept the oldest are lost, answers never, and both sides are told.
+func TestResumeLosesPushes(t *testing.T) {
+	runStreams(t, server.Limits{Pushes: 3}, func(t *testing.T, srv *server.Server, g *counting) {
+		c := newStreamClient(t, srv)
+		c.ask("later 5")
+		c.got = nil
+		c.link.mu.Lock()
+		c.link.takes = 0 // nobody notices yet
+		c.link.mu.Unlock()
+		c.ask("asked")
+		time.Sleep(2 * time.Second) // sleep: virtual
+		c.cut()
+		c.connect(-1)
+		c.wants("3 asked is 1", "push news 2", "push news 3", "push news 4")
+		if c.lost != 3 {
+			t.Errorf("%d pushes were lost, want 3", c.lost)
+		}
+		if last := g.seen[len(g.seen)-1]; last != "back alice true" {
+			t.Errorf("the game was told %q", last)
+		}
+		if n := srv.Stats().PushesLost.Load(); n != 3 {
+			t.Errorf("%d were counted", n)
+		}
+	})
+}
+
+// TestResumeHoldsRequests: who does not acknowledge answers gets no more of them, and loses none.
+func TestResumeHoldsRequests(t *testing.T) {
+	runStreams(t, server.Limits{Unacknowledged: 3}, func(t *testing.T, srv *server.Server, g *counting) {
+		c := newStreamClient(t, srv)
+		s := c.link.session
+		for id := uint64(2); id < 12; id++ {
+			if err := s.Request(&link.Envelope{Kind: link.KindRequest, Ack: 1, ID: id, Message: "x"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if g.n != 3 {
+			t.Errorf("%d requests were executed, want 3", g.n)
+		}
+		c.read()
+		for c.seq < 21 { // ten answers and ten pushes more
+			if err := s.Request(&link.Envelope{Kind: link.KindNote, Ack: c.seq}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			c.read()
+		}
+		if g.n != 10 {
+			t.Errorf("%d requests were executed, want 10", g.n)
+		}
+	})
+}
+
+// TestResumeTokens: a token is good for its own user and key, once the client has shown that it knows the next one no
+// more, and not for numbers that were never sent.
+func TestResumeTokens(t *testing.T) {
+	runStreams(t, server.Limits{}, func(t *testing.T, srv *server.Server, _ *counting) {
+		c := newStreamClient(t, srv)
+		try := func(name, key, password string, o link.Offer) *streamLink {
+			l := &streamLink{offer: o, key: key, takes: -1}
+			var err error
+			if l.session, err = srv.Open(l); err != nil {
+				t.Fatal(err)
+			}
+			l.session.Receive(parlor.Packet{Message: parlor.MessageHandshake, Payload: parlor.Encode(parlor.Map{"username": name, "password": password})})
+			synctest.Wait()
+			return l
+		}
+		first := c.token
+		for what, l := range map[string]*streamLink{
+			"another key":   try("alice", "mallory", "guess", link.Offer{Token: first}),
+			"another name":  try("mallory", "alice", "pw", link.Offer{Token: first}),
+			"another token": try("alice", "alice", "guess", link.Offer{Token: make([]byte, 16)}),
+			"no token":      try("alice", "alice", "guess", link.Offer{Token: []byte{}}),
+			"a number":      try("alice", "alice", "guess", link.Offer{Token: first, Seq: 1000}),
+		} {
+			if l.welcome != nil && l.welcome.Resumed {
+				t.Errorf("with %s the session was resumed", what)
+			}
+			l.end(false)
+		}
+		c.cut()
+		c.connect(0) // she never hears the answer, and comes with the same token
+		c.cut()
+		c.connect(-1)
+		if c.resumed != 1 || string(c.token) == string(first) {
+			t.Errorf("resumed %d times", c.resumed)
+		}
+		c.ask("x") // shows that she knows the new token
+		c.cut()
+		if l := try("alice", "alice", "wrong", link.Offer{Token: first, Seq: c.seq}); l.welcome != nil {
+			t.Error("a token was good twice")
+		}
+		c.connect(-1)
+		if c.resumed != 2 {
+			t.Error("a failed attempt has ended the session")
+		}
+		c.got = nil
+	})
+}
+
+// TestResumeBeforeTheServerNotices: the client comes back while its old link seems to be alive, which ends.
+func TestResumeBeforeTheServerNotices(t *testing.T) {
+	runStreams(t, server.Limits{}, func(t *testing.T, srv *server.Server, g *counting) {
+		c := newStreamClient(t, srv)
+		old := c.link
+		c.connect(-1)
+		if c.resumed != 1 || len(old.closed) != 1 {
+			t.Errorf("resumed %d times, the old link was closed %d times", c.resumed, len(old.closed))
+		}
+		if err := old.session.Request(&link.Envelope{Kind: link.KindRequest, ID: 2, Message: "late"}); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("on the old link: %v", err)
+		}
+		c.ask("x")
+		c.wants("push before 1", "2 x is 1")
+	})
+}
+
+// TestReclaim: the right password takes the seat of a user who is away, whatever wire it comes on.
+func TestReclaim(t *testing.T) {
+	for _, pgnet := range []bool{false, true} {
+		runStreams(t, server.Limits{}, func(t *testing.T, srv *server.Server, g *counting) {
+			c := newStreamClient(t, srv)
+			c.ask("later 1")
+			c.cut()
+			time.Sleep(2 * time.Second) // sleep: virtual
+			l := &streamLink{key: "another", takes: -1}
+			var end link.Link = l
+			if pgnet {
+				end = struct{ link.Link }{l}
+			}
+			var err error
+			if l.session, err = srv.Open(end); err != nil {
+				t.Fatal(err)
+			}
+			l.session.Receive(parlor.Packet{Message: parlor.MessageHandshake, Payload: parlor.Encode(parlor.Map{"username": "alice", "password": "pw"})})
+			synctest.Wait()
+			if l.answer.Message != parlor.MessageAuthenticated || (l.welcome == nil) != pgnet {
+				t.Errorf("she was answered %q", l.answer.Message)
+			}
+			if last := g.seen[len(g.seen)-1]; last != "back alice true" {
+				t.Errorf("the game was told %q", last)
+			}
+			if pgnet {
+				l.session.Receive(parlor.Packet{Message: "hello"})
+			} else {
+				l.session.Request(&link.Envelope{Kind: link.KindRequest, ID: 1, Message: "hello"})
+			}
+			synctest.Wait()
+			if !pgnet {
+				l.answer = l.messages[len(l.messages)-1].Response
+			}
+			if l.answer.Message != "hello is 1" || l.answer.Game != "counting" {
+				t.Errorf("she was answered %q in %q", l.answer.Message, l.answer.Game)
+			}
+			c.connect(0)
+			if c.link.welcome != nil {
+				t.Error("the session that lost its seat was resumed")
+			}
+		})
+	}
+}
