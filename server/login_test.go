@@ -323,6 +323,7 @@ func TestReconnect(t *testing.T) {
 		old := w.login("alice")
 		old.create("room")
 		old.send("move", nil)
+		synctest.Wait() // or it could still be in her queue, which ends with her link
 		old.close()
 	}
 	t.Run("waits for the room", func(t *testing.T) {
