@@ -233,7 +233,7 @@ func (r *run) exchange(conn link.Conn, req *request) {
 		req.done(parlor.Response{}, err) // the connection is none the worse for it
 		return
 	} else if err != nil {
-		r.endBy(err)
+		r.unsent(err)
 		req.done(parlor.Response{}, r.cause())
 		return
 	}
@@ -251,6 +251,24 @@ func (r *run) exchange(conn link.Conn, req *request) {
 	case <-r.ctx.Done():
 	}
 	req.done(parlor.Response{}, r.cause())
+}
+
+// unsent ends the run over a packet that could not be sent. If the server has closed the connection at that moment, the
+// reader knows better why: it has the server's last words, or its close code.
+func (r *run) unsent(err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		r.endBy(err)
+		return
+	}
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case in := <-r.incoming:
+		r.refuse(in)
+	case <-timer.C:
+		r.endBy(err)
+	case <-r.ctx.Done():
+	}
 }
 
 func (r *run) send(conn link.Conn, p parlor.Packet) error {
