@@ -33,11 +33,6 @@ func (w *walk) step(what rune) {
 		w.m = &member{name: "alice"}
 		w.Join("alice", w.m, func(room.Joined, error) {})
 		w.present, w.away, w.missed = true, false, false
-	case 'r':
-		old := w.m
-		w.m = &member{name: "alice"}
-		w.Reclaim("alice", old, w.m, func(room.Joined, error) {})
-		w.away, w.missed = false, w.present
 	}
 }
 
@@ -74,7 +69,7 @@ func (w *walk) check(t *testing.T, steps string, told []string) {
 // TestWalks takes a user through all ways of five steps, in a room that is told of each at once and in one that
 // is stuck before the first and is told of all together.
 func TestWalks(t *testing.T) {
-	const what, length = "abmljr", 5
+	const what, length = "abmlj", 5
 	ways := 1
 	for range length {
 		ways *= len(what)

@@ -9,7 +9,7 @@
 // answered with status BAD, a join is undone, a removal is finished (defects 20 to 24).
 //
 // A user in the room has a seat, held by her session, the [Member]. The seat outlives the session's link, if
-// the lobby says so by [Room.Away] and [Room.Back], and goes over to another session of hers by [Room.Reclaim].
+// the lobby says so by [Room.Away] and [Room.Back].
 // What a game sees of each user is UserJoined, then UserAway and UserBack in turn, if at all, and UserLeft at
 // the end.
 //
@@ -34,7 +34,6 @@ var (
 	ErrFull       = errors.New("room is full")
 	ErrBusy       = errors.New("mailbox is full")
 	ErrJoinFailed = errors.New("the game failed to take the user")
-	ErrNoSeat     = errors.New("the seat is not there any more")
 )
 
 // Config says what a room runs and whom it tells.
@@ -47,7 +46,7 @@ type Config struct {
 	// Workers are the goroutines to run on, shared by rooms. Default: a new one whenever the room wakes.
 	Workers *Workers
 
-	// Mailbox limits how many packets wait, and how many joins (reclaims among them); more are answered with
+	// Mailbox limits how many packets wait, and how many joins; more are answered with
 	// ErrBusy and counted. Default 1024; negative refuses all. All else is always taken, as it is bounded by who
 	// asks for it: a session leaves once by request and once at its end; it goes away and comes back in one
 	// message, however often it does while that waits; and the timers of the room wait in one message. Saves,
@@ -113,7 +112,7 @@ type Room struct {
 	mu       sync.Mutex // guards the mailbox, and that packets and joins grow
 	mailbox  []message
 	packets  atomic.Int64         // packets that the game was not asked about yet
-	joins    atomic.Int64         // joins and reclaims likewise
+	joins    atomic.Int64         // joins likewise
 	presence map[Member]*presence // messages about members who went away or came back, to which more may be added
 	rung     bool                 // the timers have a message in the mailbox
 	awake    bool                 // the goroutine is running

@@ -21,14 +21,6 @@ func (r *Room) Join(user string, m Member, done func(j Joined, err error)) {
 	r.postJoin(m, done, func() (Joined, error) { return r.join(user, m) })
 }
 
-// Reclaim gives a user's seat, which one session of hers holds, to another, and answers as Join does. The game is
-// told that she is back and has missed something, and before that she is away, if it did not know. If the seat is
-// not there any more, or another session's, the error is ErrNoSeat or ErrClosed, and nothing has changed.
-// Config.Left is told of the session that has lost it, before the answer.
-func (r *Room) Reclaim(user string, from, to Member, done func(j Joined, err error)) {
-	r.postJoin(to, done, func() (Joined, error) { return r.reclaim(user, from, to) })
-}
-
 // postJoin posts what adds a member, if there is room for it.
 func (r *Room) postJoin(m Member, done func(Joined, error), do func() (Joined, error)) {
 	r.mu.Lock()
@@ -159,22 +151,6 @@ func (r *Room) join(user string, m Member) (Joined, error) {
 			return Joined{}, ErrJoinFailed
 		}
 	}
-	return r.joined(), nil
-}
-
-func (r *Room) reclaim(user string, from, to Member) (Joined, error) {
-	s := r.seatFor(user, from)
-	switch {
-	case r.closed:
-		return Joined{}, ErrClosed
-	case s == nil:
-		return Joined{}, ErrNoSeat
-	}
-	s.member = to
-	r.cfg.Left(from)
-	r.away(s)
-	s.missed = true
-	r.back(s)
 	return r.joined(), nil
 }
 

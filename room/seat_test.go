@@ -139,56 +139,6 @@ func TestPresenceOfStuckRoom(t *testing.T) {
 	})
 }
 
-func TestReclaim(t *testing.T) {
-	for name, away := range map[string]bool{"away": true, "connected": false} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				g := new(game)
-				r := open(t, g, room.Config{})
-				old, young := &member{name: "alice"}, &member{name: "alice"}
-				r.enter(t, old)
-				if away {
-					r.Away("alice", old)
-				}
-				g.onBack = func(user string) { g.host.Send(user, "state", nil) }
-				r.Reclaim("alice", old, young, func(j room.Joined, err error) {
-					if err != nil || j.HeartbeatRate != 10 {
-						t.Errorf("reclaim: %+v, %v", j, err)
-					}
-					young.Push(&parlor.Push{Message: "answered"})
-				})
-				young.want(t, "push state", "push answered")
-				old.want(t)
-				if away {
-					g.want(t, "joined alice of [alice]", "away alice", "lobby: left alice", "back alice true")
-				} else {
-					g.want(t, "joined alice of [alice]", "lobby: left alice", "away alice", "back alice true")
-				}
-				r.send(t, old, "ghost")
-				r.Leave("alice", old, func() {})
-				r.Away("alice", old)
-				old.want(t, "room is closed")
-				r.send(t, young, "move")
-				young.want(t, "OK move")
-				g.want(t)
-				r.Reclaim("alice", old, &member{name: "alice"}, func(_ room.Joined, err error) {
-					if !errors.Is(err, room.ErrNoSeat) {
-						t.Errorf("second reclaim: %v, want ErrNoSeat", err)
-					}
-				})
-				r.Leave("alice", young, func() {})
-				g.want(t, "left alice of []", "lobby: ended", "lobby: left alice")
-				r.Reclaim("alice", young, old, func(_ room.Joined, err error) {
-					if !errors.Is(err, room.ErrClosed) {
-						t.Errorf("reclaim in a closed room: %v, want ErrClosed", err)
-					}
-				})
-				synctest.Wait()
-			})
-		})
-	}
-}
-
 // lasting is a game with its own ideas of how users are served.
 type lasting struct {
 	quiet
@@ -279,10 +229,10 @@ func TestMailboxFull(t *testing.T) {
 		}
 		bob := &member{name: "bob"}
 		r.Join("bob", bob, join)
-		r.Reclaim("bob", bob, bob, join)
 		r.Join("bob", bob, join)
 		r.Join("bob", bob, join)
-		r.Reclaim("bob", bob, bob, join)
+		r.Join("bob", bob, join)
+		r.Join("bob", bob, join)
 		g.want(t, "busy", "busy")
 		if n := r.Stats().Busy.Load(); n != 6 {
 			t.Errorf("%d packets and joins counted, want 6", n)

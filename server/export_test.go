@@ -18,3 +18,10 @@ func CheckArguments(message string, p parlor.Payload) (values map[string][]byte,
 	err = args.check(sp)
 	return args.values, true, err
 }
+
+// Tokens is how many tokens the server takes for sessions.
+func (s *Server) Tokens() int {
+	s.tokens.mu.Lock()
+	defer s.tokens.mu.Unlock()
+	return len(s.tokens.m)
+}

@@ -123,8 +123,7 @@ func (ss *session) attach(p *port, o link.Offer, used tokenHash) bool {
 		ss.mu.Unlock()
 		return false
 	}
-	lost := st.lost()
-	st.dropped = nil
+	lost := st.lost() // until she acknowledges something behind it: she may not hear this answer
 	w := ss.nextToken(used)
 	w.Resumed, w.ID, w.Lost = true, st.lastID, lost
 	before := ss.connect(p, &w)

@@ -323,8 +323,8 @@ func TestResumeKeepsTheSeat(t *testing.T) {
 		if want := []string{"joined alice", "away alice", "back alice false", "away alice", "left alice"}; !slices.Equal(g.seen, want) {
 			t.Errorf("the game was told %q, want %q", g.seen, want)
 		}
-		if n := srv.Users(); n != 0 {
-			t.Errorf("%d users are left", n)
+		if users, tokens := srv.Users(), srv.Tokens(); users != 0 || tokens != 0 {
+			t.Errorf("%d users and %d tokens are left", users, tokens)
 		}
 	})
 }
@@ -340,6 +340,8 @@ func TestResumeLosesPushes(t *testing.T) {
 		c.link.mu.Unlock()
 		c.ask("asked")
 		time.Sleep(2 * time.Second) // sleep: virtual
+		c.cut()
+		c.connect(0) // she does not hear what she has lost
 		c.cut()
 		c.connect(-1)
 		c.wants("3 asked is 1", "push news 2", "push news 3", "push news 4")
@@ -377,8 +379,8 @@ func TestResumeHoldsRequests(t *testing.T) {
 			synctest.Wait()
 			c.read()
 		}
-		if g.n != 10 {
-			t.Errorf("%d requests were executed, want 10", g.n)
+		if n := srv.Stats().Held.Load(); g.n != 10 || n == 0 {
+			t.Errorf("%d requests were executed, want 10; they were held %d times", g.n, n)
 		}
 	})
 }

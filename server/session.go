@@ -85,7 +85,9 @@ func (ss *session) enqueue(p *port, r request) error {
 	}
 	if ss.stream != nil {
 		ss.stream.lastID = r.number
-		ss.held = ss.held || !ss.busy && ss.stream.full()
+		if !ss.busy && !ss.held && ss.stream.full() {
+			ss.hold()
+		}
 	}
 	if ss.busy || ss.held {
 		ss.queue = append(ss.queue, r)
@@ -146,10 +148,17 @@ func (ss *session) next() (r request, ok bool) {
 		return request{}, false
 	}
 	if ss.stream != nil && ss.stream.full() {
-		ss.busy, ss.held = false, true
+		ss.busy = false
+		ss.hold()
 		return request{}, false
 	}
 	return ss.take(), true
+}
+
+// hold has requests wait until the client has acknowledged some answers. The lock is held.
+func (ss *session) hold() {
+	ss.held = true
+	ss.srv.stats.Held.Add(1)
 }
 
 // take takes the first request from the queue. The lock is held.
@@ -317,6 +326,10 @@ func (ss *session) leave() {
 	ss.mu.Lock()
 	ss.queue, ss.bytes = nil, 0
 	busy := ss.busy
+	if st := ss.stream; st != nil {
+		st.stopWaiting()
+		ss.srv.tokens.forget(st.token, st.before)
+	}
 	ss.mu.Unlock()
 	switch {
 	case !busy || ss.game.Load() != nil:
