@@ -63,9 +63,13 @@ type Stream interface {
 	// Welcome answers the login of a client that has made an offer; from then on the link carries envelopes. It does not
 	// block. Errors are those of Send.
 	Welcome(r parlor.Response, w Welcome) error
-	// Deliver encodes and queues messages in their order; it does not block. ErrTooLarge, and the errors of AppendBody, mean that the
-	// first of them cannot be sent, and none was. A link that has ended drops them and returns net.ErrClosed.
-	Deliver(m ...*Message) error
+	// Deliver encodes and queues messages in their order; it does not block. They acknowledge the client's requests up to the
+	// number ack. ErrTooLarge, and the errors of AppendBody, mean that the first of them cannot be sent, and none was. A link
+	// that has ended drops them and returns net.ErrClosed.
+	//
+	// Requests that no message has acknowledged for a second are acknowledged by the link itself, with a note: the last one
+	// that Session.Request has taken.
+	Deliver(ack uint64, m ...*Message) error
 }
 
 // Offer is what a client says in its login, beside its name and password, to speak envelopes.
@@ -163,8 +167,13 @@ type StreamConn interface {
 	// Write writes envelopes. It blocks until they are written or ctx ends. ErrTooLarge, and the errors of AppendBody, are of the
 	// first one, and none was written.
 	Write(ctx context.Context, e ...*Envelope) error
-	// Read waits for the next envelopes, one at least.
+	// Read waits for the next envelopes, one at least. If the server has closed the connection, a *CloseError is among the causes
+	// of the error: after CloseNormal and ClosePolicy the session has ended, after any other code, and without one, it may be
+	// there still.
 	Read(ctx context.Context) ([]Envelope, error)
+	// Abort ends the connection without a word, so that the session waits for another one; Close ends the session too. It does not
+	// block.
+	Abort()
 }
 
 // Network is what limits count an address as: an IPv6 host has a /64 to choose from.

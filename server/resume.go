@@ -64,7 +64,7 @@ func (ss *session) emit(m *link.Message) error {
 	m.Seq = st.seq + 1
 	if ss.port != nil {
 		// A link that has ended is about to say so.
-		if err := ss.port.link.(link.Stream).Deliver(m); err != nil && !errors.Is(err, net.ErrClosed) {
+		if err := ss.port.link.(link.Stream).Deliver(st.lastID, m); err != nil && !errors.Is(err, net.ErrClosed) {
 			return err
 		}
 	}
@@ -127,7 +127,7 @@ func (ss *session) attach(p *port, o link.Offer, used tokenHash) bool {
 	w := ss.nextToken(used)
 	w.Resumed, w.ID, w.Lost = true, st.lastID, lost
 	before := ss.connect(p, &w)
-	_ = p.link.(link.Stream).Deliver(st.unacknowledged()...) // a link that has ended already will say so
+	_ = p.link.(link.Stream).Deliver(st.lastID, st.unacknowledged()...) // a link that has ended already will say so
 	ss.mu.Unlock()
 	ss.isBack(before, lost > 0)
 	ss.srv.stats.Resumed.Add(1)

@@ -55,7 +55,7 @@ func (l *streamLink) Welcome(r parlor.Response, w link.Welcome) error {
 	return nil
 }
 
-func (l *streamLink) Deliver(messages ...*link.Message) error {
+func (l *streamLink) Deliver(_ uint64, messages ...*link.Message) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, m := range messages {
