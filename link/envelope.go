@@ -56,6 +56,9 @@ type Envelope struct {
 	Status        parlor.Status // of answers
 	Disconnecting bool          // of answers
 	Game          string        // of answers and pushes; empty is none: written as nil, read from nil or an empty text
+
+	// Err is why the payload of what was read has no form here. A request is answered with it, in its turn. It is not written.
+	Err error
 }
 
 // MaxPerFrame is how many envelopes one frame of the native wire may have. It bounds what a frame full of notes, of three
@@ -145,8 +148,8 @@ func (e *Envelope) Append(b []byte) ([]byte, error) {
 // DecodeEnvelope reads the envelope that b begins with, and returns what follows. It keeps nothing of b.
 //
 // An error that wraps ErrEnvelope says which element is wrong, or which limit was exceeded; b is returned as it was. Any
-// other error is of the payload alone: the envelope is whole but for that, its request can be answered with the error,
-// and what follows can be read (parlor.ParseMsgPack).
+// other error is of the payload alone, and is the envelope's Err too: the envelope is whole but for that, its request can be
+// answered, and what follows can be read (parlor.ParseMsgPack).
 //
 // The limits are those of one envelope, whatever follows; Depth is that of its payload.
 func DecodeEnvelope(b []byte, lim msgpack.Limits) (e Envelope, rest []byte, err error) {
@@ -159,8 +162,8 @@ func DecodeEnvelope(b []byte, lim msgpack.Limits) (e Envelope, rest []byte, err 
 	if r.err != nil {
 		return Envelope{}, b, r.err
 	}
-	e.Payload, err = r.payload()
-	return e, b[n:], err
+	e.Payload, e.Err = r.payload()
+	return e, b[n:], e.Err
 }
 
 // extent is how long the value is that b begins with, if it is within the limits.

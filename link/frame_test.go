@@ -3,6 +3,7 @@ package link_test
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,6 +63,14 @@ func TestFrames(t *testing.T) {
 			es, errs := cut(unhex(t, c.hex), msgpack.Limits{})
 			if len(es) != c.n || (c.says != "") != (len(errs) == 1) {
 				t.Fatalf("%d envelopes, errors %v", len(es), errs)
+			}
+			for _, e := range es {
+				if e.Err != nil && (len(errs) != 1 || !errors.Is(e.Err, errs[0])) {
+					t.Errorf("an envelope has the error %v, %v came beside it", e.Err, errs)
+				}
+			}
+			if c.says != "" && !c.fatal && !slices.ContainsFunc(es, func(e link.Envelope) bool { return e.Err != nil }) {
+				t.Error("no envelope says why its payload is missing")
 			}
 			if c.says != "" && (!strings.Contains(errs[0].Error(), c.says) || errors.Is(errs[0], link.ErrEnvelope) != c.fatal) {
 				t.Errorf("got %v, want %s", errs[0], c.says)

@@ -30,7 +30,12 @@ func (p *port) Malformed(err error) error {
 }
 
 // Request takes the next envelope of a link that was welcomed.
-func (p *port) Request(e *link.Envelope) error { return p.session.Load().envelope(p, e) }
+func (p *port) Request(e *link.Envelope) error {
+	if e.Err != nil {
+		p.srv.stats.Malformed.Add(1)
+	}
+	return p.session.Load().envelope(p, e)
+}
 
 // Closed tells that the link has ended.
 func (p *port) Closed(onPurpose bool) {

@@ -43,7 +43,7 @@ func (ss *session) envelope(p *port, e *link.Envelope) error {
 	if e.Kind == link.KindNote {
 		return nil
 	}
-	return ss.enqueue(p, request{number: e.ID, packet: parlor.Packet{Message: e.Message, Payload: e.Payload}})
+	return ss.enqueue(p, request{number: e.ID, packet: parlor.Packet{Message: e.Message, Payload: e.Payload}, err: e.Err})
 }
 
 // Push takes a push of the user's room.

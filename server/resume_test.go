@@ -385,6 +385,26 @@ func TestResumeHoldsRequests(t *testing.T) {
 	})
 }
 
+// TestPayloadWithoutForm: a request whose payload cannot be read is answered in its turn, and has a number as any other.
+func TestPayloadWithoutForm(t *testing.T) {
+	runStreams(t, server.Limits{}, func(t *testing.T, srv *server.Server, g *counting) {
+		c := newStreamClient(t, srv)
+		for id := uint64(2); id < 5; id++ {
+			e := &link.Envelope{Kind: link.KindRequest, Ack: 1, ID: id, Message: "x"}
+			if id == 3 {
+				e.Err = errors.New("payload: a timestamp has no form")
+			}
+			if err := c.link.session.Request(e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.wants("push before 1", "2 x is 1", "3 Malformed packet: payload: a timestamp has no form", "push before 2", "4 x is 2")
+		if n := srv.Stats().Malformed.Load(); n != 1 || g.n != 2 {
+			t.Errorf("%d were counted, %d requests came to the game", n, g.n)
+		}
+	})
+}
+
 // TestResumeTokens: a token is good for its own user and key, once the client has shown that it knows the next one no
 // more, and not for numbers that were never sent.
 func TestResumeTokens(t *testing.T) {
