@@ -116,6 +116,7 @@ const (
 	ClosePolicy      Code = 1008 // the peer ran into a limit; the reason names it
 	CloseTooLarge    Code = 1009 // a message was larger than the limit
 	CloseInternal    Code = 1011 // unreadable before the login; keepalive timeout
+	CloseTryAgain    Code = 1013 // more waited for the peer than the limit; its session is still there
 )
 
 // CloseError is an error that says how the link shall close.
@@ -164,8 +165,8 @@ type StreamConn interface {
 	// Login sends the login with an offer, after Handshake and in place of the first Send, and waits for the answer. If the
 	// server took the offer w is set, and Write and Read take the place of Send and Receive; else the client goes on with those.
 	Login(ctx context.Context, p parlor.Packet, o Offer) (r parlor.Response, w *Welcome, err error)
-	// Write writes envelopes. It blocks until they are written or ctx ends. ErrTooLarge, and the errors of AppendBody, are of the
-	// first one, and none was written.
+	// Write writes envelopes. It blocks until they are written or ctx ends. ErrTooLarge, and the errors of AppendBody, are of one of
+	// them, and none was written.
 	Write(ctx context.Context, e ...*Envelope) error
 	// Read waits for the next envelopes, one at least. If the server has closed the connection, a *CloseError is among the causes
 	// of the error: after CloseNormal and ClosePolicy the session has ended, after any other code, and without one, it may be

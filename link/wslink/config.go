@@ -44,7 +44,7 @@ type Config struct {
 
 	LoginTimeout time.Duration // for the key trade, and again for the login; default 5 s
 	MessageTime  time.Duration // from the first to the last byte of a message; default 30 s
-	IdleTimeout  time.Duration // until the next packet; default 3600 s
+	IdleTimeout  time.Duration // until the next packet, on pgnet's wire; default 3600 s
 	PingInterval time.Duration // silence before a ping is sent; default 10 s
 	PingTimeout  time.Duration // further silence before the connection is closed; default 10 s
 	WriteTimeout time.Duration // for a client to take what is written; default 5 s

@@ -51,7 +51,8 @@ type conn struct {
 	packet atomic.Int64 // Server.clock when a packet came
 	pinged atomic.Bool  // a ping was sent since a frame came
 
-	out outbox
+	native *native // nil for a client that speaks pgnet's wire; the reader's, set before the lobby gets the login
+	out    outbox
 }
 
 // readBuffer is the size of a connection's read buffer: a small frame, so that it comes with one read. It
@@ -101,7 +102,7 @@ func (c *conn) end() {
 	}
 	c.drain()
 	if c.session != nil {
-		c.session.Closed(true)
+		c.session.Closed(c.out.onPurpose())
 	}
 	c.readerDone()
 }
@@ -118,14 +119,17 @@ func (c *conn) openSession() bool {
 	return true
 }
 
-// takePacket takes the next packet to the session, and tells whether there may be more.
+// takePacket takes the next packet, or a frame of envelopes, to the session, and tells whether there may be more.
 func (c *conn) takePacket(login bool) bool {
-	p, err := c.readPacket(login)
+	p, frame, err := c.readPacket(login)
 	if login && err == nil {
 		c.setDeadline(0)
+		c.hear(p)
 	}
 	c.packet.Store(c.srv.clock.Load())
-	if err == nil {
+	if frame != nil {
+		err = c.takeFrame(frame)
+	} else if err == nil {
 		err = c.session.Receive(p)
 	} else if malformed := (*parlor.MalformedError)(nil); errors.As(err, &malformed) {
 		err = c.session.Malformed(err)
@@ -136,22 +140,32 @@ func (c *conn) takePacket(login bool) bool {
 	return err == nil
 }
 
-// readPacket reads, opens and decodes one packet. A message that was sent before is taken as one that cannot
-// be opened.
-func (c *conn) readPacket(login bool) (parlor.Packet, error) {
+// readPacket reads, opens and decodes one packet, or, on the native wire, a frame. A message that was sent before is taken as
+// one that cannot be opened.
+func (c *conn) readPacket(login bool) (parlor.Packet, *batch, error) {
 	if _, err := c.br.Peek(1); err != nil { // an idle connection holds no buffer but this one
-		return parlor.Packet{}, err
+		return parlor.Packet{}, nil, err
 	}
 	buf := getBuffer()
 	defer putBuffer(buf)
 	op, err := c.readMessage(buf)
 	if err != nil {
-		return parlor.Packet{}, err
+		return parlor.Packet{}, nil, err
 	}
+	if c.channel() != nil {
+		frame, err := c.openFrame(op, buf.b)
+		return parlor.Packet{}, frame, err
+	}
+	p, err := c.openPacket(op, buf.b, login)
+	return p, nil, err
+}
+
+// openPacket opens and decodes a message of pgnet's wire.
+func (c *conn) openPacket(op ws.OpCode, sealed []byte, login bool) (parlor.Packet, error) {
 	if op != ws.OpText {
 		return parlor.Packet{}, link.ErrUndecryptable
 	}
-	text, nonce, err := c.tunnel.Open(make([]byte, 0, len(buf.b)*3/4), buf.b)
+	text, nonce, err := c.tunnel.Open(make([]byte, 0, len(sealed)*3/4), sealed)
 	if err != nil {
 		return parlor.Packet{}, link.ErrUndecryptable
 	}
@@ -289,9 +303,12 @@ func (c *conn) check() {
 		c.Close(link.ClosePolicy, "limit of time for a message")
 		return
 	}
+	if c.channel() != nil {
+		c.note()
+	}
 	quiet := seconds(now - c.heard.Load())
 	switch {
-	case seconds(now-c.packet.Load()) >= cfg.IdleTimeout:
+	case seconds(now-c.packet.Load()) >= cfg.IdleTimeout && c.channel() == nil: // a native client has nothing to poll for
 		stats.IdleTimeout.Add(1)
 		c.Close(link.CloseNormal, "")
 	case quiet > cfg.PingInterval+cfg.PingTimeout:

@@ -37,6 +37,8 @@ type Dialer struct {
 	// DialContext opens the network connection, as in http.Transport; nil is net.Dialer's. It is not used in a
 	// browser.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+	// PgnetOnly speaks pgnet's wire also to servers that know Parlor's native one.
+	PgnetOnly bool
 }
 
 // Dial opens a WebSocket. The address is HOST, HOST:PORT, or a ws:// or wss:// URL; the default port is
@@ -54,7 +56,7 @@ func (d Dialer) Dial(ctx context.Context, address string) (link.Conn, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(d.Timeout, 10*time.Second))
 	defer cancel()
-	c := &clientConn{key: key, stop: make(chan struct{})}
+	c := &clientConn{key: key, pgnetOnly: d.PgnetOnly, stop: make(chan struct{})}
 	c.remote = strings.TrimRight(url[strings.Index(url, "://")+3:], "/") // in a browser, which tells nothing better
 	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 		c.nc, c.remote = info.Conn, info.Conn.RemoteAddr().String()
@@ -102,6 +104,9 @@ type clientConn struct {
 	key    *box.Key
 	tunnel *box.Tunnel
 	remote string
+
+	pgnetOnly bool
+	channel   *box.Channel // of the native wire, once the login was answered; Write seals and Read opens
 
 	stop     chan struct{} // closed by Close
 	stopOnce sync.Once
@@ -201,12 +206,16 @@ func (c *clientConn) close(code websocket.StatusCode, reason string) {
 	}
 }
 
-// ended adds net.ErrClosed to the error of a connection that was closed by either side.
+// ended adds net.ErrClosed to the error of a connection that was closed by either side, and how the other side has closed it.
 func ended(err error) error {
 	if err == nil {
 		return nil
 	}
-	if websocket.CloseStatus(err) != -1 || errors.Is(err, io.EOF) {
+	var frame websocket.CloseError
+	if errors.As(err, &frame) {
+		return fmt.Errorf("%w: %w: %w", net.ErrClosed, &link.CloseError{Code: link.Code(frame.Code), Reason: frame.Reason}, err)
+	}
+	if errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: %w", net.ErrClosed, err)
 	}
 	return err

@@ -54,3 +54,9 @@ func (c *clientConn) keepalive(interval time.Duration) {
 		}
 	}
 }
+
+// Abort cuts the connection off.
+func (c *clientConn) Abort() {
+	c.stopOnce.Do(func() { close(c.stop) })
+	cut(c.nc)
+}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -27,9 +28,10 @@ type Server struct {
 	http  *http.Server
 	stats Stats
 
-	clock atomic.Int64 // seconds since the start, of the sweeper
-	stop  chan struct{}
-	wg    sync.WaitGroup // the sweeper, and two goroutines for each connection
+	clock    atomic.Int64 // seconds since the start, of the sweeper
+	stop     chan struct{}
+	flushers *flushers
+	wg       sync.WaitGroup // the sweeper, the flushers, and two goroutines for each connection
 
 	mu        sync.Mutex // guards the fields below
 	conns     map[*conn]struct{}
@@ -45,13 +47,13 @@ const maxHeader = 16 << 10
 // socketKey is for the socket of a request, in its context.
 type socketKey struct{}
 
-// New makes a server. It holds one goroutine until Close.
+// New makes a server. It holds a few goroutines until Close.
 func New(cfg Config) (*Server, error) {
 	if err := cfg.fill(); err != nil {
 		return nil, err
 	}
 	s := &Server{
-		cfg: cfg, stop: make(chan struct{}),
+		cfg: cfg, stop: make(chan struct{}), flushers: newFlushers(),
 		conns: make(map[*conn]struct{}), opening: make(map[net.Conn]*stranger), strangers: newStrangers(),
 	}
 	s.http = &http.Server{
@@ -71,6 +73,9 @@ func New(cfg Config) (*Server, error) {
 	s.http.Protocols = new(http.Protocols)
 	s.http.Protocols.SetHTTP1(true) // WebSocket's opening handshake is HTTP/1.1
 	s.wg.Go(s.sweep)                // ends with Close
+	for range runtime.GOMAXPROCS(0) {
+		s.wg.Go(s.flushers.run) // likewise
+	}
 	return s, nil
 }
 
@@ -361,6 +366,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for _, c := range s.snapshot() {
 		c.Close(link.CloseGoingAway, "")
 	}
+	s.flushers.close() // what is joined from now on is of connections that are closing
 	defer context.AfterFunc(ctx, func() {
 		for _, c := range s.snapshot() {
 			c.abort()

@@ -5,12 +5,12 @@ package wslink
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gobwas/ws"
 
@@ -30,18 +30,24 @@ type outbox struct {
 	mu       sync.Mutex // guards the fields below
 	rest     []byte     // of a frame that the socket took in part
 	queue    []outgoing
-	size     int  // bytes in queue, and under way
-	running  bool // somebody is writing: the writer, or a sender
-	closing  bool // a close frame is queued or sent: nothing is queued any more
-	readOver bool // the reader has ended
-	dead     bool // the socket is closed, or about to be
+	size     int       // bytes in queue, and under way
+	running  bool      // somebody is writing: the writer, a flusher, or a sender
+	dirty    bool      // a flusher is to come
+	closing  bool      // a close frame is queued or sent: nothing is queued any more
+	code     link.Code // its code
+	acked    uint64    // the number of the last request that the client was told to have come; on the native wire
+	readOver bool      // the reader has ended
+	dead     bool      // the socket is closed, or about to be
 }
 
 // outgoing is one message to write, before sealing.
 type outgoing struct {
 	op     ws.OpCode
-	sealed bool
+	sealed bool // with the tunnel, on pgnet's wire
 	text   []byte
+
+	frame     *buffer // of the native wire: what text is in, sealed with the channel
+	envelopes int     // likewise: how many
 }
 
 // Send encodes a response, and writes or queues it.
@@ -115,11 +121,19 @@ func (c *conn) control(op ws.OpCode, payload []byte) {
 }
 
 // Close ends the connection after what was sent before, which the other side has Config.CloseTimeout to take.
-func (c *conn) Close(code link.Code, reason string) {
+func (c *conn) Close(code link.Code, reason string) { c.enqueue(closeMessage(code, reason)) }
+
+func closeMessage(code link.Code, reason string) outgoing {
 	payload := binary.BigEndian.AppendUint16(nil, uint16(code))
-	payload = append(payload, reason[:min(len(reason), ws.MaxControlFramePayloadSize-2)]...)
-	c.enqueue(outgoing{op: ws.OpClose, text: payload})
+	for len(reason) > ws.MaxControlFramePayloadSize-2 { // cut at a character: RFC 6455, section 5.5.1, wants UTF-8
+		_, n := utf8.DecodeLastRuneInString(reason)
+		reason = reason[:len(reason)-n]
+	}
+	return outgoing{op: ws.OpClose, text: append(payload, reason...)}
 }
+
+// textUnread is why a client is closed that lets too much pile up.
+const textUnread = "limit of unread responses"
 
 // enqueue puts a message in the queue and sees to it that the writer runs. A peer that lets too much pile up
 // loses the connection.
@@ -134,15 +148,23 @@ func (c *conn) enqueue(m outgoing) error {
 	if o.size+len(m.text) > c.srv.cfg.QueueSize && m.op != ws.OpClose {
 		c.srv.stats.QueueFull.Add(1)
 		full = net.ErrClosed
-		m = outgoing{op: ws.OpClose, text: fmt.Appendf(binary.BigEndian.AppendUint16(nil, uint16(link.ClosePolicy)), "limit of unread responses")}
+		m = closeMessage(link.ClosePolicy, textUnread)
 	}
-	o.closing = o.closing || m.op == ws.OpClose
+	c.put(m)
+	return full
+}
+
+// put puts a message in the queue and sees to it that the writer runs. The lock is held.
+func (c *conn) put(m outgoing) {
+	o := &c.out
+	if m.op == ws.OpClose {
+		o.closing, o.code = true, link.Code(binary.BigEndian.Uint16(m.text))
+	}
 	o.queue = append(o.queue, m)
 	o.size += len(m.text)
 	if c.nc != nil { // or it was closed during the upgrade, and open goes on
 		c.flush()
 	}
-	return full
 }
 
 // flush has the writer write what is queued, and bounds that and the reading if it ends with a close. The lock is
@@ -209,6 +231,12 @@ func (o *outbox) take() (messages []outgoing, size int) {
 
 // appendFrame seals a message and appends its frame, unmasked and whole (RFC 6455, section 5.2).
 func (c *conn) appendFrame(b []byte, m *outgoing) []byte {
+	if m.frame != nil {
+		b = appendHeader(b, m.op, len(m.text)+box.ChannelOverhead)
+		b, _ = c.channel().Seal(b, m.text) // fails after 2^64 messages
+		putBuffer(m.frame)
+		return b
+	}
 	if !m.sealed {
 		b = appendHeader(b, m.op, len(m.text))
 		return append(b, m.text...)
@@ -281,6 +309,13 @@ func (c *conn) readerDone() {
 		return
 	}
 	c.unlock()
+}
+
+// onPurpose tells whether the connection has ended because one of the sides wanted its session to end.
+func (o *outbox) onPurpose() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.closing && (o.code == link.CloseNormal || o.code == link.ClosePolicy)
 }
 
 func (o *outbox) isClosing() bool {
