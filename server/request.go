@@ -100,7 +100,7 @@ func (s *Server) handle(ss *session, r request) (resp parlor.Response, done bool
 		return userDeleted(), true
 	case r.err != nil:
 		return malformed(r.err), true
-	case ss.limiter != nil && !ss.limiter.Allow():
+	case ss.limiter != nil && !r.paid && !ss.limiter.Allow():
 		s.stats.RequestsRefused.Add(1)
 		return parlor.Unexpected("Limit of requests per second reached."), true
 	}
@@ -114,8 +114,7 @@ func (s *Server) handle(ss *session, r request) (resp parlor.Response, done bool
 	if g == nil {
 		return s.nowhere(p), true
 	}
-	ss.current = p
-	if err := g.room.Packet(p, ss); errors.Is(err, room.ErrBusy) {
+	if err := ss.hand(g, p); errors.Is(err, room.ErrBusy) {
 		return errBusy, true
 	}
 	return parlor.Response{}, false

@@ -60,6 +60,9 @@ func (ss *session) Push(push *parlor.Push) {
 // emit numbers a message, keeps it and delivers it. The error is why it cannot be sent; it has no number then. The lock
 // is held.
 func (ss *session) emit(m *link.Message) error {
+	if ss.ended {
+		return net.ErrClosed // behind an answer that disconnects nothing follows
+	}
 	st := ss.stream
 	m.Seq = st.seq + 1
 	if ss.port != nil {

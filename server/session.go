@@ -23,16 +23,18 @@ type session struct {
 	srv     *Server
 	limiter *rate.Limiter
 
-	mu     sync.Mutex // guards the fields below, and the order in which messages get their numbers and are delivered
-	port   *port      // the link; nil while the user is away
-	peer   link.Peer  // of that link, or of the one before
-	stream *stream    // nil on pgnet's wire
-	queue  []request
-	bytes  int           // payload bytes in queue
-	space  chan struct{} // closed when there is room again; nil while nobody waits
-	busy   bool          // a request is under way
-	held   bool          // those in the queue wait until the client has acknowledged some answers
-	ended  bool          // the user is to be gone
+	mu       sync.Mutex // guards the fields below, and the order in which messages get their numbers and are delivered
+	port     *port      // the link; nil while the user is away
+	peer     link.Peer  // of that link, or of the one before
+	stream   *stream    // nil on pgnet's wire
+	queue    []request
+	bytes    int           // payload bytes in queue, and of what waits in handed
+	handed   *handover     // what the room has got together, of which it is answering one; nil: current alone
+	underway int           // how many of that wait
+	space    chan struct{} // closed when there is room again; nil while nobody waits
+	busy     bool          // a request is under way
+	held     bool          // those in the queue wait until the client has acknowledged some answers
+	ended    bool          // the user is to be gone
 
 	user     string // set by the login, while busy
 	tookOver bool   // likewise: the name was another session's
@@ -55,6 +57,7 @@ type request struct {
 	packet parlor.Packet
 	number uint64 // on a stream
 	err    error
+	paid   bool // the limit of requests per second has let it pass
 }
 
 // size is how many bytes a client has made a request hold.
@@ -106,7 +109,7 @@ func (ss *session) full() bool {
 	if !ss.welcomed.Load() && len(ss.queue) > 0 {
 		return true // a stranger's login is under way: one more request may wait for it
 	}
-	return len(ss.queue) >= l.Queue || ss.bytes >= l.QueueBytes
+	return len(ss.queue)+ss.underway >= l.Queue || ss.bytes >= l.QueueBytes
 }
 
 // waitForSpace waits, unlocked, until the queue has moved. The client is sending faster than it is answered;
@@ -191,21 +194,10 @@ func (ss *session) proceed() (request, bool) {
 	return r, ok
 }
 
-// finish answers the request under way, on another goroutine than the one it came on. The next one gets a
-// goroutine of its own, so that no room works for others.
+// finish answers the request under way, on another goroutine than the one it came on.
 func (ss *session) finish(resp parlor.Response) {
 	ss.reply(resp)
-	if r, ok := ss.proceed(); ok {
-		go ss.work(r) // ends with the queue
-	}
-}
-
-// Answer takes a room's answer to the current packet.
-func (ss *session) Answer(resp parlor.Response, err error) {
-	if err != nil { // the room has closed, or the user was taken out, while the packet waited
-		resp = ss.srv.nowhere(ss.current)
-	}
-	ss.finish(resp)
+	ss.goOn()
 }
 
 // reply sends a response. The game is always the lobby's to say (section 6.3).

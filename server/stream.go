@@ -17,6 +17,7 @@ type stream struct {
 	lastID  uint64 // the highest number of a request that came
 	seq     uint64 // that of the last message
 	answers waiting
+	largest int // bytes of an answer so far
 	pushes  waiting
 	dropped []span // pushes that had no room and were not acknowledged
 
@@ -69,6 +70,7 @@ func (st *stream) add(m *link.Message) {
 	m.Seq = st.seq
 	if m.Push == nil {
 		st.answers.add(m)
+		st.largest = max(st.largest, sizeOf(m))
 		return
 	}
 	st.pushes.add(m)
@@ -136,6 +138,17 @@ func (st *stream) stopWaiting() {
 func (st *stream) full() bool {
 	l := &st.srv.cfg.Limits
 	return len(st.answers.list) >= l.Unacknowledged || st.answers.bytes >= l.UnacknowledgedBytes
+}
+
+// space is about how many requests may be executed before some answers were acknowledged: at the end of it one more, and with
+// the first large answers of a client some more bytes.
+func (st *stream) space() int {
+	l := &st.srv.cfg.Limits
+	n := l.Unacknowledged - len(st.answers.list)
+	if st.largest > 0 {
+		n = min(n, (l.UnacknowledgedBytes-st.answers.bytes)/st.largest)
+	}
+	return max(n, 1)
 }
 
 // tokenHash is what the server keeps of a token; the zero value is of none.
