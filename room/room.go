@@ -95,7 +95,7 @@ type Alarm interface {
 type Stats struct {
 	Panics        atomic.Int64 // hooks that panicked
 	Slow          atomic.Int64 // hooks that took longer than Config.Budget
-	Busy          atomic.Int64 // packets and joins refused because the mailbox was full
+	Busy          atomic.Int64 // packets and joins that the mailbox had no space for when they came
 	Late          atomic.Int64 // updates and calls of timers left out because the room was too busy for them
 	Pushes        atomic.Int64 // pushes handed to members
 	PushesAstray  atomic.Int64 // pushes to users who were not in the room

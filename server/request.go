@@ -82,6 +82,7 @@ func init() {
 
 // handle works on one request of a session; done is false if it is finished later.
 func (s *Server) handle(ss *session, r request) (resp parlor.Response, done bool) {
+	ss.number = r.number
 	if ss.user == "" {
 		if r.err != nil {
 			ss.close(link.CloseInternal, "")

@@ -12,38 +12,40 @@ import (
 
 // envelope takes the next envelope of a link that was welcomed.
 func (ss *session) envelope(p *port, e *link.Envelope) error {
+	r := request{number: e.ID, packet: parlor.Packet{Message: e.Message, Payload: e.Payload}, err: e.Err}
 	ss.mu.Lock()
+	first, err := ss.accept(p, e, &r)
+	ss.mu.Unlock()
+	if first {
+		ss.work(r)
+	}
+	return err
+}
+
+// accept takes note of what an envelope says, and admits its request. The lock is held.
+func (ss *session) accept(p *port, e *link.Envelope, r *request) (first bool, err error) {
 	st := ss.stream
 	switch {
 	case ss.port != p || ss.ended:
-		ss.mu.Unlock()
-		return net.ErrClosed
+		return false, net.ErrClosed
 	case st == nil, e.Kind != link.KindRequest && e.Kind != link.KindNote, e.Kind == link.KindRequest && e.ID != st.lastID+1:
-		ss.mu.Unlock()
-		return link.ErrOutOfTurn
+		return false, link.ErrOutOfTurn
 	}
 	if err := st.acknowledge(e.Ack); err != nil {
-		ss.mu.Unlock()
-		return err
+		return false, err
 	}
-	old := st.before
-	st.before = tokenHash{} // the client has the new one
-	r, resumes := request{}, ss.held && !st.full()
-	if resumes {
+	if st.before != (tokenHash{}) { // the client has the new one
+		ss.srv.tokens.forget(st.before)
+		st.before = tokenHash{}
+	}
+	if ss.held && !st.full() {
 		ss.held, ss.busy = false, true
-		r = ss.take()
-	}
-	ss.mu.Unlock()
-	if old != (tokenHash{}) {
-		ss.srv.tokens.forget(old)
-	}
-	if resumes {
-		go ss.work(r) // ends with the queue
+		go ss.work(ss.take()) // ends with the queue
 	}
 	if e.Kind == link.KindNote {
-		return nil
+		return false, nil
 	}
-	return ss.enqueue(p, request{number: e.ID, packet: parlor.Packet{Message: e.Message, Payload: e.Payload}, err: e.Err})
+	return ss.admit(p, r)
 }
 
 // Push takes a push of the user's room.

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -89,6 +90,8 @@ type streamClient struct {
 	srv  *server.Server
 	name string
 
+	password string // "pw" if it is empty
+
 	link    *streamLink
 	token   []byte
 	seq     uint64
@@ -106,7 +109,7 @@ func (c *streamClient) connect(takes int) {
 	if c.link.session, err = c.srv.Open(c.link); err != nil {
 		c.t.Fatal(err)
 	}
-	if err := c.link.session.Receive(parlor.Packet{Message: parlor.MessageHandshake, Payload: parlor.Encode(parlor.Map{"username": c.name, "password": "pw"})}); err != nil {
+	if err := c.link.session.Receive(parlor.Packet{Message: parlor.MessageHandshake, Payload: parlor.Encode(parlor.Map{"username": c.name, "password": cmp.Or(c.password, "pw")})}); err != nil {
 		c.t.Fatal(err)
 	}
 	synctest.Wait()
@@ -137,16 +140,29 @@ func (c *streamClient) ask(text string) {
 }
 
 func (c *streamClient) send(id uint64, text string) {
+	c.request(id, text)
+	synctest.Wait()
+	c.read()
+}
+
+func (c *streamClient) request(id uint64, text string) {
 	e := &link.Envelope{Kind: link.KindRequest, Ack: c.seq, ID: id, Message: text}
-	if text == parlor.RequestCreateGame {
+	switch text {
+	case parlor.RequestCreateGame, parlor.RequestJoinGame, parlor.RequestDestroyGame:
 		e.Payload = parlor.Encode(parlor.Map{"name": "counting"})
 	}
 	err := c.link.session.Request(e)
 	if err != nil && !errors.Is(err, net.ErrClosed) {
 		c.t.Fatalf("request %d: %v", id, err)
 	}
-	synctest.Wait()
-	c.read()
+}
+
+// askAll asks for several things and waits for none.
+func (c *streamClient) askAll(texts ...string) {
+	for _, text := range texts {
+		c.asked = append(c.asked, text)
+		c.request(uint64(len(c.asked)), text)
+	}
 }
 
 // read takes what has come.
@@ -185,6 +201,9 @@ type counting struct {
 	room parlor.Room
 	n    int
 	seen []string // what it was told of users
+
+	quiet bool          // it pushes nothing by itself
+	every time.Duration // how long each packet takes
 }
 
 func (g *counting) HandleGamePacket(p parlor.Packet) parlor.Response {
@@ -197,8 +216,17 @@ func (g *counting) HandleGamePacket(p parlor.Packet) parlor.Response {
 		})
 		return parlor.OK("later")
 	}
+	time.Sleep(g.every) // sleep: virtual
+	switch p.Message {
+	case "slow":
+		time.Sleep(time.Second) // sleep: virtual
+	case "out":
+		return parlor.Response{Message: "out", Disconnecting: true}
+	}
 	g.n++
-	g.room.Broadcast(fmt.Sprint("before ", g.n), nil)
+	if !g.quiet {
+		g.room.Broadcast(fmt.Sprint("before ", g.n), nil)
+	}
 	return parlor.OK(fmt.Sprint(p.Message, " is ", g.n))
 }
 

@@ -16,9 +16,9 @@ import (
 
 // session is a stranger behind a link, and from the login on a user, who may come back on another link.
 //
-// Its queue is worked off one request at a time. Whoever hands in a request while none is under way works
+// Its queue (queue.go) is worked off one request at a time. Whoever hands in a request while none is under way works
 // it off; a request that is answered elsewhere (a room, a timer, the store) is finished by that goroutine
-// with finish, which has the next one worked off.
+// with finish, which has the next one worked off. Several that are for the user's game go there together (handover.go).
 type session struct {
 	srv     *Server
 	limiter *rate.Limiter
@@ -27,7 +27,7 @@ type session struct {
 	port     *port      // the link; nil while the user is away
 	peer     link.Peer  // of that link, or of the one before
 	stream   *stream    // nil on pgnet's wire
-	queue    []request
+	queue    queue
 	bytes    int           // payload bytes in queue, and of what waits in handed
 	handed   *handover     // what the room has got together, of which it is answering one; nil: current alone
 	underway int           // how many of that wait
@@ -52,17 +52,6 @@ type session struct {
 	gone     chan struct{}        // closed when it is; guarded by Server.mu, nil while nobody waits
 }
 
-// request is one entry of a session's queue: a packet, or why there is none.
-type request struct {
-	packet parlor.Packet
-	number uint64 // on a stream
-	err    error
-	paid   bool // the limit of requests per second has let it pass
-}
-
-// size is how many bytes a client has made a request hold.
-func (r *request) size() int { return r.packet.Size() }
-
 var _ room.Member = (*session)(nil)
 
 func newSession(s *Server, p *port) *session {
@@ -73,110 +62,9 @@ func newSession(s *Server, p *port) *session {
 	return ss
 }
 
-// enqueue takes a request that came on a link.
-func (ss *session) enqueue(p *port, r request) error {
-	ss.mu.Lock()
-	for ss.port == p && !ss.ended && ss.full() {
-		if err := ss.waitForSpace(); err != nil {
-			ss.mu.Unlock()
-			return err
-		}
-	}
-	if ss.ended || ss.port != p { // or the client has come back on another link, on which it will send this again
-		ss.mu.Unlock()
-		return net.ErrClosed
-	}
-	if ss.stream != nil {
-		ss.stream.lastID = r.number
-		if !ss.busy && !ss.held && ss.stream.full() {
-			ss.hold()
-		}
-	}
-	if ss.busy || ss.held {
-		ss.queue = append(ss.queue, r)
-		ss.bytes += r.size()
-		ss.mu.Unlock()
-		return nil
-	}
-	ss.busy = true
-	ss.mu.Unlock()
-	ss.work(r)
-	return nil
-}
-
-func (ss *session) full() bool {
-	l := &ss.srv.cfg.Limits
-	if !ss.welcomed.Load() && len(ss.queue) > 0 {
-		return true // a stranger's login is under way: one more request may wait for it
-	}
-	return len(ss.queue)+ss.underway >= l.Queue || ss.bytes >= l.QueueBytes
-}
-
-// waitForSpace waits, unlocked, until the queue has moved. The client is sending faster than it is answered;
-// that its link is read no further meanwhile pushes back on it, as with pgnet's server (section 6.1).
-func (ss *session) waitForSpace() error {
-	ss.srv.stats.QueueFull.Add(1)
-	if ss.space == nil {
-		ss.space = make(chan struct{})
-	}
-	space := ss.space
-	ss.mu.Unlock()
-	defer ss.mu.Lock()
-	timer := time.NewTimer(ss.srv.cfg.Limits.QueueWait)
-	defer timer.Stop()
-	select {
-	case <-space:
-		return nil
-	case <-timer.C:
-		return &link.CloseError{Code: link.ClosePolicy, Reason: "limit of waiting requests"}
-	}
-}
-
-// wake has whoever waits for space look again. The lock is held.
-func (ss *session) wake() {
-	if ss.space != nil {
-		close(ss.space)
-		ss.space = nil
-	}
-}
-
-// next takes the next request from the queue, or ends the work. It is called by whoever is busy.
-func (ss *session) next() (r request, ok bool) {
-	ss.mu.Lock()
-	defer ss.mu.Unlock()
-	ss.wake()
-	if len(ss.queue) == 0 || ss.ended {
-		ss.busy = false
-		ss.queue = nil
-		return request{}, false
-	}
-	if ss.stream != nil && ss.stream.full() {
-		ss.busy = false
-		ss.hold()
-		return request{}, false
-	}
-	return ss.take(), true
-}
-
-// hold has requests wait until the client has acknowledged some answers. The lock is held.
-func (ss *session) hold() {
-	ss.held = true
-	ss.srv.stats.Held.Add(1)
-}
-
-// take takes the first request from the queue. The lock is held.
-func (ss *session) take() request {
-	r := ss.queue[0]
-	ss.queue[0] = request{}
-	ss.queue = ss.queue[1:]
-	ss.bytes -= r.size()
-	return r
-}
-
 // work works off a request and those behind it, until one is finished elsewhere.
 func (ss *session) work(r request) {
 	for ok := true; ok; r, ok = ss.proceed() {
-		ss.number = r.number
 		resp, done := ss.srv.handle(ss, r)
 		if !done {
 			return
@@ -236,7 +124,7 @@ func (ss *session) reply(resp parlor.Response) {
 		srv.logger.Error("response cannot be sent", "user", ss.user, "game", resp.Game, "err", err)
 		ss.send(parlor.Response{Message: "The answer could not be sent.", Status: parlor.StatusBad, Game: resp.Game})
 	}
-	if resp.Disconnecting {
+	if resp.Disconnecting && !ss.hasEnded() { // as it has behind the first of several that the room has
 		ss.close(link.CloseNormal, "")
 	}
 }
@@ -316,7 +204,7 @@ func (ss *session) end() {
 // is, holds the name for a bounded time only.
 func (ss *session) leave() {
 	ss.mu.Lock()
-	ss.queue, ss.bytes = nil, 0
+	ss.queue, ss.bytes = queue{}, 0
 	busy := ss.busy
 	if st := ss.stream; st != nil {
 		st.stopWaiting()

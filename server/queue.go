@@ -1,0 +1,151 @@
+package server
+
+import (
+	"net"
+	"time"
+
+	"parlor"
+	"parlor/link"
+)
+
+// request is one entry of a session's queue: a packet, or why there is none.
+type request struct {
+	packet parlor.Packet
+	number uint64 // on a stream
+	err    error
+	paid   bool // the limit of requests per second has let it pass
+}
+
+// size is how many bytes a client has made a request hold.
+func (r *request) size() int { return r.packet.Size() }
+
+// queue is what waits, in its order.
+type queue struct {
+	list []request
+	gone int // how many of the first are not in it any more
+}
+
+func (q *queue) len() int          { return len(q.list) - q.gone }
+func (q *queue) at(i int) *request { return &q.list[q.gone+i] }
+
+func (q *queue) push(r *request) {
+	if len(q.list) == cap(q.list) && 2*q.gone > len(q.list) {
+		n := copy(q.list, q.list[q.gone:])
+		clear(q.list[n:])
+		q.list, q.gone = q.list[:n], 0
+	}
+	q.list = append(q.list, *r)
+}
+
+// drop takes the first n out.
+func (q *queue) drop(n int) {
+	clear(q.list[q.gone:][:n])
+	if q.gone += n; q.gone == len(q.list) {
+		q.list, q.gone = q.list[:0], 0
+	}
+}
+
+// enqueue takes a request that came on a link.
+func (ss *session) enqueue(p *port, r request) error {
+	ss.mu.Lock()
+	first, err := ss.admit(p, &r)
+	ss.mu.Unlock()
+	if first {
+		ss.work(r)
+	}
+	return err
+}
+
+// admit has a request that came on a link wait in the queue, when there is room for it; first tells that the caller is to
+// work on it instead, as nothing is before it. The lock is held, but for the time that it waits.
+func (ss *session) admit(p *port, r *request) (first bool, err error) {
+	for ss.port == p && !ss.ended && ss.full() {
+		if err := ss.waitForSpace(); err != nil {
+			return false, err
+		}
+	}
+	if ss.ended || ss.port != p { // or the client has come back on another link, on which it will send this again
+		return false, net.ErrClosed
+	}
+	if ss.stream != nil {
+		ss.stream.lastID = r.number
+		if !ss.busy && !ss.held && ss.stream.full() {
+			ss.hold()
+		}
+	}
+	if ss.busy || ss.held {
+		ss.queue.push(r)
+		ss.bytes += r.size()
+		return false, nil
+	}
+	ss.busy = true
+	return true, nil
+}
+
+func (ss *session) full() bool {
+	l := &ss.srv.cfg.Limits
+	if !ss.welcomed.Load() && ss.queue.len() > 0 {
+		return true // a stranger's login is under way: one more request may wait for it
+	}
+	return ss.queue.len()+ss.underway >= l.Queue || ss.bytes >= l.QueueBytes
+}
+
+// waitForSpace waits, unlocked, until the queue has moved. The client is sending faster than it is answered;
+// that its link is read no further meanwhile pushes back on it, as with pgnet's server (section 6.1).
+func (ss *session) waitForSpace() error {
+	ss.srv.stats.QueueFull.Add(1)
+	if ss.space == nil {
+		ss.space = make(chan struct{})
+	}
+	space := ss.space
+	ss.mu.Unlock()
+	defer ss.mu.Lock()
+	timer := time.NewTimer(ss.srv.cfg.Limits.QueueWait)
+	defer timer.Stop()
+	select {
+	case <-space:
+		return nil
+	case <-timer.C:
+		return &link.CloseError{Code: link.ClosePolicy, Reason: "limit of waiting requests"}
+	}
+}
+
+// wake has whoever waits for space look again. The lock is held.
+func (ss *session) wake() {
+	if ss.space != nil {
+		close(ss.space)
+		ss.space = nil
+	}
+}
+
+// next takes the next request from the queue, or ends the work. It is called by whoever is busy.
+func (ss *session) next() (r request, ok bool) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	ss.wake()
+	if ss.queue.len() == 0 || ss.ended {
+		ss.busy = false
+		ss.queue = queue{}
+		return request{}, false
+	}
+	if ss.stream != nil && ss.stream.full() {
+		ss.busy = false
+		ss.hold()
+		return request{}, false
+	}
+	return ss.take(), true
+}
+
+// hold has requests wait until the client has acknowledged some answers. The lock is held.
+func (ss *session) hold() {
+	ss.held = true
+	ss.srv.stats.Held.Add(1)
+}
+
+// take takes the first request from the queue. The lock is held.
+func (ss *session) take() request {
+	r := *ss.queue.at(0)
+	ss.queue.drop(1)
+	ss.bytes -= r.size()
+	return r
+}
