@@ -104,7 +104,9 @@ func (s *Server) authenticate(ss *session, c credentials, try *attempt, patient 
 		return refusal(textPassword), true // which nobody reads
 	}
 	s.mu.Lock()
-	if old := s.sessions[c.user]; old != nil && old.isAway() && s.passwordFits(c) {
+	old := s.sessions[c.user]
+	reclaims := old != nil && old.reclaimable()
+	if reclaims && s.passwordFits(c) {
 		s.mu.Unlock()
 		if old.reclaim(ss.port) {
 			try.succeeded()
@@ -126,7 +128,7 @@ func (s *Server) authenticate(ss *session, c credentials, try *attempt, patient 
 	if text != "" {
 		s.mu.Unlock()
 		s.stats.LoginsRefused.Add(1)
-		if !s.guessed(text) {
+		if !s.guessed(text) && !(text == textConnected && reclaims) { // as the right password has it
 			try.cancel()
 		}
 		return refusal(text), true
@@ -246,8 +248,8 @@ func (s *Server) passwordFits(c credentials) bool {
 	return u != nil && u.Check(c.password)
 }
 
-// takeover ends the session that holds the name, if the server is set to and the password is right. A login
-// that is still under way is not taken over, as its user may not be stored yet. The name
+// takeover ends the session that holds the name, if the server is set to and the password is right: one on pgnet's wire, as
+// others are reclaimed. A login that is still under way is not taken over, as its user may not be stored yet. The name
 // is free at once; the seat is given up before the new session can take one, in the room's own order.
 func (s *Server) takeover(old *session, c credentials) bool {
 	if !s.cfg.Takeover || !old.welcomed.Load() || !s.passwordFits(c) {

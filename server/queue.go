@@ -123,6 +123,7 @@ func (ss *session) next() (r request, ok bool) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	ss.wake()
+	ss.orphans.Store(false)
 	if ss.queue.len() == 0 || ss.ended {
 		ss.busy = false
 		ss.queue = queue{}

@@ -134,22 +134,47 @@ func (ss *session) attach(p *port, o link.Offer, used tokenHash) bool {
 	before := ss.connect(p, &w)
 	_ = p.link.(link.Stream).Deliver(st.lastID, st.unacknowledged()...) // a link that has ended already will say so
 	ss.mu.Unlock()
-	ss.isBack(before, lost > 0)
+	if before != nil { // the server had not noticed its end yet
+		before.link.Close(link.CloseNormal, "")
+	}
+	ss.isBack(lost > 0)
 	ss.srv.stats.Resumed.Add(1)
 	return true
 }
 
-// reclaim gives a session whose user is away a link that does not resume it, but has the right password. What waited
-// is lost. It fails if the user is not away any more.
+// reclaimable tells whether the right password has the session: while the user is away, and with Config.Takeover also while
+// she is connected, if she speaks envelopes. On pgnet's wire the seat is not kept (takeover).
+func (ss *session) reclaimable() bool {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return ss.canBeReclaimed()
+}
+
+// canBeReclaimed is reclaimable with the lock held.
+func (ss *session) canBeReclaimed() bool {
+	return !ss.ended && ss.stream != nil && ss.welcomed.Load() && !ss.deleted.Load() && (ss.port == nil || ss.srv.cfg.Takeover)
+}
+
+// textTakenOver is why the link is closed of a client whose session another one has.
+const textTakenOver = "taken over"
+
+// reclaim gives a session a link that does not resume it, but has the right password. What waited for the client before is
+// lost, and so are its requests, but for those that are under way, which nobody is told the answers of. It fails if the
+// session is not reclaimable any more.
 func (ss *session) reclaim(p *port) bool {
 	ss.mu.Lock()
-	if ss.ended || ss.port != nil || ss.deleted.Load() {
+	if !ss.canBeReclaimed() {
 		ss.mu.Unlock()
 		return false
 	}
 	ss.stream.stopWaiting()
 	ss.srv.tokens.forget(ss.stream.token, ss.stream.before)
 	ss.stream = nil
+	for ss.queue.len() > 0 {
+		ss.take()
+	}
+	ss.held = false
+	ss.orphans.Store(ss.busy)
 	var w *link.Welcome
 	if _, ok := p.offer(); ok {
 		ss.stream = &stream{srv: ss.srv}
@@ -159,7 +184,10 @@ func (ss *session) reclaim(p *port) bool {
 	before := ss.connect(p, w)
 	ss.untold.Store(true)
 	ss.mu.Unlock()
-	ss.isBack(before, true)
+	if before != nil {
+		before.link.Close(link.ClosePolicy, textTakenOver)
+	}
+	ss.isBack(true)
 	return true
 }
 
@@ -183,11 +211,8 @@ func (ss *session) connect(p *port, w *link.Welcome) (before *port) {
 	return before
 }
 
-// isBack tells the game, and closes a link whose end the server had not noticed yet.
-func (ss *session) isBack(before *port, missed bool) {
-	if before != nil {
-		before.link.Close(link.CloseNormal, "")
-	}
+// isBack tells the game.
+func (ss *session) isBack(missed bool) {
 	if g := ss.game.Load(); g != nil {
 		g.room.Back(ss.user, ss, missed)
 	}
@@ -253,11 +278,4 @@ func (ss *session) welcome() {
 	defer ss.mu.Unlock()
 	ss.stream = &stream{srv: ss.srv}
 	_ = ss.port.link.(link.Stream).Welcome(parlor.OK(parlor.MessageAuthenticated), ss.nextToken(tokenHash{}))
-}
-
-// isAway tells whether the session waits for its client.
-func (ss *session) isAway() bool {
-	ss.mu.Lock()
-	defer ss.mu.Unlock()
-	return ss.port == nil && !ss.ended
 }

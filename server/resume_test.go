@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"testing"
@@ -21,6 +22,7 @@ import (
 type streamLink struct {
 	offer link.Offer
 	key   string
+	addr  netip.Addr
 
 	session link.Session
 	once    sync.Once
@@ -31,10 +33,13 @@ type streamLink struct {
 	answer   parlor.Response // to the login
 	messages []*link.Message
 	closed   []link.Code
+	reasons  []string
 	takes    int // messages that still come through before the link is dead; negative: all
 }
 
-func (l *streamLink) Peer() link.Peer           { return link.Peer{Remote: "192.0.2.1:4711", Key: l.key} }
+func (l *streamLink) Peer() link.Peer {
+	return link.Peer{Remote: "192.0.2.1:4711", Key: l.key, Addr: l.addr}
+}
 func (l *streamLink) Offer() (link.Offer, bool) { return l.offer, true }
 
 func (l *streamLink) Send(r parlor.Response) error {
@@ -72,10 +77,10 @@ func (l *streamLink) Deliver(_ uint64, messages ...*link.Message) error {
 	return nil
 }
 
-func (l *streamLink) Close(code link.Code, _ string) {
+func (l *streamLink) Close(code link.Code, reason string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.closed = append(l.closed, code)
+	l.closed, l.reasons = append(l.closed, code), append(l.reasons, reason)
 	go l.end(true) // ends at once
 }
 
@@ -239,12 +244,15 @@ func (g *counting) UserBack(user string, m bool) {
 
 // runStreams runs a test in virtual time with a server whose only game is counting.
 func runStreams(t *testing.T, limits server.Limits, test func(t *testing.T, srv *server.Server, g *counting)) {
+	runStreamsOf(t, server.Config{Limits: limits}, test)
+}
+
+func runStreamsOf(t *testing.T, cfg server.Config, test func(t *testing.T, srv *server.Server, g *counting)) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &counting{}
-		srv, err := server.New(server.Config{
-			Games:         map[string]parlor.NewGame{"counting": func(r parlor.Room, _ string) (parlor.Game, error) { g.room = r; return g, nil }},
-			AdminPassword: "secret", Limits: limits, Logger: slog.New(slog.DiscardHandler),
-		})
+		cfg.Games = map[string]parlor.NewGame{"counting": func(r parlor.Room, _ string) (parlor.Game, error) { g.room = r; return g, nil }}
+		cfg.AdminPassword, cfg.Logger = "secret", slog.New(slog.DiscardHandler)
+		srv, err := server.New(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -541,4 +549,89 @@ func TestReclaim(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestReclaimOfAConnectedOne: by option the right password takes the seat of a user who is connected, and her old link is told.
+// What her old client had under way and waiting is nothing that the new one hears of.
+func TestReclaimOfAConnectedOne(t *testing.T) {
+	for _, pgnet := range []bool{false, true} {
+		runStreamsOf(t, server.Config{Takeover: true}, func(t *testing.T, srv *server.Server, g *counting) {
+			c := quietClient(t, srv, g)
+			old, token := c.link, c.token
+			c.askAll("slow", "a", "slow", "b", parlor.RequestHelp, "c")
+			time.Sleep(1500 * time.Millisecond) // sleep: virtual
+			l := &streamLink{key: "another", takes: -1}
+			var end link.Link = l
+			if pgnet {
+				end = struct{ link.Link }{l}
+			}
+			var err error
+			if l.session, err = srv.Open(end); err != nil {
+				t.Fatal(err)
+			}
+			l.session.Receive(parlor.Packet{Message: parlor.MessageHandshake, Payload: parlor.Encode(parlor.Map{"username": "alice", "password": "pw"})})
+			synctest.Wait()
+			if l.answer.Message != parlor.MessageAuthenticated {
+				t.Fatalf("she was answered %q", l.answer.Message)
+			}
+			if !slices.Equal(old.closed, []link.Code{link.ClosePolicy}) || old.reasons[0] != "taken over" {
+				t.Errorf("the old link was closed with %v %q", old.closed, old.reasons)
+			}
+			if err := old.session.Request(&link.Envelope{Kind: link.KindRequest, ID: 8, Message: "late"}); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("on the old link: %v", err)
+			}
+			l.answer = parlor.Response{}
+			if pgnet {
+				l.session.Receive(parlor.Packet{Message: "hello"})
+			} else {
+				l.session.Request(&link.Envelope{Kind: link.KindRequest, ID: 1, Message: "hello"})
+			}
+			pass(time.Second)
+			if !pgnet {
+				if len(l.messages) != 1 || l.messages[0].ID != 1 || l.messages[0].Seq != 1 {
+					t.Fatalf("%d messages came", len(l.messages))
+				}
+				l.answer = l.messages[0].Response
+			}
+			if l.answer.Message != "hello is 5" || l.answer.Game != "counting" {
+				t.Errorf("she was answered %q in %q", l.answer.Message, l.answer.Game)
+			}
+			if want := []string{"joined alice", "away alice", "back alice true"}; !slices.Equal(g.seen, want) {
+				t.Errorf("the game was told %q, want %q", g.seen, want)
+			}
+			thief := &streamLink{offer: link.Offer{Token: token}, key: "alice", takes: -1}
+			if thief.session, err = srv.Open(thief); err != nil {
+				t.Fatal(err)
+			}
+			thief.session.Receive(parlor.Packet{Message: parlor.MessageHandshake, Payload: parlor.Encode(parlor.Map{"username": "alice", "password": "guess"})})
+			synctest.Wait()
+			if thief.welcome != nil || len(l.closed) > 0 {
+				t.Error("the token of the session that was taken over is good still")
+			}
+			if tokens := srv.Tokens(); pgnet && tokens != 0 || !pgnet && tokens != 1 {
+				t.Errorf("there are %d tokens", tokens)
+			}
+		})
+	}
+}
+
+// TestReclaimGuesses: while a user is away the right password is answered otherwise than a wrong one, so that wrong ones count.
+func TestReclaimGuesses(t *testing.T) {
+	runStreams(t, server.Limits{}, func(t *testing.T, srv *server.Server, _ *counting) {
+		c := newStreamClient(t, srv)
+		c.cut()
+		for range 25 {
+			l := &streamLink{key: "another", takes: -1, addr: netip.MustParseAddr("192.0.2.1")}
+			var err error
+			if l.session, err = srv.Open(l); err != nil {
+				t.Fatal(err)
+			}
+			l.session.Receive(parlor.Packet{Message: parlor.MessageHandshake, Payload: parlor.Encode(parlor.Map{"username": "alice", "password": "guess"})})
+		}
+		synctest.Wait()
+		if n := srv.Stats().LoginsSlowed.Load(); n == 0 {
+			t.Error("no guess was slowed down")
+		}
+		c.connect(-1) // with her token at once
+	})
 }

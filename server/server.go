@@ -49,9 +49,11 @@ type Config struct {
 	// NoAutoCreate refuses to join a game that does not exist, instead of creating it (defect 15).
 	NoAutoCreate bool
 	// ResumeWindow is how long a user who speaks one of Parlor's own wires keeps the seat when the link is gone, where the game
-	// does not say otherwise (parlor.ResumeWindower). Default 60 s; negative: not at all.
+	// does not say otherwise (parlor.Resumer). Default 60 s; negative: not at all.
 	ResumeWindow time.Duration
-	// Takeover lets a login with the right password end the session that holds the name (defect 3).
+	// Takeover lets a login with the right password take the place of the client that is connected under the name (defect 3). Of
+	// one on pgnet's wire the session ends; the seat of any other goes to the new client, as that of a user who is away does
+	// without this option, too.
 	Takeover bool
 	// Verbose logs packets and responses, without passwords and codes. The administrator may change it.
 	Verbose bool

@@ -47,6 +47,7 @@ type session struct {
 	told     string               // likewise: the game that the last response named
 	untold   atomic.Bool          // another client has come, which was told nothing
 	nextDir  time.Time            // when it may have the directory again; likewise
+	orphans  atomic.Bool          // those under way are of a client that another one has taken the place of
 	deleted  atomic.Bool          // the user was deleted; her next packet is told so
 	freed    sync.Once            // the name is given back
 	gone     chan struct{}        // closed when it is; guarded by Server.mu, nil while nobody waits
@@ -91,6 +92,9 @@ func (ss *session) finish(resp parlor.Response) {
 // reply sends a response. The game is always the lobby's to say (section 6.3).
 func (ss *session) reply(resp parlor.Response) {
 	srv := ss.srv
+	if ss.orphans.Load() {
+		return
+	}
 	if ss.deleted.Load() {
 		resp = userDeleted()
 	}
@@ -136,6 +140,9 @@ func (ss *session) send(r parlor.Response) error {
 	}
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
+	if ss.orphans.Load() { // since a moment ago
+		return net.ErrClosed
+	}
 	if ss.stream != nil {
 		return ss.emit(&link.Message{ID: ss.number, Response: r})
 	}
