@@ -131,8 +131,10 @@ type (
 	Resumer interface{ ResumeWindow() time.Duration }
 
 	// HeartbeatPusher says whether pushes to users on pgnet's wire, which knows none, wait, in bounds, and ride on
-	// the answer to the user's next heartbeat. It is read when a user joins. Without it they are dropped and
-	// counted.
+	// the answer to the user's next heartbeat: its payload, if it is an object without that key, has them under "parlor_pushes",
+	// a list of objects of "message", "payload" and "game", oldest first, and under "parlor_pushes_lost" how many there was no
+	// room for, if any. 64 may wait for a user, and 64 KiB, until she leaves. It is read when a user joins. Without it they are
+	// dropped and counted.
 	HeartbeatPusher interface{ PushOnHeartbeat() bool }
 
 	// Drainer is told that the server is about to stop, and when it will at the latest. Users are still there: the

@@ -18,6 +18,24 @@ const (
 	RequestShutdown        = "__pgnet__.shutdown"
 )
 
+// The requests of the lobby that are Parlor's own. They are for the clients of its own wires (docs/PROTOCOL.md, section 6); to those
+// of pgnet's wire they are like any name that nobody knows.
+const (
+	RequestSubscribe   = "__parlor__.subscribe"   // to what changes in the directory of games
+	RequestUnsubscribe = "__parlor__.unsubscribe" // from it
+)
+
+// What the lobby pushes by itself to the clients of Parlor's own wires. Such a push is of no game.
+const (
+	// PushGamesChanged tells subscribers what has changed in the directory of games: "changed" has the games that are new or
+	// not as they were, as the directory has them, and "gone" the names of those that are not there any more.
+	PushGamesChanged = "__parlor__.games_changed"
+	// PushGames gives a subscriber who was too slow for some changes the whole directory, as the answer to RequestGameDir does.
+	PushGames = "__parlor__.games"
+	// PushDraining tells that the server is about to stop: in so many "seconds" at most.
+	PushDraining = "__parlor__.draining"
+)
+
 // RequestHeartbeat is reserved too, but belongs to the game (section 8.4): the room hands it to the game's
 // [HeartbeatHandler].
 const RequestHeartbeat = "__pgnet__.heartbeat_update"

@@ -170,6 +170,7 @@ func (r *Room) refresh() {
 	if len(info) > r.cfg.MaxInfo {
 		info = strings.ToValidUTF8(info[:r.cfg.MaxInfo], "")
 	}
+	info = strings.ToValidUTF8(info, "\uFFFD") // not all wires have a form for what is none
 	r.info.Store(&info)
 	r.stale.Store(false)
 }

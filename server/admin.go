@@ -14,8 +14,8 @@ import (
 	"parlor/link"
 )
 
-func (s *Server) help(*session, arguments) (parlor.Response, bool) {
-	return parlor.OK("See payload for requests.", helpPayload), true
+func (s *Server) help(ss *session, _ arguments) (parlor.Response, bool) {
+	return parlor.OK("See payload for requests.", ss.listing().help), true
 }
 
 // save answers when everything is on disk.

@@ -19,6 +19,13 @@ func CheckArguments(message string, p parlor.Payload) (values map[string][]byte,
 	return args.values, true, err
 }
 
+// Subscribers is how many sessions have subscribed to the directory.
+func (s *Server) Subscribers() int {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	return len(s.feed.subscribers)
+}
+
 // Tokens is how many tokens the server takes for sessions.
 func (s *Server) Tokens() int {
 	s.tokens.mu.Lock()

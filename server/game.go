@@ -142,7 +142,9 @@ func (s *Server) left(g *game, ss *session) {
 	s.mu.Lock()
 	delete(g.members, ss)
 	s.mu.Unlock()
-	ss.game.CompareAndSwap(g, nil)
+	if ss.game.CompareAndSwap(g, nil) {
+		ss.stopRiding()
+	}
 }
 
 var (
@@ -173,8 +175,10 @@ func (s *Server) createGame(ss *session, args arguments) (parlor.Response, bool)
 			s.event(slog.LevelInfo, "game created", "game", name, "kind", cmp.Or(kind, s.cfg.DefaultKind), "user", ss.user)
 		}
 	})
+	ss.board(g.name)
 	g.room.Join(ss.user, ss, func(joined room.Joined, err error) { // with the lock held, so that nobody joins earlier
 		if err != nil {
+			ss.stopRiding()
 			g.room.Close(func() { ss.finish(parlor.Unexpected("Game could not be created.")) })
 			return
 		}
@@ -208,6 +212,9 @@ func (s *Server) entered(g *game, ss *session, text string, joined room.Joined) 
 	s.mu.Unlock()
 	ss.window.Store(int64(joined.Window))
 	ss.game.Store(g)
+	if !joined.PushOnHeartbeat {
+		ss.stopRiding()
+	}
 	var payload parlor.Map
 	if rate := joined.HeartbeatRate; rate == math.Trunc(rate) && rate < 1e15 {
 		payload = parlor.Map{"heartbeat_rate": int64(rate)}
@@ -240,7 +247,11 @@ func (s *Server) joinGame(ss *session, args arguments) (parlor.Response, bool) {
 	case failed:
 		return parlor.Unexpected("Failed to join game: it could not be restored from its save."), true
 	}
+	ss.board(g.name)
 	g.room.Join(ss.user, ss, func(joined room.Joined, err error) {
+		if err != nil {
+			ss.stopRiding()
+		}
 		switch {
 		case err == nil:
 			s.entered(g, ss, "Joined game: ", joined)
@@ -321,31 +332,40 @@ func (s *Server) membersOf(g *game) []*session {
 // a session that asks again soon waits until the bytes of the one before are paid for: some hundred that ask in a
 // loop would otherwise keep a processor busy with sealing them, and others waiting behind it.
 func (s *Server) gameDir(ss *session, _ arguments) (parlor.Response, bool) {
-	ask := func() {
+	s.paced(ss, func(paid func(parlor.Payload)) {
 		s.dirs.ask(func(dir parlor.Payload) {
-			if rate := s.cfg.Limits.DirectoryRate; rate > 0 {
-				cost := time.Duration(float64(len(dir.JSON())) / float64(rate) * float64(time.Second))
-				ss.nextDir = time.Now().Add(min(cost, maxDirWait))
-			}
+			paid(dir)
 			ss.finish(parlor.OK("See payload for games directory.", dir))
 		})
+	})
+	return parlor.Response{}, false
+}
+
+// paced asks for the directory when the one before is paid for. Paid is called with the next one, before it is answered.
+func (s *Server) paced(ss *session, ask func(paid func(dir parlor.Payload))) {
+	paid := func(dir parlor.Payload) {
+		if rate := s.cfg.Limits.DirectoryRate; rate > 0 {
+			cost := time.Duration(float64(len(dir.JSON())) / float64(rate) * float64(time.Second))
+			ss.nextDir = time.Now().Add(min(cost, maxDirWait))
+		}
 	}
 	if wait := time.Until(ss.nextDir); wait > 0 {
 		s.stats.DirectoriesSlowed.Add(1)
-		time.AfterFunc(wait, ask)
-	} else {
-		ask()
+		time.AfterFunc(wait, func() { ask(paid) })
+		return
 	}
-	return parlor.Response{}, false
+	ask(paid)
 }
 
 // maxDirWait bounds how long the answer is held back: pgnet's clients give up after 5 s.
 const maxDirWait = 4 * time.Second
 
-// directory asks the games in which something happened for their lines, waits for Limits.InfoWait at most,
-// and makes the payload. A game that has not answered last time is not asked again until it has. It blocks,
-// and runs on a goroutine of its batch.
-func (s *Server) directory() parlor.Payload {
+// directory brings the lines of games up to date and makes the payload. It blocks, and runs on a goroutine of its batch.
+func (s *Server) directory() parlor.Payload { return s.directoryOf(s.freshGames()) }
+
+// freshGames asks the games in which something happened for their lines, and waits for Limits.InfoWait at most. A game that
+// has not answered last time is not asked again until it has.
+func (s *Server) freshGames() []*game {
 	games := s.listGames()
 	var stale []*game
 	for _, g := range games {
@@ -356,6 +376,11 @@ func (s *Server) directory() parlor.Payload {
 	askAll(stale, s.cfg.Limits.InfoWait, func(g *game, done func()) {
 		g.room.Refresh(func() { g.asked.Store(false); done() })
 	})
+	return games
+}
+
+// directoryOf makes the payload.
+func (s *Server) directoryOf(games []*game) parlor.Payload {
 	limit := s.cfg.Limits.ResponseSize - 1024 // for the rest of the response
 	dir, whole := s.appendDirectory(games, limit)
 	if !whole {

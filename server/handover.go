@@ -25,7 +25,7 @@ var handovers = sync.Pool{New: func() any { return new(handover) }}
 
 // forGame tells whether a request is not the lobby's to answer.
 func (ss *session) forGame(r *request) bool {
-	return r.err == nil && specByMessage[r.packet.Message] == nil
+	return r.err == nil && ss.spec(r.packet.Message) == nil
 }
 
 // hand gives the user's game a packet, and those behind it in the queue that are for the game too. Of these the room takes as
@@ -96,20 +96,25 @@ func (h *handover) release() {
 func (ss *session) Answer(resp parlor.Response, err error) {
 	h := ss.handed
 	if h == nil {
-		if err != nil { // the room has closed, or the user was taken out, while the packet waited
-			resp = ss.srv.nowhere(ss.current)
-		}
-		ss.finish(resp)
+		ss.finish(ss.answer(&ss.current, resp, err))
 		return
 	}
 	ss.number = h.numbers[h.at]
-	if err != nil {
-		resp = ss.srv.nowhere(h.packets[h.at])
-	}
-	ss.reply(resp)
+	ss.reply(ss.answer(&h.packets[h.at], resp, err))
 	if ss.answered(h) {
 		ss.goOn()
 	}
+}
+
+// answer is what a packet is answered, by what the room says.
+func (ss *session) answer(p *parlor.Packet, resp parlor.Response, err error) parlor.Response {
+	switch {
+	case err != nil: // the room has closed, or the user was taken out, while the packet waited
+		return ss.nowhere(*p)
+	case p.Message == parlor.RequestHeartbeat && !ss.orphans.Load():
+		return ss.withRiders(resp)
+	}
+	return resp
 }
 
 // answered goes on to the next packet of a handover, and tells whether that was the last.

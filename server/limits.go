@@ -41,6 +41,10 @@ type Limits struct {
 	// Pushes are kept; default 1024.
 	Unacknowledged, UnacknowledgedBytes, Pushes int
 
+	// HeartbeatPushes bounds the pushes that wait for the next heartbeat of a user on pgnet's wire, in a game that wants it
+	// (parlor.HeartbeatPusher), and HeartbeatPushBytes their bytes; default 64, and 64 KiB. Beyond it the oldest are lost.
+	HeartbeatPushes, HeartbeatPushBytes int
+
 	DirectoryRate     int     // bytes a second of the game directory to one session; default 256 KiB, negative for no limit
 	RequestsPerSecond float64 // of one session, in bursts of as many; default 50,000
 	// RegistrationsPerSecond bounds the users that one network (an IPv4 address, a /64 of IPv6) registers without
@@ -85,6 +89,8 @@ func (l *Limits) fill() {
 	def(&l.Unacknowledged, 1024)
 	def(&l.UnacknowledgedBytes, 4<<20)
 	def(&l.Pushes, 1024)
+	def(&l.HeartbeatPushes, 64)
+	def(&l.HeartbeatPushBytes, 64<<10)
 	def(&l.DirectoryRate, 256<<10)
 	def(&l.RequestsPerSecond, 50_000)
 	def(&l.RegistrationsPerSecond, 0.1)
@@ -123,7 +129,7 @@ type Stats struct {
 	SavesMissed       atomic.Int64 // saves that games failed to give, or not within Limits.SaveWait
 	InvitesRefused    atomic.Int64 // codes over Limits.Invites
 	Held              atomic.Int64 // times that a session's requests had to wait over Limits.Unacknowledged
-	PushesLost        atomic.Int64 // pushes over Limits.Pushes
+	PushesLost        atomic.Int64 // pushes over Limits.Pushes, Limits.HeartbeatPushes or Limits.HeartbeatPushBytes
 	Resumed           atomic.Int64 // sessions taken up by another link of their client
 	QueueFull         atomic.Int64 // times that a link had to wait for room in its session's queue
 	RequestsRefused   atomic.Int64 // requests over Limits.RequestsPerSecond
@@ -132,7 +138,8 @@ type Stats struct {
 	TextsRefused      atomic.Int64 // texts over Limits.TextSize
 	Malformed         atomic.Int64 // messages that were not packets
 	SaveErrors        atomic.Int64 // writes of the store that failed
-	PushesDropped     atomic.Int64 // pushes that could not be delivered to a session: its wire has none
+	PushesDropped     atomic.Int64 // pushes that could not be delivered to a session: its wire has none, or she left before her next heartbeat
+	SubscribersBehind atomic.Int64 // times that a subscriber to the directory missed changes, as it had not acknowledged others
 	Unlogged          atomic.Int64 // events of clients, such as games created, that were too many to log
 
 	Rooms room.Stats // what went wrong in games

@@ -22,6 +22,7 @@ type spec struct {
 	message string
 	args    []argument
 	admin   bool
+	own     bool // Parlor's own: for clients that speak envelopes
 	// answer answers the request of a session, at once (done is true), or later by ss.finish. Args are checked.
 	answer func(s *Server, ss *session, args arguments) (resp parlor.Response, done bool)
 }
@@ -44,27 +45,43 @@ var specs = []spec{
 	{message: parlor.RequestSetVerbose, answer: (*Server).verboseRequest, admin: true, args: []argument{{name: "set_as", typ: "bool"}}},
 	{message: parlor.RequestSleep, answer: (*Server).sleep, admin: true, args: []argument{{name: "seconds", typ: "float"}}},
 	{message: parlor.RequestShutdown, answer: (*Server).shutdownRequest, admin: true},
+	{message: parlor.RequestSubscribe, answer: (*Server).subscribe, own: true},
+	{message: parlor.RequestUnsubscribe, answer: (*Server).unsubscribe, own: true},
 }
 
-// The table by message, and what help and a packet with nowhere to go answer from it.
-var (
-	specByMessage = make(map[string]*spec)
-	commands      []string
-	helpPayload   parlor.Payload
-)
+// specByMessage is the table by message.
+var specByMessage = make(map[string]*spec)
+
+// listing is what help and a packet with nowhere to go answer from the table.
+type listing struct {
+	commands []string
+	help     parlor.Payload
+}
+
+// listings are for the clients of pgnet's wire, and for those that speak envelopes.
+var listings struct{ pgnet, all listing }
 
 // init fills what is derived from the table, whose functions refer back to it.
 func init() {
+	for i := range specs {
+		specByMessage[specs[i].message] = &specs[i]
+	}
+	listings.pgnet, listings.all = newListing(false), newListing(true)
+}
+
+func newListing(all bool) (l listing) {
 	var help []byte
 	for i := range specs {
 		sp := &specs[i]
-		specByMessage[sp.message] = sp
-		commands = append(commands, sp.message)
+		if sp.own && !all {
+			continue
+		}
+		l.commands = append(l.commands, sp.message)
 		help = append(help, `, `...)
 		help = pyjson.AppendString(help, sp.message)
 		help = append(help, `: {`...)
 		for j, a := range sp.args {
-			if a.hidden {
+			if a.hidden && !all {
 				continue
 			}
 			if j > 0 {
@@ -77,7 +94,25 @@ func init() {
 		help = append(help, '}')
 	}
 	help[0], help[1] = ' ', '{'
-	helpPayload, _ = parlor.ParsePayload(append(help[1:], '}'))
+	l.help, _ = parlor.ParsePayload(append(help[1:], '}'))
+	return l
+}
+
+// listing is what the session's client is shown of the table.
+func (ss *session) listing() *listing {
+	if ss.speaks.Load() {
+		return &listings.all
+	}
+	return &listings.pgnet
+}
+
+// spec is the lobby's request of that name, if there is one for the session's client.
+func (ss *session) spec(message string) *spec {
+	sp := specByMessage[message]
+	if sp != nil && sp.own && !ss.speaks.Load() {
+		return nil
+	}
+	return sp
 }
 
 // handle works on one request of a session; done is false if it is finished later.
@@ -108,12 +143,12 @@ func (s *Server) handle(ss *session, r request) (resp parlor.Response, done bool
 	if s.verbose.Load() {
 		s.logPacket(ss, p)
 	}
-	if sp := specByMessage[p.Message]; sp != nil {
+	if sp := ss.spec(p.Message); sp != nil {
 		return s.builtIn(ss, sp, p)
 	}
 	g := ss.game.Load()
 	if g == nil {
-		return s.nowhere(p), true
+		return ss.nowhere(p), true
 	}
 	if err := ss.hand(g, p); errors.Is(err, room.ErrBusy) {
 		return errBusy, true
@@ -138,12 +173,12 @@ const (
 )
 
 // nowhere answers a packet that neither the lobby nor a game takes (section 6.2).
-func (s *Server) nowhere(p parlor.Packet) parlor.Response {
+func (ss *session) nowhere(p parlor.Packet) parlor.Response {
 	var payload struct {
 		Commands []string `json:"commands"`
 		Packet   string   `json:"packet"`
 	}
-	payload.Commands, payload.Packet = commands, p.DebugText()
+	payload.Commands, payload.Packet = ss.listing().commands, p.DebugText()
 	return parlor.Unexpected(textNowhere, payload)
 }
 

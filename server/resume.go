@@ -52,11 +52,20 @@ func (ss *session) accept(p *port, e *link.Envelope, r *request) (first bool, er
 func (ss *session) Push(push *parlor.Push) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	if ss.stream == nil || ss.ended {
+	_ = ss.push(push) // the room has seen to it that it can be sent
+}
+
+// push gives the client a push of the room, or of the lobby. The error is why that cannot be sent. The lock is held.
+func (ss *session) push(push *parlor.Push) error {
+	switch {
+	case ss.ended:
 		ss.srv.stats.PushesDropped.Add(1)
-		return
+		return net.ErrClosed
+	case ss.stream == nil:
+		ss.ride(push)
+		return nil
 	}
-	_ = ss.emit(&link.Message{Push: push}) // the room has seen to it that it can be sent
+	return ss.emit(&link.Message{Push: push})
 }
 
 // emit numbers a message, keeps it and delivers it. The error is why it cannot be sent; it has no number then. The lock
@@ -169,7 +178,7 @@ func (ss *session) reclaim(p *port) bool {
 	}
 	ss.stream.stopWaiting()
 	ss.srv.tokens.forget(ss.stream.token, ss.stream.before)
-	ss.stream = nil
+	ss.setStream(nil)
 	for ss.queue.len() > 0 {
 		ss.take()
 	}
@@ -177,7 +186,7 @@ func (ss *session) reclaim(p *port) bool {
 	ss.orphans.Store(ss.busy)
 	var w *link.Welcome
 	if _, ok := p.offer(); ok {
-		ss.stream = &stream{srv: ss.srv}
+		ss.setStream(&stream{srv: ss.srv})
 		next := ss.nextToken(tokenHash{})
 		w = &next
 	}
@@ -187,8 +196,15 @@ func (ss *session) reclaim(p *port) bool {
 	if before != nil {
 		before.link.Close(link.ClosePolicy, textTakenOver)
 	}
+	ss.srv.feed.remove(ss)
 	ss.isBack(true)
 	return true
+}
+
+// setStream says whether the client speaks envelopes. The lock is held.
+func (ss *session) setStream(st *stream) {
+	ss.stream = st
+	ss.speaks.Store(st != nil)
 }
 
 // connect gives the session a link, and answers the login there. It returns the link before, if there is one still. The
@@ -276,6 +292,6 @@ func (ss *session) welcome() {
 	ss.srv.stats.Requests.Add(1)
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	ss.stream = &stream{srv: ss.srv}
+	ss.setStream(&stream{srv: ss.srv})
 	_ = ss.port.link.(link.Stream).Welcome(parlor.OK(parlor.MessageAuthenticated), ss.nextToken(tokenHash{}))
 }

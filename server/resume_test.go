@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,6 +98,7 @@ type streamClient struct {
 	name string
 
 	password string // "pw" if it is empty
+	payloads bool   // got has the payloads, too
 
 	link    *streamLink
 	token   []byte
@@ -152,6 +155,9 @@ func (c *streamClient) send(id uint64, text string) {
 
 func (c *streamClient) request(id uint64, text string) {
 	e := &link.Envelope{Kind: link.KindRequest, Ack: c.seq, ID: id, Message: text}
+	if name, found := strings.CutPrefix(text, "create "); found {
+		e.Message, e.Payload = parlor.RequestCreateGame, parlor.Encode(parlor.Map{"name": name})
+	}
 	switch text {
 	case parlor.RequestCreateGame, parlor.RequestJoinGame, parlor.RequestDestroyGame:
 		e.Payload = parlor.Encode(parlor.Map{"name": "counting"})
@@ -180,11 +186,14 @@ func (c *streamClient) read() {
 			c.t.Fatalf("message %d after %d", m.Seq, c.seq)
 		}
 		c.seq = m.Seq
+		text, payload := fmt.Sprint(m.ID, " ", m.Response.Message), m.Response.Payload
 		if m.Push != nil {
-			c.got = append(c.got, "push "+m.Push.Message)
-			continue
+			text, payload = "push "+m.Push.Message, m.Push.Payload
 		}
-		c.got = append(c.got, fmt.Sprint(m.ID, " ", m.Response.Message))
+		if c.payloads {
+			text += " " + string(payload.JSON())
+		}
+		c.got = append(c.got, text)
 	}
 	l.messages = nil
 }
@@ -207,8 +216,9 @@ type counting struct {
 	n    int
 	seen []string // what it was told of users
 
-	quiet bool          // it pushes nothing by itself
-	every time.Duration // how long each packet takes
+	info  atomic.Pointer[string] // its line in the directory
+	quiet bool                   // it pushes nothing by itself
+	every time.Duration          // how long each packet takes
 }
 
 func (g *counting) HandleGamePacket(p parlor.Packet) parlor.Response {
@@ -233,6 +243,15 @@ func (g *counting) HandleGamePacket(p parlor.Packet) parlor.Response {
 		g.room.Broadcast(fmt.Sprint("before ", g.n), nil)
 	}
 	return parlor.OK(fmt.Sprint(p.Message, " is ", g.n))
+}
+
+func (g *counting) setInfo(info string) { g.info.Store(&info) }
+
+func (g *counting) LobbyInfo() string {
+	if info := g.info.Load(); info != nil {
+		return *info
+	}
+	return ""
 }
 
 func (g *counting) UserJoined(user string) { g.seen = append(g.seen, "joined "+user) }

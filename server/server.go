@@ -93,6 +93,7 @@ type Server struct {
 
 	commits   batch[error]          // writes of the store, joined
 	dirs      batch[parlor.Payload] // makings of the game directory, joined
+	feed      feed
 	tokens    tokens
 	saving    sync.WaitGroup // goroutines that ask games for their saves
 	sessionWG sync.WaitGroup // sessions that hold a name
@@ -141,6 +142,8 @@ func New(cfg Config) (*Server, error) {
 	s.verbose.Store(cfg.Verbose)
 	s.commits.run = s.commit
 	s.dirs.run = s.directory
+	s.feed = feed{srv: s, subscribers: make(map[*session]struct{})}
+	s.feed.looks.run = s.feed.look
 	if cfg.Store == nil {
 		return s, nil
 	}
@@ -194,7 +197,7 @@ func (c *Config) fill() error {
 // Run keeps the server's timers until Shutdown is called or ctx ends, then ends every session with close
 // code 1001, saves, and returns the exit code: Shutdown's, or 0. It is called once. The error is that of the last save, an
 // *UnsavedError among them. The saves come before the sessions are ended and once more after it, and the wait for sessions is bounded
-// (defect 28). Games are told first.
+// (defect 28). Clients that take pushes and games are told first.
 func (s *Server) Run(ctx context.Context) (exitCode int, err error) {
 	ticker := time.NewTicker(s.cfg.Autosave)
 	defer ticker.Stop()
@@ -230,7 +233,7 @@ func (s *Server) Shutdown(exitCode int) {
 // Stopped is closed when Shutdown was called.
 func (s *Server) Stopped() <-chan struct{} { return s.stop }
 
-// end tells the games, ends every session and saves.
+// end tells clients and games, ends every session and saves.
 func (s *Server) end() error {
 	s.drain()
 	first := s.SaveNow()

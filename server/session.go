@@ -36,10 +36,14 @@ type session struct {
 	held     bool          // those in the queue wait until the client has acknowledged some answers
 	ended    bool          // the user is to be gone
 
+	riders       riders
+	subscription *subscription // to the directory; nil: none
+
 	user     string // set by the login, while busy
 	tookOver bool   // likewise: the name was another session's
 
 	welcomed atomic.Bool          // the login is over, and the connection callback was called
+	speaks   atomic.Bool          // the client speaks envelopes: stream is not nil
 	game     atomic.Pointer[game] // where the user is
 	window   atomic.Int64         // how long that game keeps the seat of a user who is away, a time.Duration
 	current  parlor.Packet        // the packet that a room is answering; belongs to whoever is busy
@@ -217,7 +221,11 @@ func (ss *session) leave() {
 		st.stopWaiting()
 		ss.srv.tokens.forget(st.token, st.before)
 	}
+	subscribes := ss.subscription != nil
 	ss.mu.Unlock()
+	if subscribes {
+		ss.srv.feed.remove(ss)
+	}
 	switch {
 	case !busy || ss.game.Load() != nil:
 		ss.release()

@@ -14,12 +14,13 @@ import (
 type stream struct {
 	srv *Server
 
-	lastID  uint64 // the highest number of a request that came
-	seq     uint64 // that of the last message
-	answers waiting
-	largest int // bytes of an answer so far
-	pushes  waiting
-	dropped []span // pushes that had no room and were not acknowledged
+	lastID       uint64 // the highest number of a request that came
+	seq          uint64 // that of the last message
+	acknowledged uint64 // the highest number of a message that the client has got
+	answers      waiting
+	largest      int // bytes of an answer so far
+	pushes       waiting
+	dropped      []span // pushes that had no room and were not acknowledged
 
 	token, before tokenHash // the one that the client was told last, and the one before while it may not know that one
 	away          *time.Timer
@@ -94,6 +95,7 @@ func (st *stream) acknowledge(seq uint64) error {
 	if seq > st.seq {
 		return link.ErrOutOfTurn
 	}
+	st.acknowledged = max(st.acknowledged, seq)
 	st.answers.acknowledge(seq)
 	st.pushes.acknowledge(seq)
 	for len(st.dropped) > 0 && st.dropped[0].first <= seq {
