@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"parlor"
 	"parlor/server"
@@ -172,5 +174,30 @@ func TestRidersUnwanted(t *testing.T) {
 		if n := w.srv.Stats().PushesDropped.Load(); n != 1 {
 			t.Errorf("%d pushes dropped, want 1", n)
 		}
+	})
+}
+
+// riding is counting whose pushes ride on heartbeats.
+type riding struct{ *counting }
+
+func (riding) PushOnHeartbeat() bool { return true }
+
+// TestRidersOfAnother: a heartbeat that a client on another wire had under way takes no pushes from the one on pgnet's wire that
+// has reclaimed the session since.
+func TestRidersOfAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &counting{}
+		w := start(t, server.Config{Takeover: true, Games: map[string]parlor.NewGame{"": func(r parlor.Room, _ string) (parlor.Game, error) {
+			g.room = r
+			return riding{g}, nil
+		}}}, script{})
+		c := &streamClient{t: t, srv: w.srv, name: "alice", password: passwordOf("alice")}
+		c.connect(-1)
+		c.ask(parlor.RequestCreateGame)
+		c.askAll("slow", "x", "slow", parlor.RequestHeartbeat) // the last three are handed over when the first is answered
+		pass(1500 * time.Millisecond)
+		alice := w.login("alice")
+		pass(time.Second)
+		alice.beats(`{"parlor_pushes": [{"message": "before 3", "payload": {}, "game": "counting"}]}`)
 	})
 }
