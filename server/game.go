@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/subtle"
 	"errors"
+	"hash/fnv"
 	"log/slog"
 	"maps"
 	"math"
@@ -76,7 +77,7 @@ func (s *Server) addGameOf(newGame parlor.NewGame, saved store.Game, opened func
 		Name: g.name, New: newGame, Save: saved.Data, Window: s.cfg.ResumeWindow,
 		Logger: s.logger, Workers: s.rooms,
 		Mailbox: s.cfg.Limits.Mailbox, Timers: s.cfg.Limits.Timers, Budget: s.cfg.Limits.HookBudget, MaxInfo: s.cfg.Limits.InfoSize,
-		Stats: &s.stats.Rooms,
+		Stats: &s.stats.Rooms, Seed: s.seed(g.name),
 		Made: func(made parlor.Game) {
 			s.checkAbilities(made)
 			_, persists := made.(parlor.Persister)
@@ -98,6 +99,17 @@ func (s *Server) addGameOf(newGame parlor.NewGame, saved store.Game, opened func
 		}
 	})
 	return g
+}
+
+// seed is that of a room's random source; zero for a random one.
+func (s *Server) seed(name string) [2]uint64 {
+	seed := s.cfg.Seed
+	if seed != [2]uint64{} {
+		h := fnv.New64a()
+		h.Write([]byte(name))
+		seed[1] ^= h.Sum64()
+	}
+	return seed
 }
 
 // addUnplayable keeps the save of a game that cannot be made. The lock is held.

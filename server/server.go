@@ -69,6 +69,10 @@ type Config struct {
 	// PublicKey is the key that debug shows.
 	PublicKey string
 
+	// Seed is what the random sources of rooms follow from, together with their names: a game that is played in the same way has the
+	// same luck again. Default: each room has a random one.
+	Seed [2]uint64
+
 	Limits Limits
 	// Logger gets what people who run the server should know. Default: slog.Default.
 	Logger *slog.Logger

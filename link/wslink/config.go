@@ -40,7 +40,9 @@ type Config struct {
 	// beyond the first 16 KiB of each: an ordinary login always has room. Default 64 MiB.
 	StrangersSize int
 	MessageSize   int // bytes of a message after it; default 1 MiB, which pgnet's clients can send
-	QueueSize     int // bytes of responses that wait to be written; default 4 MiB
+	// QueueSize is how many bytes of responses, and pushes, may wait to be written; default 4 MiB. What a client of the native wire
+	// missed while it was away may be more.
+	QueueSize int
 
 	LoginTimeout time.Duration // for the key trade, and again for the login; default 5 s
 	MessageTime  time.Duration // from the first to the last byte of a message; default 30 s

@@ -142,6 +142,9 @@ func (c *conn) takeFrame(b *batch) error {
 func (c *conn) Deliver(ack uint64, messages ...*link.Message) error {
 	o := &c.out
 	o.mu.Lock()
+	if !o.closing && !o.dead && o.size > c.srv.cfg.QueueSize {
+		c.tooMuch()
+	}
 	last := false
 	for i, m := range messages {
 		if err := c.join(ack, m); err != nil && (i == 0 || errors.Is(err, net.ErrClosed)) {
@@ -228,9 +231,7 @@ func (c *conn) join(ack uint64, m *link.Message) error {
 	if err != nil {
 		return err
 	}
-	if o.size += size; o.size > c.srv.cfg.QueueSize {
-		return c.tooMuch()
-	}
+	o.size += size
 	return nil
 }
 
@@ -247,12 +248,11 @@ func (m *outgoing) joins() bool {
 	return m.frame != nil && m.envelopes < link.MaxPerFrame && len(m.text) < joinSize
 }
 
-// tooMuch closes a connection whose client does not read. Its session stays, and knows what to send it again. The lock is
-// held.
-func (c *conn) tooMuch() error {
+// tooMuch closes a connection whose client does not read. Its session stays, and knows what to send it again: what a client
+// that has come back missed is taken at once, however much it is. The lock is held.
+func (c *conn) tooMuch() {
 	c.srv.stats.QueueFull.Add(1)
 	c.put(closeMessage(link.CloseTryAgain, textUnread))
-	return net.ErrClosed
 }
 
 // flushers write what is joined, for all connections: as many goroutines as there are processors. They never block, as a
