@@ -141,6 +141,7 @@ func (ss *session) goOn() {
 			go ss.work(r) // ends with the queue
 			return
 		}
+		ss.number = r.number
 		resp, done := ss.srv.handle(ss, r)
 		if !done {
 			return

@@ -190,6 +190,7 @@ func (s *Server) guessed(refused string) bool {
 // welcome answers an accepted login; then the connection callback is called (section 5.6).
 func (s *Server) welcome(ss *session) (parlor.Response, bool) {
 	s.stats.Logins.Add(1)
+	remote := ss.peer.Remote // from here on the session may get another link
 	ss.welcome()
 	if s.cfg.OnConnection != nil && !ss.tookOver {
 		s.connections.Lock()
@@ -197,7 +198,7 @@ func (s *Server) welcome(ss *session) (parlor.Response, bool) {
 		s.connections.Unlock()
 	}
 	ss.welcomed.Store(true)
-	s.logger.Debug("logged in", "user", ss.user, "remote", ss.peer.Remote)
+	s.logger.Debug("logged in", "user", ss.user, "remote", remote)
 	if r, ok := ss.proceed(); ok {
 		go ss.work(r) // ends with the queue
 	}

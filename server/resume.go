@@ -89,7 +89,7 @@ func (ss *session) emit(m *link.Message) error {
 // goesAway tells whether a session outlives the link that has ended, and has it wait for another one. The lock is held.
 func (ss *session) goesAway() bool {
 	window := ss.keeps()
-	if ss.stream == nil || window <= 0 || ss.ended || !ss.welcomed.Load() || ss.srv.stopping.Load() || ss.deleted.Load() {
+	if ss.stream == nil || window <= 0 || ss.ended || ss.srv.stopping.Load() || ss.deleted.Load() {
 		return false
 	}
 	ss.port = nil

@@ -56,7 +56,8 @@ func (d Dialer) Dial(ctx context.Context, address string) (link.Conn, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(d.Timeout, 10*time.Second))
 	defer cancel()
-	c := &clientConn{key: key, pgnetOnly: d.PgnetOnly, stop: make(chan struct{})}
+	c := &clientConn{key: key, pgnetOnly: d.PgnetOnly}
+	c.ended, c.end = context.WithCancel(context.Background())
 	c.remote = strings.TrimRight(url[strings.Index(url, "://")+3:], "/") // in a browser, which tells nothing better
 	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 		c.nc, c.remote = info.Conn, info.Conn.RemoteAddr().String()
@@ -108,9 +109,9 @@ type clientConn struct {
 	pgnetOnly bool
 	channel   *box.Channel // of the native wire, once the login was answered; Write seals and Read opens
 
-	stop     chan struct{} // closed by Close
-	stopOnce sync.Once
-	pinging  sync.WaitGroup
+	ended   context.Context // ends with Close or Abort
+	end     context.CancelFunc
+	pinging sync.WaitGroup
 }
 
 // Remote is the server's IP:PORT.
@@ -181,7 +182,7 @@ func (c *clientConn) Receive(ctx context.Context) (parlor.Response, error) {
 
 // Close ends the connection with code 1000.
 func (c *clientConn) Close() error {
-	c.stopOnce.Do(func() { close(c.stop) })
+	c.end()
 	c.close(websocket.StatusNormalClosure, "")
 	c.pinging.Wait()
 	return nil

@@ -18,6 +18,6 @@ const closeAway = 4001
 
 // Abort closes the connection with a code of its own.
 func (c *clientConn) Abort() {
-	c.stopOnce.Do(func() { close(c.stop) })
+	c.end()
 	go c.ws.Close(closeAway, "") // ends when the browser has closed it
 }

@@ -42,13 +42,13 @@ func (c *clientConn) keepalive(interval time.Duration) {
 	for {
 		select {
 		case <-ticker.C:
-		case <-c.stop:
+		case <-c.ended.Done():
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), interval)
+		ctx, cancel := context.WithTimeout(c.ended, interval)
 		err := c.ws.Ping(ctx)
 		cancel()
-		if err != nil {
+		if err != nil && c.ended.Err() == nil {
 			c.close(websocket.StatusInternalError, "keepalive ping timeout")
 			return
 		}
@@ -57,6 +57,6 @@ func (c *clientConn) keepalive(interval time.Duration) {
 
 // Abort cuts the connection off.
 func (c *clientConn) Abort() {
-	c.stopOnce.Do(func() { close(c.stop) })
+	c.end()
 	cut(c.nc)
 }
