@@ -50,6 +50,7 @@ type Conn struct {
 
 	complaints atomic.Pointer[[]string] // packets of which there was a warning: a body that did not fit, or a check
 
+	most     atomic.Int64  // what SetMaxFrame has set, or 0
 	hurry    atomic.Bool   // the other side did not read, and has CloseTimeout for the rest
 	over     atomic.Bool   // it ends: nothing is sent any more
 	mute     atomic.Bool   // this side has closed it: nothing is handled any more

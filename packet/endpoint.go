@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/time/rate"
 )
@@ -21,6 +22,7 @@ type endpoint struct {
 	silent   atomic.Bool // nothing more will happen but what waits for Process
 	queue    queue
 	stats    Stats
+	begun    time.Time // when it was made
 
 	warnings *rate.Limiter // of report, for each of which the other side may be the cause
 	unsaid   atomic.Int64  // warnings that were left out since the last one
@@ -53,7 +55,7 @@ type Stats struct {
 }
 
 func newEndpoint(reg *Registry, cfg Config) *endpoint {
-	e := &endpoint{cfg: cfg, registry: reg, zip: newCompressor(cfg.CompressLevel), turns: newTurns(&cfg), types: make(map[string]*connType)}
+	e := &endpoint{cfg: cfg, registry: reg, zip: newCompressor(cfg.CompressLevel), turns: newTurns(&cfg), types: make(map[string]*connType), begun: time.Now()}
 	e.warnings = rate.NewLimiter(10, 100) // a second, and in a burst
 	e.events.off = cfg.NoEvents
 	e.queue.init(&cfg)

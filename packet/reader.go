@@ -114,7 +114,7 @@ func (c *Conn) handleFrame(frame []byte) {
 		return
 	}
 	defer c.giveTurn()
-	most, limits := c.end.cfg.MaxBody, c.end.cfg.limits()
+	most, limits := c.bounded(c.end.cfg.MaxBody), c.end.cfg.limits()
 	if c.short(m.ID) {
 		most, limits.Elements = min(most, shortFrame), min(limits.Elements, shortElements)
 	}
@@ -157,9 +157,9 @@ func (c *Conn) short(id ID) bool {
 // maxFrame is how long the next frame may be.
 func (c *Conn) maxFrame() int {
 	if c.strange() {
-		return min(c.end.cfg.MaxFrame, shortFrame)
+		return min(c.bounded(c.end.cfg.MaxFrame), shortFrame)
 	}
-	return c.end.cfg.MaxFrame
+	return c.bounded(c.end.cfg.MaxFrame)
 }
 
 // queueable tells whether a packet waits for Process. All do that the program may hear of, but the protocol's own, of

@@ -19,12 +19,15 @@ import (
 // back (corked), and written with one call after the last of the burst. If that takes its time, a timer does it
 // each holdBack.
 type outbox struct {
-	mu       sync.Mutex // guards the fields below, and calls of direct
-	sent     uint32     // frames that were taken, modulo 2^32
-	buf      *buffer    // whole frames that wait, in order; nil if there are none
-	begun    int        // bytes at the start of buf that belong to a frame of which the rest was written
-	underway int        // bytes that the writer has taken from buf
-	busy     bool       // the writer runs
+	mu       sync.Mutex    // guards the fields below, and calls of direct
+	sent     uint32        // frames that were taken, modulo 2^32
+	buf      *buffer       // whole frames that wait, in order; nil if there are none
+	begun    int           // bytes at the start of buf that belong to a frame of which the rest was written
+	underway int           // bytes that the writer has taken from buf
+	busy     bool          // the writer runs
+	tries    bool          // what waits has not been tried
+	last     time.Duration // since endpoint.begun: when WriteFrames wrote last
+	idle     chan struct{} // closed when it ends; nil while nobody waits for that
 	corked   bool
 	hold     *time.Timer
 	ended    *CloseError // why it ends; nothing is queued any more
@@ -33,6 +36,7 @@ type outbox struct {
 	saidBye  bool        // our half of the connection is closed
 	readOver bool        // the reader has ended
 	deaf     error       // why the other side takes nothing any more
+	lost     bool        // something that was taken was not written
 	dead     bool        // the socket is closed
 	direct   *direct.Writer
 }
@@ -55,6 +59,26 @@ func (c *Conn) write(frame []byte) error {
 	o := &c.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if err := c.mayWrite(len(frame), false); err != nil {
+		return err
+	}
+	o.sent++
+	c.put(frame)
+	return nil
+}
+
+// waiting is how many bytes wait. The lock is held.
+func (o *outbox) waiting() int {
+	if o.buf != nil {
+		return o.underway + len(o.buf.b)
+	}
+	return o.underway
+}
+
+// mayWrite tells why n bytes more cannot be written. Where they do not fit, and have to, the connection ends. The lock is
+// held.
+func (c *Conn) mayWrite(n int, fits bool) error {
+	o := &c.out
 	switch {
 	case o.ended != nil:
 		return o.ended
@@ -62,18 +86,16 @@ func (c *Conn) write(frame []byte) error {
 		return fmt.Errorf("%w: %w", ErrClosed, o.deaf)
 	case !c.opened.Load():
 		return ErrNotConnected
+	case fits:
+		return nil
 	}
-	if o.corked && o.buf != nil && len(o.buf.b)+len(frame) > c.end.cfg.WriteQueue {
+	if o.corked && o.buf != nil && len(o.buf.b)+n > c.end.cfg.WriteQueue {
 		c.flush() // what was held back is not what the other side does not read
 		if o.deaf != nil {
 			return fmt.Errorf("%w: %w", ErrClosed, o.deaf)
 		}
 	}
-	waiting := o.underway
-	if o.buf != nil {
-		waiting += len(o.buf.b)
-	}
-	if waiting > 0 && waiting+len(frame) > c.end.cfg.WriteQueue {
+	if waiting := o.waiting(); waiting > 0 && waiting+n > c.end.cfg.WriteQueue {
 		c.end.stats.QueueFull.Add(1)
 		err := fmt.Errorf("%w: %d bytes wait, limit WriteQueue %d", ErrWriteQueueFull, waiting, c.end.cfg.WriteQueue)
 		c.hurry.Store(true)
@@ -81,8 +103,6 @@ func (c *Conn) write(frame []byte) error {
 		c.nc.SetWriteDeadline(time.Now().Add(c.end.cfg.CloseTimeout)) // also for a write that is under way
 		return err
 	}
-	o.sent++
-	c.put(frame)
 	return nil
 }
 
@@ -193,16 +213,47 @@ func (c *Conn) startWriter() {
 	c.end.goes(c.writeQueue) // ends when the queue is empty
 }
 
+// putLater is put for who writes again and again: what follows the last write at once is left to the writer, which comes
+// to it when whoever sends has sent all, and writes it with one call. The lock is held.
+func (c *Conn) putLater(frames []byte) {
+	o := &c.out
+	if o.buf != nil || o.busy || o.corked || o.direct == nil {
+		c.put(frames)
+		return
+	}
+	now := time.Since(c.end.begun)
+	soon := now-o.last < atOnce
+	o.last = now
+	if !soon {
+		c.put(frames)
+		return
+	}
+	o.buf = getBuffer()
+	o.buf.b = append(o.buf.b, frames...)
+	o.busy, o.tries = true, true
+	c.end.goes(c.writeQueue) // ends when the queue is empty
+}
+
+// atOnce is how soon behind another a write of WriteFrames is left to the writer.
+const atOnce = 200 * time.Microsecond
+
 // writeQueue is the writer.
 func (c *Conn) writeQueue() {
 	o := &c.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for o.buf != nil && !o.dead && o.deaf == nil {
-		buf, begun := o.buf, o.begun
-		o.buf, o.begun, o.underway = nil, 0, len(buf.b)
+		buf, begun, tries := o.buf, o.begun, o.tries
+		o.buf, o.begun, o.underway, o.tries = nil, 0, len(buf.b), false
 		o.mu.Unlock()
-		err := c.writeOut(buf.b, begun)
+		b, err := buf.b, error(nil)
+		if tries { // without a deadline, as far as the socket takes it at once
+			n, failed := o.direct.Write(b)
+			b, err = b[n:], failed
+		}
+		if err == nil && len(b) > 0 {
+			err = c.writeOut(b, begun)
+		}
 		putBuffer(buf)
 		o.mu.Lock()
 		o.underway = 0
@@ -211,6 +262,10 @@ func (c *Conn) writeQueue() {
 		}
 	}
 	o.busy = false
+	if o.idle != nil {
+		close(o.idle)
+		o.idle = nil
+	}
 	c.settle()
 }
 
@@ -218,6 +273,7 @@ func (c *Conn) writeQueue() {
 // up to the end that follows. The lock is held.
 func (c *Conn) writeFailed(err error) {
 	o := &c.out
+	o.lost = true
 	if o.dead || o.deaf != nil {
 		return
 	}
@@ -393,6 +449,7 @@ func (c *Conn) kill() {
 		o.grace.Stop()
 	}
 	if o.buf != nil {
+		o.lost = true
 		putBuffer(o.buf)
 		o.buf = nil
 	}
