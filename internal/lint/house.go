@@ -45,7 +45,7 @@ func house() table {
 		{".", []string{"internal/pyjson", "msgpack", "internal/transcode"}},
 		{"link", []string{"internal/pyjson", "msgpack", "."}},
 		{"link/wslink", []string{"internal/direct", "internal/pyjson", "msgpack", "box", ".", "link"}},
-		{"link/packetlink", []string{"internal/pyjson", "msgpack", "packet", ".", "link"}},
+		{"link/packetlink", []string{"internal/pyjson", "msgpack", "packet", "packet/ping", ".", "link"}},
 		{"link/memlink", []string{".", "link"}},
 		{"store", []string{"."}},
 		{"store/sqlite", []string{".", "store"}},

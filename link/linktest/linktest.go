@@ -1,0 +1,168 @@
+// Package linktest is the suite that every wire with a link.StreamConn passes: [Run] has clients log in to a lobby that the
+// test plays, and looks at both ends.
+package linktest
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"parlor"
+	"parlor/link"
+)
+
+// Wire is what the suite is run on.
+type Wire struct {
+	// Start brings clients to a lobby until the test ends (t.Cleanup), and returns what connects one.
+	Start func(t *testing.T, lobby link.Lobby) func(ctx context.Context) (link.StreamConn, error)
+	// Virtual runs each test in a bubble of testing/synctest: for wires that wait on nothing but channels and time.
+	Virtual bool
+	// MessageSize is how large an envelope may be, in bytes, either way; 0: any size, as the wire has no bytes.
+	MessageSize int
+}
+
+// Run runs the suite.
+func Run(t *testing.T, w Wire) {
+	for _, c := range []struct {
+		name string
+		test func(t *testing.T, e *ends)
+	}{
+		{"login", testLogin},
+		{"login later", testLoginLater},
+		{"login refused", testLoginRefused},
+		{"login that nobody answers", testLoginUnanswered},
+		{"lobby full", testLobbyFull},
+		{"envelopes", testEnvelopes},
+		{"order", testOrder},
+		{"large", testLarge},
+		{"unsendable", testUnsendable},
+		{"many at once", testManyAtOnce},
+		{"client closes", testClientCloses},
+		{"client aborts", testClientAborts},
+		{"server closes", testServerCloses},
+		{"server closes while the client writes", testServerClosesWriter},
+		{"session closes", testSessionCloses},
+		{"client that does not read", testDeafClient},
+		{"lobby that does not take", testDeafLobby},
+		{"notes", testNotes},
+		{"no notes where answers come", testNoNotes},
+		{"contexts", testContexts},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			run := func(t *testing.T) {
+				lobby := &lobby{opened: make(chan *session, 64)}
+				c.test(t, &ends{t: t, wire: w, lobby: lobby, dial: w.Start(t, lobby)})
+			}
+			if w.Virtual {
+				synctest.Test(t, run)
+			} else {
+				run(t)
+			}
+		})
+	}
+}
+
+// patience is how long anything may take that is to happen at once.
+const patience = 10 * time.Second
+
+// ends are what a test has to do with: a wire, and both ends of it.
+type ends struct {
+	t     *testing.T
+	wire  Wire
+	lobby *lobby
+	dial  func(ctx context.Context) (link.StreamConn, error)
+}
+
+// login is that of all tests.
+var login = parlor.Packet{
+	Message: parlor.MessageHandshake,
+	Payload: parlor.Encode(parlor.Map{"username": "alice", "password": "opensesame", "invite_code": "12"}),
+}
+
+// open connects a client, which has not logged in yet. It is cut off when the test ends.
+func (e *ends) open() link.StreamConn {
+	e.t.Helper()
+	conn, err := e.dial(e.t.Context())
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.t.Cleanup(func() { conn.Close() })
+	ctx, cancel := context.WithTimeout(e.t.Context(), patience)
+	defer cancel()
+	if _, err := conn.Handshake(ctx); err != nil {
+		e.t.Fatal(err)
+	}
+	return conn
+}
+
+// connect connects a client, and logs it in.
+func (e *ends) connect() (link.StreamConn, *session) {
+	e.t.Helper()
+	conn := e.open()
+	ctx, cancel := context.WithTimeout(e.t.Context(), patience)
+	defer cancel()
+	r, w, err := conn.Login(ctx, login, link.Offer{})
+	if err != nil || w == nil {
+		e.t.Fatalf("logged in with %+v, welcome %v, error %v", r, w, err)
+	}
+	return conn, e.session()
+}
+
+// session is the session that was opened next.
+func (e *ends) session() *session {
+	e.t.Helper()
+	return receive(e.t, e.lobby.opened, "a session")
+}
+
+// read reads so many envelopes. Notes are left out: a link may send one at any time.
+func (e *ends) read(conn link.StreamConn, n int) []link.Envelope {
+	e.t.Helper()
+	ctx, cancel := context.WithTimeout(e.t.Context(), patience)
+	defer cancel()
+	var all []link.Envelope
+	for len(all) < n {
+		es, err := conn.Read(ctx)
+		if err != nil {
+			e.t.Fatalf("read %d envelopes of %d: %v", len(all), n, err)
+		}
+		if len(es) == 0 {
+			e.t.Fatal("Read returned nothing, and no error")
+		}
+		all = append(all, slices.DeleteFunc(es, func(e link.Envelope) bool { return e.Kind == link.KindNote })...)
+	}
+	if len(all) > n {
+		e.t.Fatalf("read %d envelopes, want %d: %s", len(all), n, texts(all))
+	}
+	return all
+}
+
+// write writes envelopes.
+func (e *ends) write(conn link.StreamConn, es ...*link.Envelope) {
+	e.t.Helper()
+	ctx, cancel := context.WithTimeout(e.t.Context(), patience)
+	defer cancel()
+	if err := conn.Write(ctx, es...); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// receive takes what comes next from a channel.
+func receive[T any](t *testing.T, ch <-chan T, what string) T {
+	t.Helper()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case v := <-ch:
+		return v
+	case <-timer.C:
+		t.Fatalf("waited for %s for %v", what, patience)
+		panic("not reached")
+	}
+}
+
+// request is one with a payload of its own.
+func request(id uint64, payload any) *link.Envelope {
+	return &link.Envelope{Kind: link.KindRequest, ID: id, Message: "move", Payload: parlor.Encode(payload)}
+}
