@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"parlor"
+	"parlor/link/packetlink"
 )
 
 // ExitError is how a command asks for an exit code without a message.
@@ -76,6 +78,8 @@ func ServeCommand(games map[string]parlor.NewGame, defaultKind string) *cobra.Co
 	cmd.SetFlagErrorFunc(FlagError)
 	f := cmd.Flags()
 	f.StringVar(&cfg.Listen, "listen", fmt.Sprintf("localhost:%d", parlor.DefaultPort), "address to listen at; :38929 is all interfaces")
+	f.StringVar(&cfg.PacketListen, "packet-listen", "", fmt.Sprintf("address to listen at for the packet wire too, such as localhost:%d or unix:/PATH (default: nowhere)", packetlink.DefaultPort))
+	f.BoolVar(&cfg.PacketInsecure, "packet-insecure", false, "take logins of the packet wire from other machines without TLS: passwords cross the network in clear")
 	f.StringVar(&cfg.AdminPassword, "admin-password", "", "password of the user admin; made up and shown if there is none, on the loopback only")
 	f.BoolVar(&cfg.NoRegistration, "no-registration", false, "let new users in by invite code only (without it, a save file that has registration off keeps it off)")
 	f.BoolVar(&cfg.RequirePassword, "require-password", false, "refuse new users without a password")
@@ -83,7 +87,7 @@ func ServeCommand(games map[string]parlor.NewGame, defaultKind string) *cobra.Co
 	f.BoolVar(&cfg.Takeover, "takeover", false, "let the right password end an older session of the same user")
 	f.StringVar(&cfg.SaveFile, "save", "", "file to keep users, invites and games in (pgnet's format); its key, lock and previous version stand beside it")
 	f.StringVar(&cfg.KeyFile, "key", "", "file to keep the server's key in (default: SAVE.key, if there is a save file)")
-	f.StringVar(&cfg.TLSCert, "tls-cert", "", "certificate file, for wss://")
+	f.StringVar(&cfg.TLSCert, "tls-cert", "", "certificate file, for wss:// and the packet wire")
 	f.StringVar(&cfg.TLSKey, "tls-key", "", "key file of the certificate")
 	f.DurationVar(&cfg.Autosave, "autosave", 0, "how often games are saved, such as 30s or 5m (default 5m0s)")
 	f.StringSliceVar(&cfg.TrustedProxies, "trusted-proxy", nil, "address or network of a reverse proxy whose X-Forwarded-For is believed")
@@ -215,6 +219,17 @@ func serve(ctx context.Context, cfg Config) error {
 	return nil
 }
 
+// packetURL is how a client of the packet wire writes an address.
+func (s *Server) packetURL(addr net.Addr) string {
+	switch {
+	case addr.Network() == "unix":
+		return "unix:" + addr.String()
+	case s.cfg.TLSCert != "":
+		return "tls://" + addr.String()
+	}
+	return "tcp://" + addr.String()
+}
+
 // announce prints what people need to connect.
 func (s *Server) announce() {
 	scheme := ""
@@ -224,6 +239,9 @@ func (s *Server) announce() {
 	out := s.cfg.Out
 	for _, addr := range s.Addrs() {
 		fmt.Fprintf(out, "address: %s%s\n", scheme, addr)
+	}
+	for _, addr := range s.PacketAddrs() {
+		fmt.Fprintf(out, "packet address: %s\n", s.packetURL(addr))
 	}
 	fmt.Fprintf(out, "public key: %s\n", s.lobby.PublicKey())
 	if password, generated := s.AdminPassword(); generated {

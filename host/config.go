@@ -19,6 +19,7 @@ import (
 
 	"parlor"
 	"parlor/internal/openfiles"
+	"parlor/link/packetlink"
 	"parlor/link/wslink"
 	"parlor/server"
 )
@@ -33,6 +34,11 @@ type Config struct {
 	// Listen is the address to listen at: HOST:PORT. Default localhost:38929. A host that is not the loopback
 	// makes the server public, which needs an AdminPassword. Port 0 takes a free one.
 	Listen string
+	// PacketListen is where the packet wire is to be had too: HOST:PORT, or unix:/PATH. Empty: nowhere. A public one needs an
+	// AdminPassword as well, and is secured by TLSCert; without that it takes logins from this machine only, unless PacketInsecure
+	// lets passwords cross the network in clear.
+	PacketListen   string
+	PacketInsecure bool
 	// AdminPassword is the administrator's. Without one a server on the loopback makes one up.
 	AdminPassword string
 
@@ -47,7 +53,7 @@ type Config struct {
 	// KeyFile keeps the server's key, so that clients can pin it, and beside it, in KeyFile.logins, what is
 	// needed to refuse replayed logins; one server at a time may have them. Default: SaveFile.key; without a SaveFile a new key at each start.
 	KeyFile string
-	// TLSCert and TLSKey are files of a certificate chain and its key, for wss://. Both or none.
+	// TLSCert and TLSKey are files of a certificate chain and its key, for wss:// and the packet wire. Both or none.
 	TLSCert, TLSKey string
 
 	TrustedProxies []string // addresses or networks (CIDR) of reverse proxies
@@ -56,6 +62,8 @@ type Config struct {
 	// Wire is for the limits and timeouts of WebSocket connections; the rest of it is set by the server. Its
 	// Connections are 100,000 by default, or what the limit of open files allows.
 	Wire wslink.Config
+	// Packets is the same for connections of the packet wire.
+	Packets packetlink.Config
 
 	// Autosave is how often games are saved. Default 300 s.
 	Autosave time.Duration
@@ -90,6 +98,12 @@ func (c *Config) fill() error {
 	if c.Autosave < 0 {
 		return fmt.Errorf("--autosave %v: it must be positive, such as 5m", c.Autosave)
 	}
+	if c.PacketInsecure && c.PacketListen == "" {
+		return errors.New("--packet-insecure is for the packet wire, which is off: give --packet-listen")
+	}
+	if c.PacketInsecure && c.TLSCert != "" {
+		return errors.New("--packet-insecure is for a packet wire without TLS: leave it out, or --tls-cert and --tls-key")
+	}
 	for _, origin := range c.Origins {
 		if u, err := url.Parse(origin); err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" {
 			return fmt.Errorf("--allow-origin %q is not an origin: try https://example.org", origin)
@@ -98,6 +112,7 @@ func (c *Config) fill() error {
 	if c.KeyFile == "" && c.SaveFile != "" {
 		c.KeyFile = c.SaveFile + ".key"
 	}
+	c.Packets.Connections = openfiles.AtMost(cmp.Or(c.Packets.Connections, c.Wire.Connections, 100_000))
 	c.Wire.Connections = openfiles.AtMost(cmp.Or(c.Wire.Connections, 100_000)) // the save file must be opened too
 	_, err := parseProxies(c.TrustedProxies)
 	return err

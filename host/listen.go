@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"parlor"
@@ -100,13 +101,41 @@ func unavailable(err error) bool {
 	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)
 }
 
-// listenError says what to try when one of the addresses of listen, which could be resolved, cannot be had.
-func listenError(listen string, err error) error {
+// listenPackets opens the listeners of the packet wire: a unix socket, or what listen opens. They have no TLS yet. What it
+// returns of the error is that of listenError.
+func listenPackets(address string, at []netip.AddrPort) ([]net.Listener, error) {
+	path, isUnix := unixPath(address)
+	if !isUnix {
+		listeners, err := listen(at, nil)
+		if err != nil {
+			return nil, listenError("--packet-listen", address, err)
+		}
+		return listeners, nil
+	}
+	ln, err := net.Listen("unix", path)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("listen at %s: %w: perhaps a server is already running: stop it, or delete the file if there is none", address, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listen at %s: %w: choose another with --packet-listen unix:/PATH", address, err)
+	}
+	return []net.Listener{ln}, nil
+}
+
+// unixPath is the path of an address unix:/PATH.
+func unixPath(address string) (path string, ok bool) {
+	path, ok = strings.CutPrefix(address, "unix:")
+	return strings.TrimPrefix(path, "//"), ok
+}
+
+// listenError says what to try when one of the addresses of listen, which a flag has named and which could be resolved, cannot
+// be had.
+func listenError(flag, listen string, err error) error {
 	at := listen
 	if op := (*net.OpError)(nil); errors.As(err, &op) {
 		at, err = op.Addr.String(), op.Err
 	}
-	hint := "choose another with --listen " + otherPort(listen)
+	hint := "choose another with " + flag + " " + otherPort(listen)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		hint = "perhaps a server is already running: stop it, or " + hint +

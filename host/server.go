@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -8,12 +9,14 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
 
 	"parlor/box"
 	"parlor/internal/lockfile"
+	"parlor/link/packetlink"
 	"parlor/link/wslink"
 	"parlor/server"
 	"parlor/store"
@@ -27,6 +30,8 @@ type Server struct {
 	lobby     *server.Server
 	ws        *wslink.Server
 	listeners []net.Listener
+	packets   *packetlink.Server // nil without Config.PacketListen, as are its listeners
+	atPackets []net.Listener
 	closers   []io.Closer // what was opened, in that order
 	generated bool        // the administrator's password was made up here
 }
@@ -47,13 +52,23 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	var packetsAt []netip.AddrPort
+	if _, isUnix := unixPath(cfg.PacketListen); cfg.PacketListen != "" && !isUnix {
+		if packetsAt, err = resolve(ctx, cfg.PacketListen); err != nil {
+			return nil, fmt.Errorf("packet wire: %w", err)
+		}
+	}
 	s := &Server{cfg: cfg}
 	if s.cfg.AdminPassword == "" {
-		if public(at) {
+		if reached := cmp.Or(publicOf(cfg.Listen, at), publicOf(cfg.PacketListen, packetsAt)); reached != "" {
 			return nil, fmt.Errorf("%s can be reached from other machines: give an administrator password "+
-				"(--admin-password or PARLOR_ADMIN_PASSWORD), or listen at localhost", cfg.Listen)
+				"(--admin-password or PARLOR_ADMIN_PASSWORD), or listen at localhost", reached)
 		}
 		s.cfg.AdminPassword, s.generated = newPassword(), true
+	}
+	if publicOf(cfg.PacketListen, packetsAt) != "" && cfg.TLSCert == "" && !cfg.PacketInsecure {
+		cfg.Logger.Warn("the packet wire has no TLS, and refuses logins from other machines: give --tls-cert and --tls-key, or --packet-insecure",
+			"packet-listen", cfg.PacketListen)
 	}
 	tlsConfig, err := loadTLS(cfg)
 	if err != nil {
@@ -61,16 +76,30 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	// The port first: whoever has it may have the save file too, and a lobby that was opened saves at its end.
 	if s.listeners, err = listen(at, tlsConfig); err != nil {
-		return nil, listenError(s.cfg.Listen, err)
+		return nil, listenError("--listen", s.cfg.Listen, err)
 	}
-	if err := s.open(); err != nil {
+	if cfg.PacketListen != "" {
+		if s.atPackets, err = listenPackets(cfg.PacketListen, packetsAt); err != nil {
+			closeAll(s.listeners)
+			return nil, err
+		}
+	}
+	if err := s.open(tlsConfig); err != nil {
 		return nil, errors.Join(err, s.close(ctx))
 	}
 	return s, nil
 }
 
-// open opens what is on disk, and makes the lobby and the wire.
-func (s *Server) open() error {
+// publicOf is an address that others than this machine can reach, else empty.
+func publicOf(listen string, at []netip.AddrPort) string {
+	if public(at) {
+		return listen
+	}
+	return ""
+}
+
+// open opens what is on disk, and makes the lobby and the wires.
+func (s *Server) open(secured *tls.Config) error {
 	var st store.Store // first: a name that is none shall not leave a key beside it
 	if s.cfg.SaveFile != "" {
 		// As text a save takes up to eight times its bytes. A smaller limit than the file's own would stop registrations.
@@ -105,7 +134,16 @@ func (s *Server) open() error {
 	wire := s.cfg.Wire
 	wire.Lobby, wire.Key, wire.Nonces = s.lobby, key, nonces
 	wire.Origins, wire.TrustedProxies, wire.Logger = s.cfg.Origins, proxies, s.cfg.Logger
-	s.ws, err = wslink.New(wire)
+	if s.ws, err = wslink.New(wire); err != nil || s.cfg.PacketListen == "" {
+		return err
+	}
+	packets := s.cfg.Packets
+	packets.Lobby, packets.AllowClear, packets.Logger = s.lobby, s.cfg.PacketInsecure, s.cfg.Logger
+	if secured != nil {
+		packets.TLS = secured.Clone()
+		packets.TLS.NextProtos = nil // those of HTTP
+	}
+	s.packets, err = packetlink.New(packets)
 	return err
 }
 
@@ -152,13 +190,17 @@ func loadTLS(cfg Config) (*tls.Config, error) {
 	return &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}}, nil
 }
 
-// Addrs are the addresses that the server listens at.
-func (s *Server) Addrs() []net.Addr {
-	var addrs []net.Addr
-	for _, ln := range s.listeners {
-		addrs = append(addrs, ln.Addr())
+// Addrs are the addresses that the server listens at for WebSocket connections.
+func (s *Server) Addrs() []net.Addr { return addrs(s.listeners) }
+
+// PacketAddrs are those that it listens at for the packet wire.
+func (s *Server) PacketAddrs() []net.Addr { return addrs(s.atPackets) }
+
+func addrs(listeners []net.Listener) (all []net.Addr) {
+	for _, ln := range listeners {
+		all = append(all, ln.Addr())
 	}
-	return addrs
+	return all
 }
 
 // Lobby is the lobby, for programs that look at it or change it.
@@ -166,6 +208,9 @@ func (s *Server) Lobby() *server.Server { return s.lobby }
 
 // Wire is the server of the WebSocket connections, for its counters.
 func (s *Server) Wire() *wslink.Server { return s.ws }
+
+// Packets is the server of the packet wire, for its counters; nil if there is none.
+func (s *Server) Packets() *packetlink.Server { return s.packets }
 
 // AdminPassword is the administrator's password, and whether it was made up at the start.
 func (s *Server) AdminPassword() (password string, generated bool) {
@@ -183,6 +228,13 @@ func (s *Server) Run(ctx context.Context) (exitCode int, err error) {
 		wg.Go(func() { // ends with close, below
 			if err := s.ws.Serve(ln); err != nil {
 				fail(fmt.Errorf("accept connections: %w", err))
+			}
+		})
+	}
+	for _, ln := range s.atPackets {
+		wg.Go(func() { // likewise
+			if err := s.packets.Serve(ln); err != nil {
+				fail(fmt.Errorf("accept connections of the packet wire: %w", err))
 			}
 		})
 	}
@@ -206,13 +258,17 @@ func (s *Server) Run(ctx context.Context) (exitCode int, err error) {
 	return exitCode, err
 }
 
-// close closes the wire, whose clients are cut off when ctx ends, and then what was opened, the last first.
+// close closes the wires, whose clients are cut off when ctx ends, and then what was opened, the last first.
 func (s *Server) close(ctx context.Context) error {
 	var errs []error
 	if s.ws != nil {
 		errs = append(errs, s.ws.Shutdown(ctx))
 	}
+	if s.packets != nil {
+		errs = append(errs, s.packets.Shutdown(ctx))
+	}
 	closeAll(s.listeners)
+	closeAll(s.atPackets)
 	for i := len(s.closers) - 1; i >= 0; i-- {
 		errs = append(errs, s.closers[i].Close())
 	}
