@@ -34,7 +34,8 @@ const ConnType = "parlor"
 // newRegistry registers the three packets, whose handlers are called with what has come.
 func newRegistry(receive func(id packet.ID) func(*packet.Conn, packet.Body) error) *packet.Registry {
 	reg := packet.NewRegistry()
-	for id, name := range map[packet.ID]string{IDRequest: NameRequest, IDAnswer: NameAnswer, IDPush: NamePush} {
+	for i, name := range []string{NameRequest, NameAnswer, NamePush} {
+		id := IDRequest + packet.ID(i)
 		packet.MustRegister(reg, name, receive(id), packet.WithID(id))
 	}
 	return reg
@@ -54,7 +55,7 @@ func decode(body packet.Body, kinds ...link.Kind) (link.Envelope, error) {
 			return e, nil
 		}
 	}
-	return e, fmt.Errorf("%w: a %v in the wrong packet", link.ErrEnvelope, e.Kind)
+	return e, fmt.Errorf("%w: %v in the wrong packet", link.ErrEnvelope, e.Kind)
 }
 
 // frameHeader is what the length of a frame counts beside the body.
