@@ -24,6 +24,8 @@ type clientConn struct {
 
 	noteInterval, silence time.Duration
 
+	welcomed atomic.Bool // envelopes may be written
+
 	writing chan struct{} // holds a token while somebody writes
 	wrote   atomic.Bool   // since keepalive looked
 	ack     atomic.Uint64 // the last one that was written
@@ -196,7 +198,7 @@ func (c *clientConn) Login(ctx context.Context, p parlor.Packet, o link.Offer) (
 	}
 	e := &es[0]
 	if e.Kind != link.KindAnswer || e.Seq != 0 || e.ID != 0 || e.Err != nil {
-		c.fail(fmt.Errorf("%w: a %v before the answer to the login", link.ErrOutOfTurn, e.Kind))
+		c.fail(fmt.Errorf("%w: %v before the answer to the login", link.ErrOutOfTurn, e.Kind))
 		return parlor.Response{}, nil, fmt.Errorf("the server breaks the protocol: %w", link.ErrOutOfTurn)
 	}
 	r := parlor.Response{Message: e.Message, Payload: e.Payload, Status: e.Status, Disconnecting: e.Disconnecting, Game: e.Game}
@@ -209,7 +211,7 @@ func (c *clientConn) Login(ctx context.Context, p parlor.Packet, o link.Offer) (
 		if w.Resumed {
 			c.ack.Store(o.Seq)
 		}
-		c.wg.Go(c.keepalive) // ends with the connection
+		c.welcomed.Store(true)
 	}
 	return r, w, nil
 }
@@ -300,6 +302,9 @@ func (c *clientConn) keepalive() {
 			return
 		case <-c.stop:
 			return
+		}
+		if !c.welcomed.Load() {
+			continue // the login has a context of its own
 		}
 		if now := c.c.Reads(); now != reads || c.isBlocked() {
 			reads, unheard = now, 0

@@ -89,6 +89,7 @@ func (d Dialer) Dial(ctx context.Context, address string) (link.Conn, error) {
 	}
 	_, from := whereFrom(nc.RemoteAddr())
 	c.clear = !security.Enabled && !d.AllowClear && leaves(from)
+	c.wg.Go(c.keepalive) // ends with the connection
 	return c, nil
 }
 

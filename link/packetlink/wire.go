@@ -114,6 +114,8 @@ func reasonOf(code link.Code, text string) string {
 // packetReasons are the close codes of those that package packet closes with.
 var packetReasons = map[string]link.Code{
 	packet.ReasonServerShutdown:     link.CloseGoingAway,
+	packet.ReasonServerFull:         link.CloseTryAgain,
+	packet.ReasonWriteQueueFull:     link.CloseTryAgain,
 	packet.ReasonFrameTooLarge:      link.CloseTooLarge,
 	packet.ReasonBodyTooLarge:       link.CloseTooLarge,
 	packet.ReasonInvalidFrame:       link.CloseProtocol,

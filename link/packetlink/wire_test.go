@@ -412,6 +412,75 @@ func TestAlive(t *testing.T) {
 	})
 }
 
+// TestHostileServer: what a server may not say ends the connection, which says so.
+func TestHostileServer(t *testing.T) {
+	steps := exchanges(t)[0].Steps
+	hello, welcome := steps[0].bytes(t), steps[3].bytes(t)
+	envelope := func(id packet.ID, elements ...any) []byte {
+		b, err := msgpack.Append(nil, elements)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return frame(id, b)
+	}
+	for _, c := range []struct {
+		name   string
+		answer []byte // to the login
+		behind []byte
+		reason string
+		says   string
+	}{
+		{"a push before the answer", envelope(packetlink.IDPush, 2, 0, 1, nil, "x", nil), nil, "parlor:1002 envelope out of turn: push before the answer to the login", "out of turn"},
+		{"an answer with a number", envelope(packetlink.IDAnswer, 1, 0, 1, 1, 0, false, nil, "x", nil), nil, "parlor:1002 envelope out of turn: answer before the answer to the login", "out of turn"},
+		{"no welcome", envelope(packetlink.IDAnswer, 1, 0, 0, 0, 0, false, nil, "x", parlor.Map{}), nil, "parlor:1002 not an envelope: an answer to the login that takes no offer", "not an envelope"},
+		{"nil", frame(packetlink.IDAnswer, []byte{0xc0}), nil, "parlor:1002 not an envelope: want an array, got nil", "want an array, got nil"},
+		{"a request", welcome, envelope(packetlink.IDPush, 0, 0, 1, "x", nil), "parlor:1002 not an envelope: request in the wrong packet", "in the wrong packet"},
+		{"an answer as push", welcome, envelope(packetlink.IDPush, 1, 0, 1, 1, 0, false, nil, "x", nil), "parlor:1002 not an envelope: answer in the wrong packet", "in the wrong packet"},
+		{"a client's packet", welcome, envelope(packetlink.IDRequest, 3, 0), "parlor:1002 envelope out of turn", "out of turn"},
+		{"too large", welcome, frame(packetlink.IDPush, make([]byte, 1<<20+1)), "frametoolarge", "frame too large"},
+		{"no MessagePack", welcome, frame(packetlink.IDPush, []byte{0xc1}), "invalidframe", "invalid frame"},
+	} {
+		virtual(t, c.name, func(t *testing.T) {
+			n := memnet.New(1)
+			ln, err := n.Listen("127.0.0.1:38930")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ln.Close()
+			reason := make(chan any, 1)
+			go func() { // ends with the connection
+				nc, err := ln.Accept()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer nc.Close()
+				r := raw{t, nc}
+				r.send(hello)
+				r.next() // SetType
+				r.next() // the login
+				r.send(append(c.answer, c.behind...))
+				reason <- r.reason()
+			}()
+			conn, err := dialing(packetlink.Dialer{DialContext: n.DialContext}, "127.0.0.1")(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_, w, err := conn.Login(t.Context(), parlor.Packet{Message: parlor.MessageHandshake}, link.Offer{})
+			if err == nil && w != nil {
+				_, err = conn.Read(t.Context())
+			}
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("the client got %v", err)
+			}
+			if got := <-reason; got != c.reason {
+				t.Errorf("the server was told %q, want %q", got, c.reason)
+			}
+		})
+	}
+}
+
 // TestBackWithMoreThanTheQueue: what a client has missed may be more than Config.QueueSize.
 func TestBackWithMoreThanTheQueue(t *testing.T) {
 	virtual(t, "", func(t *testing.T) {
