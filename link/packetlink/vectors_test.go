@@ -57,7 +57,7 @@ func (s step) envelope(t *testing.T) (packet.ID, link.Envelope) {
 	return id, e
 }
 
-func exchanges(t *testing.T) []exchange {
+func exchanges(t testing.TB) []exchange {
 	t.Helper()
 	text, err := os.ReadFile("../../testdata/parlor/packetwire.json")
 	if err != nil {
