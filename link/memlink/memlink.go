@@ -1,7 +1,11 @@
-// Package memlink carries a session within the process: no socket, and no bytes. Packets and responses are
-// handed over as they are, as they never change.
+// Package memlink carries a session within the process: no socket, and no bytes. Packets, responses and envelopes are
+// handed over as they are, as they never change. So a payload passes here that MessagePack cannot carry, such as an
+// integer of more than 64 bits, which Parlor's other wires refuse.
 //
-// A [Dialer] connects to a lobby in the same process; what it dials is safe to use like any link.Conn.
+// A [Dialer] connects to a lobby in the same process; what it dials is safe to use like any link.StreamConn. It speaks
+// envelopes to who logs in with Login, and is a plain link to who logs in with Send.
+//
+// A session is resumed here too, as long as its lobby is there: [link.StreamConn] has an Abort, which tests use to cut a link.
 package memlink
 
 import (
@@ -15,7 +19,7 @@ import (
 	"parlor/link"
 )
 
-// queueLimit bounds the responses that wait for a client to receive them; beyond it the link is closed.
+// queueLimit bounds the responses, and the envelopes, that wait for a client to receive them; beyond it the link is closed.
 const queueLimit = 1024
 
 // Dialer connects to a lobby. Both fields are for the lobby's owner to set.
@@ -24,9 +28,9 @@ type Dialer struct {
 	ServerKey string // the public key that Handshake returns; may be empty
 }
 
-// Dial opens a link to the lobby. The address is not looked at.
+// Dial opens a link to the lobby, which is a link.StreamConn. The address is not looked at.
 func (d Dialer) Dial(context.Context, string) (link.Conn, error) {
-	p := &pipe{key: d.ServerKey, ready: make(chan struct{}, 1), done: make(chan struct{})}
+	p := &pipe{key: d.ServerKey, login: make(chan struct{}, 1), ready: make(chan struct{}, 1), done: make(chan struct{})}
 	session, err := d.Lobby.Open((*serverEnd)(p))
 	if err != nil {
 		return nil, fmt.Errorf("open local link: %w", err)
@@ -38,13 +42,19 @@ func (d Dialer) Dial(context.Context, string) (link.Conn, error) {
 // pipe is both ends of a link.
 type pipe struct {
 	key   string
-	ready chan struct{} // has an entry when queue may have one
+	login chan struct{} // full while the session takes the login, and from the end on
+	ready chan struct{} // has an entry when one of the queues may have one
 	done  chan struct{} // closed with the link
 
-	mu      sync.Mutex   // guards the fields below
-	session link.Session // nil until the lobby has opened it
-	queue   []parlor.Response
-	closed  bool
+	mu        sync.Mutex   // guards the fields below
+	session   link.Session // nil until the lobby has opened it
+	queue     []parlor.Response
+	began     bool // the login was sent
+	closed    bool
+	why       error // that it was closed for, if there is more to say
+	onPurpose bool  // that end
+
+	stream // of a link whose client has made an offer
 }
 
 // open gives the pipe its session. The lobby may have closed the link already.
@@ -53,28 +63,74 @@ func (p *pipe) open(session link.Session) {
 	defer p.mu.Unlock()
 	p.session = session
 	if p.closed {
-		go session.Closed(true) // ends at once, as in end
+		go p.tellEnd(session, p.onPurpose) // ends as in end
 	}
 }
 
+// tellEnd tells the session that the link has ended: behind a login that is being taken, as that may be about to
+// take up a session, which would not hear of it.
+func (p *pipe) tellEnd(session link.Session, onPurpose bool) {
+	p.login <- struct{}{}
+	session.Closed(onPurpose)
+}
+
+// handLogin hands over the first packet, and is otherwise like hand.
+func (p *pipe) handLogin(receive func(link.Session) error) error {
+	select {
+	case p.login <- struct{}{}:
+	case <-p.done:
+		return p.cause()
+	}
+	defer func() { <-p.login }()
+	return p.hand(receive)
+}
+
+// hand hands something to the session, unless the link has ended. It blocks only while the session's queue is full.
+func (p *pipe) hand(receive func(link.Session) error) error {
+	select {
+	case <-p.done:
+		return p.cause()
+	default:
+	}
+	if err := receive(p.session); err != nil {
+		p.refuse(err)
+		return err
+	}
+	return nil
+}
+
 // end closes the link. The session is told on a goroutine of its own, as the lobby may be the one who calls.
-func (p *pipe) end() {
+func (p *pipe) end(why error, onPurpose bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return
 	}
-	p.closed = true
+	p.closed, p.why, p.onPurpose = true, why, onPurpose
+	p.stopNotes()
 	close(p.done)
 	if p.session != nil {
-		go p.session.Closed(true) // ends at once: Closed does not block
+		go p.tellEnd(p.session, onPurpose) // ends when the login is taken, if it is not: Closed does not block
 	}
+}
+
+// cause is the error of whoever finds the link closed.
+func (p *pipe) cause() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.why != nil {
+		return fmt.Errorf("%w: %w", net.ErrClosed, p.why)
+	}
+	return net.ErrClosed
 }
 
 type serverEnd pipe
 
 // Send hands a response over. A client that does not receive loses the link at 1024 responses.
-func (s *serverEnd) Send(r parlor.Response) error {
+func (s *serverEnd) Send(r parlor.Response) error { return s.answer(r, nil) }
+
+// answer is Send, also of the answer to the login of a client that is welcome.
+func (s *serverEnd) answer(r parlor.Response, w *link.Welcome) error {
 	if err := r.Payload.Err(); err != nil {
 		return err
 	}
@@ -85,13 +141,16 @@ func (s *serverEnd) Send(r parlor.Response) error {
 	closed, full := s.closed, len(s.queue) >= queueLimit
 	if !closed && !full {
 		s.queue = append(s.queue, r)
+		if w != nil {
+			s.welcome = w
+		}
 	}
 	s.mu.Unlock()
 	if closed {
 		return net.ErrClosed
 	}
 	if full {
-		(*pipe)(s).end()
+		(*pipe)(s).end(nil, true)
 		return net.ErrClosed
 	}
 	(*pipe)(s).wake()
@@ -106,7 +165,12 @@ func (p *pipe) wake() {
 }
 
 // Close ends the link. What was sent before can still be received.
-func (s *serverEnd) Close(link.Code, string) { (*pipe)(s).end() }
+func (s *serverEnd) Close(code link.Code, reason string) {
+	(*pipe)(s).end(&link.CloseError{Code: code, Reason: reason}, final(code))
+}
+
+// final tells whether a session ends with a link that was closed with a code.
+func final(code link.Code) bool { return code == link.CloseNormal || code == link.ClosePolicy }
 
 // Peer is a peer in this process, which limits by address leave alone.
 func (s *serverEnd) Peer() link.Peer { return link.Peer{Remote: "local"} }
@@ -121,53 +185,58 @@ func (c *clientEnd) Send(_ context.Context, p parlor.Packet) error {
 	if err := p.Payload.Err(); err != nil {
 		return err
 	}
-	select {
-	case <-c.done:
-		return net.ErrClosed
-	default:
+	hand := (*pipe)(c).hand
+	if c.mu.Lock(); !c.began {
+		c.began, hand = true, (*pipe)(c).handLogin
 	}
-	if err := c.session.Receive(p); err != nil {
-		(*pipe)(c).end()
-		return err
-	}
-	return nil
+	c.mu.Unlock()
+	return hand(func(session link.Session) error { return session.Receive(p) })
 }
 
 // Receive waits for the next response.
-func (c *clientEnd) Receive(ctx context.Context) (parlor.Response, error) {
+func (c *clientEnd) Receive(ctx context.Context) (r parlor.Response, err error) {
+	err = c.await(ctx, func() bool {
+		if len(c.queue) == 0 {
+			return false
+		}
+		r = c.queue[0]
+		c.queue = c.queue[1:]
+		return true
+	})
+	return r, err
+}
+
+// await blocks until take, which is called with the lock held, has found something. What is there is
+// taken also after the end.
+func (c *clientEnd) await(ctx context.Context, take func() bool) error {
 	for {
-		if r, ok := c.take(); ok {
-			return r, nil
+		if c.took(take) {
+			return nil
 		}
 		select {
 		case <-c.ready:
 		case <-c.done:
-			if r, ok := c.take(); ok {
-				return r, nil
+			if c.took(take) {
+				return nil
 			}
-			return parlor.Response{}, net.ErrClosed
+			return (*pipe)(c).cause()
 		case <-ctx.Done():
-			return parlor.Response{}, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 	}
 }
 
-func (c *clientEnd) take() (parlor.Response, bool) {
+func (c *clientEnd) took(take func() bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.queue) == 0 {
-		return parlor.Response{}, false
-	}
-	r := c.queue[0]
-	c.queue = c.queue[1:]
-	return r, true
+	return take()
 }
 
 // Remote is "local".
 func (c *clientEnd) Remote() string { return "local" }
 
-// Close ends the link.
+// Close ends the link, and the session with it.
 func (c *clientEnd) Close() error {
-	(*pipe)(c).end()
+	(*pipe)(c).end(nil, true)
 	return nil
 }

@@ -1,0 +1,351 @@
+package memlink_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"parlor"
+	"parlor/link"
+	"parlor/link/memlink"
+)
+
+// streamLobby welcomes every client that makes an offer.
+type streamLobby struct {
+	onRequest func(e *link.Envelope) error
+
+	end link.Stream // of the last link
+
+	mu       sync.Mutex // guards the fields below
+	offer    link.Offer
+	requests []link.Envelope
+	closed   []bool // what Closed was told
+}
+
+func (l *streamLobby) Open(end link.Link) (link.Session, error) {
+	l.end = end.(link.Stream)
+	return l, nil
+}
+
+func (l *streamLobby) Receive(parlor.Packet) error {
+	o, ok := l.end.Offer()
+	if !ok {
+		return l.end.Send(parlor.OK("plain"))
+	}
+	l.mu.Lock()
+	l.offer = o
+	l.mu.Unlock()
+	return l.end.Welcome(parlor.OK("welcome"), link.Welcome{Token: []byte("token"), Window: time.Minute})
+}
+
+func (l *streamLobby) Malformed(error) error { return nil }
+
+func (l *streamLobby) Request(e *link.Envelope) error {
+	l.mu.Lock()
+	l.requests = append(l.requests, *e)
+	l.mu.Unlock()
+	if l.onRequest != nil {
+		return l.onRequest(e)
+	}
+	return nil
+}
+
+func (l *streamLobby) Closed(onPurpose bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = append(l.closed, onPurpose)
+}
+
+func (l *streamLobby) wantClosed(t *testing.T, want ...bool) {
+	t.Helper()
+	synctest.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !slices.Equal(l.closed, want) {
+		t.Errorf("Closed was told %t, want %t", l.closed, want)
+	}
+}
+
+// login dials a lobby and logs in.
+func login(t *testing.T, l *streamLobby) link.StreamConn {
+	t.Helper()
+	c, err := memlink.Dialer{Lobby: l}.Dial(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn := c.(link.StreamConn)
+	r, w, err := conn.Login(t.Context(), parlor.Packet{Message: parlor.MessageHandshake}, link.Offer{Token: []byte("old"), Seq: 7})
+	if err != nil || r.Message != "welcome" || w == nil || string(w.Token) != "token" || w.Window != time.Minute {
+		t.Fatalf("Login: %q, %v, %v", r.Message, w, err)
+	}
+	return conn
+}
+
+func request(id uint64) *link.Envelope {
+	return &link.Envelope{Kind: link.KindRequest, ID: id, Message: "do"}
+}
+
+func news(seq uint64) *link.Message {
+	return &link.Message{Seq: seq, Push: &parlor.Push{Message: fmt.Sprint("news ", seq), Game: "room", Payload: parlor.Encode(seq)}}
+}
+
+func TestStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &streamLobby{}
+		c := login(t, l)
+		if string(l.offer.Token) != "old" || l.offer.Seq != 7 {
+			t.Errorf("offer %v", l.offer)
+		}
+		large, err := parlor.ParsePayload([]byte("[123456789012345678901234567890]")) // which MessagePack does not have
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := request(1)
+		e.Ack, e.Payload = 7, large
+		if err := c.Write(t.Context(), e, &link.Envelope{Kind: link.KindNote, Ack: 8}); err != nil {
+			t.Fatal(err)
+		}
+		if got := l.requests; len(got) != 2 || got[0].ID != 1 || got[0].Ack != 7 || string(got[0].Payload.JSON()) != string(large.JSON()) || got[1].Kind != link.KindNote {
+			t.Errorf("the lobby got %v", got)
+		}
+		r := parlor.Response{Message: "done", Status: parlor.StatusBad, Game: "room", Disconnecting: true, Payload: large}
+		if err := l.end.Deliver(1, news(8), &link.Message{Seq: 9, ID: 1, Response: r}); err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.Read(t.Context())
+		want := []string{`push 1 8 0 "news 8" 8 0 "room" false`, `answer 1 9 1 "done" [123456789012345678901234567890] 1 "room" true`}
+		var texts []string
+		for _, e := range got {
+			texts = append(texts, fmt.Sprintf("%v %d %d %d %q %s %d %q %t", e.Kind, e.Ack, e.Seq, e.ID, e.Message, e.Payload.JSON(), e.Status, e.Game, e.Disconnecting))
+		}
+		if err != nil || !slices.Equal(texts, want) {
+			t.Errorf("read %q, %v", texts, err)
+		}
+		if err := l.end.Deliver(1); err != nil {
+			t.Errorf("Deliver of nothing: %v", err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if got, err := c.Read(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Read: %v, %v", got, err)
+		}
+		l.wantClosed(t)
+		c.Close()
+		c.Abort()
+		l.wantClosed(t, true)
+	})
+}
+
+// TestPlainLogin: a client that makes no offer gets a plain link, whose session ends with it.
+func TestPlainLogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &streamLobby{}
+		c, err := memlink.Dialer{Lobby: l}.Dial(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Send(t.Context(), parlor.Packet{}); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := c.Receive(t.Context()); err != nil || r.Message != "plain" {
+			t.Errorf("%q, %v", r.Message, err)
+		}
+		c.Close()
+		l.wantClosed(t, true)
+	})
+}
+
+// TestStreamEnds: who ends a link, whether its session ends too, and what the client hears of it.
+func TestStreamEnds(t *testing.T) {
+	fails := func(err error) func(link.StreamConn, *streamLobby) {
+		return func(c link.StreamConn, l *streamLobby) {
+			l.onRequest = func(*link.Envelope) error { return err }
+			if got := c.Write(context.Background(), request(1), request(2)); !errors.Is(got, err) {
+				panic(got)
+			}
+		}
+	}
+	for name, test := range map[string]struct {
+		end       func(c link.StreamConn, l *streamLobby)
+		onPurpose bool
+		unread    bool      // what was delivered before can be read
+		code      link.Code // that the client hears; 0: none
+	}{
+		"client closes":   {func(c link.StreamConn, _ *streamLobby) { c.Close() }, true, true, 0},
+		"client aborts":   {func(c link.StreamConn, _ *streamLobby) { c.Abort() }, false, false, 0},
+		"server closes":   {func(_ link.StreamConn, l *streamLobby) { l.end.Close(link.CloseNormal, "") }, true, true, link.CloseNormal},
+		"over a limit":    {func(_ link.StreamConn, l *streamLobby) { l.end.Close(link.ClosePolicy, "limit") }, true, true, link.ClosePolicy},
+		"server stops":    {func(_ link.StreamConn, l *streamLobby) { l.end.Close(link.CloseGoingAway, "") }, false, true, link.CloseGoingAway},
+		"session's limit": {fails(&link.CloseError{Code: link.ClosePolicy, Reason: "limit"}), true, true, link.ClosePolicy},
+		"out of turn":     {fails(link.ErrOutOfTurn), false, true, link.CloseProtocol},
+		"another link":    {fails(net.ErrClosed), false, true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := &streamLobby{}
+				c := login(t, l)
+				l.end.Deliver(0, news(1))
+				test.end(c, l)
+				if len(l.requests) > 1 {
+					t.Error("a request behind the end")
+				}
+				if test.unread {
+					if got, err := c.Read(t.Context()); len(got) != 1 || err != nil {
+						t.Errorf("read %v, %v", got, err)
+					}
+				}
+				_, err := c.Read(t.Context())
+				var closed *link.CloseError
+				if !errors.Is(err, net.ErrClosed) || errors.As(err, &closed) != (test.code != 0) || closed != nil && closed.Code != test.code {
+					t.Errorf("Read: %v, want the code %d", err, test.code)
+				}
+				if err := c.Write(t.Context(), request(3)); !errors.Is(err, net.ErrClosed) {
+					t.Errorf("Write: %v", err)
+				}
+				if err := l.end.Deliver(0, news(2)); !errors.Is(err, net.ErrClosed) {
+					t.Errorf("Deliver: %v", err)
+				}
+				l.wantClosed(t, test.onPurpose)
+				time.Sleep(time.Hour) // sleep: virtual; no note comes any more
+			})
+		})
+	}
+}
+
+// TestUnreadStream: a client that does not read loses the link when 1024 wait, and not the session; one delivery is taken whole.
+func TestUnreadStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &streamLobby{}
+		c := login(t, l)
+		var many []*link.Message
+		for seq := range uint64(3000) {
+			many = append(many, news(seq+1))
+		}
+		if err := l.end.Deliver(0, many...); err != nil {
+			t.Fatal(err)
+		}
+		l.wantClosed(t)
+		if err := l.end.Deliver(0, news(3001)); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Deliver: %v", err)
+		}
+		l.wantClosed(t, false)
+		read := 0
+		for {
+			got, err := c.Read(t.Context())
+			if read += len(got); err != nil {
+				break
+			}
+			if len(got) > link.MaxPerFrame {
+				t.Errorf("%d at once", len(got))
+			}
+		}
+		if read != 3000 {
+			t.Errorf("read %d", read)
+		}
+	})
+}
+
+// TestNotes: requests that no message acknowledges are acknowledged by the link.
+func TestNotes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &streamLobby{}
+		c := login(t, l)
+		defer c.Close()
+		start := time.Now()
+		note := func(ack uint64, after time.Duration) {
+			t.Helper()
+			got, err := c.Read(t.Context())
+			if took := time.Since(start); err != nil || len(got) != 1 || got[0].Kind != link.KindNote || got[0].Ack != ack || took != after {
+				t.Errorf("read %v, %v after %v, want a note of %d after %v", got, err, took, ack, after)
+			}
+			start = time.Now()
+		}
+		c.Write(t.Context(), request(1))
+		time.Sleep(600 * time.Millisecond) // sleep: virtual
+		c.Write(t.Context(), request(2), request(3))
+		note(3, time.Second)
+		for id := uint64(4); id < 4+64; id++ {
+			c.Write(t.Context(), request(id))
+		}
+		note(67, 0)
+		c.Write(t.Context(), request(68))
+		l.end.Deliver(68, news(1))
+		c.Read(t.Context())
+		l.onRequest = func(e *link.Envelope) error { return l.end.Deliver(e.ID, news(2)) } // answered while it is received
+		c.Write(t.Context(), request(69))
+		c.Read(t.Context())
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if got, err := c.Read(ctx); err == nil {
+			t.Errorf("read %v, though all was acknowledged", got)
+		}
+		l.onRequest = nil
+		start = time.Now()
+		c.Write(t.Context(), request(70))
+		note(70, time.Second)
+	})
+}
+
+// TestUnsendableOnStream: what cannot be written anywhere is refused, and the link is none the worse for it.
+func TestUnsendableOnStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &streamLobby{}
+		c := login(t, l)
+		defer c.Close()
+		bad := request(1)
+		bad.Payload = parlor.Encode(func() {})
+		if err := c.Write(t.Context(), bad, request(2)); err == nil || errors.Is(err, net.ErrClosed) || len(l.requests) > 0 {
+			t.Errorf("Write: %v", err)
+		}
+		for _, m := range []*link.Message{{Seq: 1, Response: parlor.Response{Payload: bad.Payload}}, {Seq: 1, Push: &parlor.Push{Payload: bad.Payload}}} {
+			if err := l.end.Deliver(0, m, news(2)); err == nil || errors.Is(err, net.ErrClosed) {
+				t.Errorf("Deliver: %v", err)
+			}
+		}
+		if err := l.end.Welcome(parlor.Response{Payload: bad.Payload}, link.Welcome{}); err == nil {
+			t.Error("welcome")
+		}
+		if err := l.end.Deliver(0, news(1)); err != nil {
+			t.Error(err)
+		}
+		if got, err := c.Read(t.Context()); len(got) != 1 || got[0].Message != "news 1" || err != nil {
+			t.Errorf("read %v, %v", got, err)
+		}
+		l.wantClosed(t)
+	})
+}
+
+// TestEndInLogin: the end of a link is told behind the login that the session is taking at that moment, which may be about to
+// give the link to another session.
+func TestEndInLogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLobby()
+		l.onRecv = func(parlor.Packet) error {
+			time.Sleep(time.Second) // sleep: virtual; the login takes its time
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if l.closed > 0 {
+				t.Error("the end was told while the login is taken")
+			}
+			return nil
+		}
+		c := dial(t, l).(link.StreamConn)
+		failed := make(chan error)
+		go func() {
+			_, _, err := c.Login(context.Background(), parlor.Packet{}, link.Offer{})
+			failed <- err
+		}()
+		time.Sleep(time.Millisecond) // sleep: virtual
+		c.Abort()
+		if err := <-failed; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Login: %v", err)
+		}
+		l.wantClosed(t, 1)
+	})
+}
