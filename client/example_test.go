@@ -74,3 +74,43 @@ func ExampleClient_Send() {
 	<-answered
 	// Output: Not in game. UNEXPECTED <nil>
 }
+
+// gong tells everybody when it was struck.
+type gong struct{ room parlor.Room }
+
+func newGong(room parlor.Room, _ string) (parlor.Game, error) { return &gong{room}, nil }
+
+func (g *gong) HandleGamePacket(p parlor.Packet) parlor.Response {
+	g.room.Broadcast("struck", parlor.Map{"by": p.Username})
+	return parlor.OK("You have struck the gong.")
+}
+
+// A game that pushes tells what happens by itself; nothing is polled for. Pushes come in order with the answers, between the calls of
+// the application's other functions.
+func ExampleConfig_onPush() {
+	ctx := context.Background()
+	heard := make(chan struct{})
+	c, err := host.Local(ctx, newGong, client.Config{
+		Username: "alice",
+		OnPush: func(p *parlor.Push) {
+			by, _ := p.Payload.Get("by")
+			fmt.Println(p.Game, "was", p.Message, "by", by)
+			close(heard)
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+	if err := c.JoinGame(ctx, "temple", client.GameOptions{}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	answer, err := c.Request(ctx, "strike", nil)
+	<-heard
+	fmt.Println(answer.Message, err)
+	// Output:
+	// temple was struck by alice
+	// You have struck the gong. <nil>
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"parlor"
 	"parlor/link"
@@ -53,6 +54,7 @@ func (c *Client) ask(ctx context.Context, message string, payload any, urgent bo
 	if err := c.enqueue(req, urgent); err != nil {
 		return parlor.Response{}, err
 	}
+	defer c.events.ask()()
 	select {
 	case a := <-answered:
 		return a.resp, a.err
@@ -78,7 +80,8 @@ func (c *Client) enqueue(req *request, urgent bool) error {
 	switch {
 	case r.closed:
 		return ErrNotConnected
-	case len(r.urgent)+len(r.queue) >= c.cfg.MaxPending:
+	case len(r.urgent)+len(r.queue)+len(r.again)+len(r.sent) >= c.cfg.MaxPending:
+		c.queueFull.Add(1)
 		return ErrQueueFull
 	case urgent:
 		r.urgent = append(r.urgent, req)
@@ -102,6 +105,7 @@ func (c *Client) withdraw(req *request) {
 	if r := c.lastRun(); r != nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
+		r.again = without(r.again, req)
 		r.urgent = without(r.urgent, req)
 		r.queue = without(r.queue, req)
 	}
@@ -119,7 +123,7 @@ func without(queue []*request, req *request) []*request {
 }
 
 // Flush empties the queue: whoever waits for an answer, or has given a callback, gets ErrFlushed. The
-// request that is under way is not affected.
+// requests that are under way are not affected.
 func (c *Client) Flush() {
 	c.mu.Lock()
 	r := c.run
@@ -128,8 +132,8 @@ func (c *Client) Flush() {
 		return
 	}
 	r.mu.Lock()
-	waiting := append(r.urgent, r.queue...)
-	r.urgent, r.queue = nil, nil
+	waiting := r.waiting()
+	r.again, r.urgent, r.queue = nil, nil, nil
 	r.mu.Unlock()
 	for _, req := range waiting {
 		req.done(parlor.Response{}, ErrFlushed)
@@ -146,23 +150,37 @@ func (c *Client) Pending() int {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.urgent) + len(r.queue)
+	return len(r.again) + len(r.urgent) + len(r.queue)
 }
 
-// next takes the next request: game calls first, then the others, then a heartbeat.
+// waiting are the requests that wait to be sent. The lock is held.
+func (r *run) waiting() []*request { return slices.Concat(r.again, r.urgent, r.queue) }
+
+// next takes the next request; nil if there is none.
 func (r *run) next() *request {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, q := range []*[]*request{&r.urgent, &r.queue} {
+	if q := r.first(); q != nil {
+		return takeFirst(q)
+	}
+	return nil
+}
+
+// first is the queue of the next request: those to be sent again, then game calls, then the others, then a heartbeat. The lock is
+// held.
+func (r *run) first() *[]*request {
+	for _, q := range [...]*[]*request{&r.again, &r.urgent, &r.queue, &r.pending} {
 		if len(*q) > 0 {
-			req := (*q)[0]
-			(*q)[0] = nil
-			*q = (*q)[1:]
-			return req
+			return q
 		}
 	}
-	req := r.pending
-	r.pending = nil
+	return nil
+}
+
+func takeFirst(q *[]*request) *request {
+	req := (*q)[0]
+	(*q)[0] = nil
+	*q = (*q)[1:]
 	return req
 }
 
@@ -213,7 +231,7 @@ func (r *run) queueBeat(payload parlor.Payload) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.closed {
-		r.pending = req
+		r.pending = []*request{req}
 		r.poke()
 	}
 }
@@ -229,7 +247,7 @@ func (r *run) beatDone() {
 func (r *run) dropBeat() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.pending != nil {
+	if len(r.pending) > 0 {
 		r.pending, r.beating = nil, false
 	}
 }

@@ -14,9 +14,10 @@ import (
 	"parlor/link"
 )
 
-// run is one connection of a client, from the call to the end. Its loop owns the connection: it sends one
-// request at a time and awaits the answer (section 13.3). A reader beside it notices at once when the
-// connection ends, also while nothing is asked (defect 10).
+// run is one connection of a client, from the call to the end. Its loop owns the connection. On pgnet's wire it sends one
+// request at a time and awaits the answer (section 13.3); a reader beside it notices at once when the
+// connection ends, also while nothing is asked (defect 10). Where both sides speak envelopes, the loop writes and the reader
+// takes what comes (stream.go), and when a link ends the run goes on with another (reconnect.go).
 type run struct {
 	c      *Client
 	ctx    context.Context // ends with the run
@@ -24,21 +25,26 @@ type run struct {
 
 	ready chan struct{}  // closed when the login was answered, or the run has ended
 	done  chan struct{}  // closed at the end of loop
-	wg    sync.WaitGroup // the reader, and who closes the connection
+	wg    sync.WaitGroup // the readers, and who closes the connections
 
 	wake     chan struct{} // has an entry when queue may have one
 	incoming chan incoming // from the reader
 
-	// The next heartbeat, the loop's.
+	// The loop's: the next heartbeat, the key that the server has shown first, and how often it was tried to connect again
+	// since a link has lasted.
 	beat   *time.Timer
 	beatAt time.Time
+	key    *string
+	tries  int
 
 	mu      sync.Mutex // guards the fields below
 	urgent  []*request // the game calls, ahead of the rest, in the order of the calls (defect 11)
 	queue   []*request
-	beating bool     // a heartbeat is queued, being made, or under way: there is never more than one (defect 35)
-	pending *request // the heartbeat that waits, if any: behind all requests
-	closed  bool     // nothing is queued any more
+	beating bool       // a heartbeat is queued, being made, or under way: there is never more than one (defect 35)
+	pending []*request // the heartbeat that waits, if any: behind all requests
+	closed  bool       // nothing is queued any more
+
+	stream // what goes over the links of a session that speaks envelopes
 }
 
 // incoming is what the reader has read: an answer, or why there will be no more. Both come in one channel, as
@@ -53,6 +59,8 @@ type request struct {
 	packet parlor.Packet
 	done   func(parlor.Response, error) // called on the loop; must not block
 	silent bool                         // a heartbeat: its refusals are not logged
+	id     uint64                       // on a stream, once it is sent; guarded by the run's mutex
+	size   int                          // likewise: bytes of its texts
 }
 
 func newRun(c *Client) *run {
@@ -81,41 +89,95 @@ func (r *run) cause() error {
 // loop is the run, from the first status to the last.
 func (r *run) loop() {
 	defer close(r.done)
-	if conn, err := r.login(); err == nil {
-		r.serve(conn)
+	p := r.login()
+	for p != nil && p.welcome != nil {
+		p = r.serveStream(p)
+	}
+	if p != nil {
+		r.serve(p.conn)
 	}
 	r.wg.Wait()
 	r.finish()
 }
 
-// login calls the server and logs in (section 13.1).
-func (r *run) login() (link.Conn, error) {
+// path is a link on which the user is logged in.
+type path struct {
+	conn    link.Conn
+	answer  parlor.Response // to the login
+	welcome *link.Welcome   // nil on pgnet's wire
+	drop    func()          // lets go of the link; the session may have another
+}
+
+// login calls the server and logs in (section 13.1). Without a path it has ended the run.
+func (r *run) login() *path {
 	c := r.c
 	defer close(r.ready)
 	c.mu.Lock()
 	c.setStatus("Connecting to " + c.target() + "...")
 	c.mu.Unlock()
-	conn, err := c.dialer.Dial(r.ctx, c.address)
+	p, err := r.open(r.ctx, link.Offer{}, func() {
+		c.mu.Lock()
+		c.setStatus(statusLoggingIn)
+		c.mu.Unlock()
+	})
 	if err != nil {
-		r.end(&DisconnectedError{Reason: ReasonCallFailed, Err: err})
-		return nil, err
-	}
-	r.wg.Go(func() { <-r.ctx.Done(); conn.Close() }) // ends with the run; Close unblocks whoever waits at conn
-	c.mu.Lock()
-	c.setStatus(statusLoggingIn)
-	c.mu.Unlock()
-	if err := r.authenticate(conn); err != nil {
 		r.endBy(err)
-		return conn, err
+		return nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if r.cause() != nil {
-		return conn, r.cause() // disconnected meanwhile (defect 8)
+		return nil // disconnected meanwhile (defect 8)
 	}
+	r.mu.Lock()
+	r.begin(p.welcome)
+	r.mu.Unlock()
+	c.streams, c.linked = p.welcome != nil, true
+	r.loggedIn(p)
+	return p
+}
+
+// loggedIn tells of a session that has begun. The client's lock is held.
+func (r *run) loggedIn(p *path) {
+	c := r.c
 	c.setConnected(true)
-	c.setStatus("Logged in as " + c.cfg.Username + " @ " + conn.Remote())
-	return conn, nil
+	c.setStatus("Logged in as " + c.cfg.Username + " @ " + p.conn.Remote())
+	if p.welcome != nil { // the user may have a seat already
+		r.setGame(p.answer)
+	}
+}
+
+// open calls the server, tells that it was reached, and logs in. There is a path also with an error, once it was reached.
+func (r *run) open(ctx context.Context, o link.Offer, reached func()) (*path, error) {
+	conn, err := r.c.dialer.Dial(ctx, r.c.address)
+	if err != nil {
+		return nil, &DisconnectedError{Reason: ReasonCallFailed, Err: err}
+	}
+	p := &path{conn: conn, drop: r.watch(conn)}
+	reached()
+	p.answer, p.welcome, err = r.authenticate(conn, o)
+	return p, err
+}
+
+// watch closes a connection when the run ends, which unblocks whoever waits at it. The function that it returns ends the
+// connection before, so that its session waits for another one.
+func (r *run) watch(conn link.Conn) (drop func()) {
+	dropped, over := make(chan struct{}), make(chan struct{})
+	r.wg.Go(func() { // ends with the run or the connection
+		defer close(over)
+		select {
+		case <-r.ctx.Done():
+		case <-dropped:
+		}
+		if stream, ok := conn.(link.StreamConn); ok && r.cause() == nil {
+			stream.Abort() // without a word; what is left to close is at this end
+		}
+		conn.Close()
+	})
+	return func() {
+		close(dropped)
+		<-over
+	}
 }
 
 // target is the address with its port, for the status text.
@@ -126,20 +188,23 @@ func (c *Client) target() string {
 	return net.JoinHostPort(strings.Trim(c.address, "[]"), strconv.Itoa(parlor.DefaultPort))
 }
 
-func (r *run) authenticate(conn link.Conn) error {
+// authenticate logs in, with an offer where the connection may carry envelopes. An error that is a *DisconnectedError is
+// final.
+func (r *run) authenticate(conn link.Conn, o link.Offer) (answer parlor.Response, w *link.Welcome, err error) {
 	cfg := &r.c.cfg
 	ctx, cancel := r.timeout()
 	defer cancel()
 	key, err := conn.Handshake(ctx)
 	if err != nil {
-		return timedOut(ctx, err)
+		return answer, nil, timedOut(ctx, err)
 	}
 	r.c.mu.Lock()
 	r.c.serverKey = key
 	r.c.mu.Unlock()
-	if cfg.ServerKey != "" && cfg.ServerKey != key {
-		return &DisconnectedError{Reason: ReasonWrongKey}
+	if cfg.ServerKey != "" && cfg.ServerKey != key || r.key != nil && *r.key != key {
+		return answer, nil, &DisconnectedError{Reason: ReasonWrongKey}
 	}
+	r.key = &key
 	payload := struct {
 		Username   string `json:"username"`
 		Password   string `json:"password"`
@@ -147,25 +212,26 @@ func (r *run) authenticate(conn link.Conn) error {
 	}{cfg.Username, cfg.Password, cfg.InviteCode}
 	ctx, cancel = r.timeout()
 	defer cancel()
-	err = conn.Send(ctx, parlor.Packet{
+	login := parlor.Packet{
 		Message:   parlor.MessageHandshake,
 		Payload:   parlor.Encode(payload),
 		CreatedOn: parlor.Timestamp(time.Now()),
-	})
-	if err != nil {
-		return timedOut(ctx, err)
 	}
-	answer, err := conn.Receive(ctx)
+	if stream, ok := conn.(link.StreamConn); ok {
+		answer, w, err = stream.Login(ctx, login, o)
+	} else if err = conn.Send(ctx, login); err == nil {
+		answer, err = conn.Receive(ctx)
+	}
 	if err != nil {
-		return timedOut(ctx, err)
+		return answer, nil, timedOut(ctx, err)
 	}
 	if answer.Status != parlor.StatusOK {
-		return &DisconnectedError{Reason: answer.Message}
+		return answer, nil, &DisconnectedError{Reason: answer.Message}
 	}
-	return nil
+	return answer, w, nil
 }
 
-// serve works until the run ends.
+// serve works on pgnet's wire until the run ends.
 func (r *run) serve(conn link.Conn) {
 	r.wg.Go(func() { r.read(conn) }) // ends when the connection is closed
 	r.beat = time.NewTimer(0)
@@ -242,7 +308,8 @@ func (r *run) exchange(conn link.Conn, req *request) {
 	select {
 	case in := <-r.incoming:
 		if in.err == nil {
-			r.take(req, in.answer)
+			r.take(req, in.answer, nil)
+			r.hurryBeat()
 			return
 		}
 		r.endBy(in.err)
@@ -280,32 +347,37 @@ func (r *run) send(conn link.Conn, p parlor.Packet) error {
 	return nil
 }
 
-// take handles an answer in the order of section 13.4.
-func (r *run) take(req *request, answer parlor.Response) {
+// take handles an answer in the order of section 13.4; bad is why its payload cannot be read.
+func (r *run) take(req *request, answer parlor.Response, bad error) {
 	c := r.c
 	if answer.Status != parlor.StatusOK && !req.silent {
 		c.cfg.Logger.Info("request refused", "request", req.packet.Message, "status", answer.Status, "message", answer.Message)
 	}
 	c.mu.Lock()
-	if old := c.game; answer.Game != old {
-		r.dropBeat()
-		c.rate = parlor.DefaultHeartbeatRate
-		if answer.Game == "" {
-			c.setStatus("Left game: " + old)
-		} else {
-			c.rate = heartbeatRate(answer.Payload)
-			c.setStatus("Joined game: " + answer.Game)
-		}
-		c.setGame(answer.Game)
-	}
+	r.setGame(answer)
 	c.mu.Unlock()
-	if time.Until(r.beatAt) > c.beatInterval() { // a new rate takes effect with the next wait, unless it is faster
-		r.resetBeat()
-	}
-	req.done(answer, nil)
+	req.done(answer, bad)
 	if answer.Disconnecting {
 		r.end(&DisconnectedError{Reason: answer.Message})
 	}
+}
+
+// setGame takes note of the game that an answer names. The client's lock is held.
+func (r *run) setGame(answer parlor.Response) {
+	c := r.c
+	old := c.game
+	if answer.Game == old {
+		return
+	}
+	r.dropBeat()
+	c.rate = parlor.DefaultHeartbeatRate
+	if answer.Game == "" {
+		c.setStatus("Left game: " + old)
+	} else {
+		c.rate = heartbeatRate(answer.Payload)
+		c.setStatus("Joined game: " + answer.Game)
+	}
+	c.setGame(answer.Game)
 }
 
 // heartbeatRate is the rate in a payload; 10 if there is none, or none to live with (defect 12).
@@ -336,24 +408,33 @@ func (r *run) resetBeat() {
 	r.beat.Reset(interval)
 }
 
+// hurryBeat has a new rate take effect with the next heartbeat but one, unless it is faster.
+func (r *run) hurryBeat() {
+	if time.Until(r.beatAt) > r.c.beatInterval() {
+		r.resetBeat()
+	}
+}
+
 // endBy ends the run for the reason that an error stands for.
-func (r *run) endBy(err error) {
+func (r *run) endBy(err error) { r.end(reasonOf(err)) }
+
+// reasonOf is the reason that an error stands for.
+func reasonOf(err error) *DisconnectedError {
 	var named *DisconnectedError
 	var malformed *parlor.MalformedError
 	switch {
 	case errors.As(err, &named):
-		r.end(named)
+		return named
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		r.end(&DisconnectedError{Reason: ReasonTimeout})
+		return &DisconnectedError{Reason: ReasonTimeout}
 	case errors.Is(err, link.ErrUndecryptable):
-		r.end(&DisconnectedError{Reason: ReasonUndecrypted, Err: err})
+		return &DisconnectedError{Reason: ReasonUndecrypted, Err: err}
 	case errors.Is(err, link.ErrNoServerKey):
-		r.end(&DisconnectedError{Reason: ReasonNoKey})
+		return &DisconnectedError{Reason: ReasonNoKey}
 	case errors.As(err, &malformed), errors.Is(err, link.ErrMalformedKey):
-		r.end(&DisconnectedError{Reason: ReasonUnexpected, Err: err})
-	default:
-		r.end(&DisconnectedError{Reason: ReasonClosed, Err: err})
+		return &DisconnectedError{Reason: ReasonUnexpected, Err: err}
 	}
+	return &DisconnectedError{Reason: ReasonClosed, Err: err}
 }
 
 // timeout bounds one call of the connection. It does not end with the run: that would cut the connection off
@@ -373,26 +454,37 @@ func timedOut(ctx context.Context, err error) error {
 // finish tells everybody of the end. The game and the queue do not carry over into the next connection
 // (defect 9).
 func (r *run) finish() {
-	c, why := r.c, r.cause()
+	c := r.c
+	var why *DisconnectedError
+	errors.As(r.cause(), &why)
 	r.mu.Lock()
 	r.closed = true
-	waiting := append(r.urgent, r.queue...)
+	sent, waiting := r.sent, r.waiting()
+	r.stream = stream{}
 	r.urgent, r.queue, r.pending = nil, nil, nil
 	r.mu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	r.fail(sent, waiting, why)
+	if c.connected {
+		c.setConnected(false)
+	}
+	c.linked = false
+	c.setStatus(statusDisconnected + why.Reason)
+	c.run, c.ended = nil, r
+}
+
+// fail takes the user out of her game, whose session has ended, and tells those who wait for answers. The client's lock is held.
+func (r *run) fail(sent, waiting []*request, why *DisconnectedError) {
+	c := r.c
 	if c.game != "" {
 		c.setGame("")
 	}
 	c.rate = parlor.DefaultHeartbeatRate
+	for _, req := range sent {
+		req.done(parlor.Response{}, why.uncertain())
+	}
 	for _, req := range waiting {
 		req.done(parlor.Response{}, why)
 	}
-	if c.connected {
-		c.setConnected(false)
-	}
-	var d *DisconnectedError
-	errors.As(why, &d)
-	c.setStatus(statusDisconnected + d.Reason)
-	c.run, c.ended = nil, r
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 
 	"parlor"
 	"parlor/box"
@@ -15,7 +16,7 @@ import (
 )
 
 // Local is a client whose server runs in the process: no socket is opened. It blocks until the client is
-// logged in. The server ends when the client's connection has ended, and the client's end waits for it
+// logged in. The server pushes to it ([client.Config.OnPush]). The server ends when the client's connection has ended, and the client's end waits for it
 // (defect 7); connecting again starts it again, with the users and persistent games that it had. The client
 // verifies the server's key. Dialer and ServerKey of cfg are set here, and so is the password, if the user is
 // admin and none is given. Errors are those of client.Dial, and of a server that cannot be made.
@@ -77,26 +78,53 @@ func (d *LocalDialer) Dial(ctx context.Context, address string) (link.Conn, erro
 		defer close(c.done)
 		_, c.err = srv.Run(context.Background())
 	}()
-	c.Conn, err = memlink.Dialer{Lobby: srv, ServerKey: d.key.Public()}.Dial(ctx, address)
+	conn, err := memlink.Dialer{Lobby: srv, ServerKey: d.key.Public()}.Dial(ctx, address)
 	if err != nil {
 		srv.Shutdown(0)
 		<-c.done
 		return nil, err
 	}
+	c.StreamConn = conn.(link.StreamConn)
 	return c, nil
 }
 
-// localConn is a connection with its own server.
+// localConn is a connection with its own server, which does not outlive it: so there is never a session to come back
+// to, and every end is on purpose.
 type localConn struct {
-	link.Conn
+	link.StreamConn
 	srv  *server.Server
 	done chan struct{}
 	err  error // of Run; set before done is closed
 }
 
+// Read is that of the link.
+func (c *localConn) Read(ctx context.Context) ([]link.Envelope, error) {
+	list, err := c.StreamConn.Read(ctx)
+	return list, final(err)
+}
+
+// Write is that of the link.
+func (c *localConn) Write(ctx context.Context, e ...*link.Envelope) error {
+	return final(c.StreamConn.Write(ctx, e...))
+}
+
+// final makes the end of a link that of its session.
+func final(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("%w: %w", &link.CloseError{Code: link.CloseNormal, Reason: "a local server ends with its connection"}, err)
+	}
+	return err
+}
+
+// Abort ends the connection and the server.
+func (c *localConn) Abort() {
+	c.StreamConn.Close()
+	c.srv.Shutdown(0)
+}
+
 // Close ends the connection and the server, and waits for both.
 func (c *localConn) Close() error {
-	err := c.Conn.Close()
+	err := c.StreamConn.Close()
 	c.srv.Shutdown(0)
 	<-c.done
 	return errors.Join(err, c.err)

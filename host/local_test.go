@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"parlor/client"
 	chat "parlor/examples/chat/game"
 	"parlor/host"
+	"parlor/link"
 	"parlor/server"
 )
 
@@ -179,5 +181,62 @@ func TestLocalReconnect(t *testing.T) {
 		case <-time.After(15 * time.Second):
 			t.Fatalf("the log is %s", got)
 		}
+	}
+}
+
+// pusher tells everybody what it is asked.
+type pusher struct{ room parlor.Room }
+
+func (g pusher) HandleGamePacket(p parlor.Packet) parlor.Response {
+	g.room.Broadcast(p.Message, nil)
+	return parlor.OK("told")
+}
+
+// countingDialer counts what is dialed, and has the connection of the last one.
+type countingDialer struct {
+	*host.LocalDialer
+	dials int
+	conn  link.Conn
+}
+
+func (d *countingDialer) Dial(ctx context.Context, address string) (conn link.Conn, err error) {
+	d.dials++
+	d.conn, err = d.LocalDialer.Dial(ctx, address)
+	return d.conn, err
+}
+
+// TestLocalPush: a local server pushes to its client, and does not outlive their connection, however that ends: the client does not
+// start another one to come back to.
+func TestLocalPush(t *testing.T) {
+	t.Parallel()
+	games := map[string]parlor.NewGame{"pusher": func(r parlor.Room, _ string) (parlor.Game, error) { return pusher{r}, nil }}
+	for name, end := range map[string]func(d *countingDialer, admin *client.Client){
+		"shutdown": func(_ *countingDialer, admin *client.Client) { admin.Request(t.Context(), parlor.RequestShutdown, nil) },
+		"cut":      func(d *countingDialer, _ *client.Client) { d.conn.(link.StreamConn).Abort() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &countingDialer{LocalDialer: newLocal(t, server.Config{Games: games})}
+			pushes := make(chan string, 1)
+			c, err := client.Dial(t.Context(), "local", client.Config{
+				Username: parlor.AdminName, Password: d.AdminPassword(), Dialer: d, Logger: nowhere,
+				OnPush: func(p *parlor.Push) { pushes <- p.Message },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if err := c.JoinGame(t.Context(), "room", client.GameOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			wantAnswer(t, c, "hello", nil, "told", 0)
+			if got := <-pushes; got != "hello" || !c.Streams() {
+				t.Errorf("pushed %q", got)
+			}
+			end(d, c)
+			wantReason(t, c.Wait(), client.ReasonClosed)
+			if d.dials != 1 {
+				t.Errorf("%d connections were dialed", d.dials)
+			}
+		})
 	}
 }

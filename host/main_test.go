@@ -98,6 +98,7 @@ func (r *running) port() int { return r.Addrs()[0].(*net.TCPAddr).Port }
 func dial(t *testing.T, address string, cfg client.Config) *client.Client {
 	t.Helper()
 	cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	cfg.Reconnect.For = -1 // servers end here for good
 	c, err := client.Dial(t.Context(), address, cfg)
 	if err != nil {
 		t.Fatal(err)

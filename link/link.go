@@ -172,8 +172,8 @@ type StreamConn interface {
 	// of the error: after CloseNormal and ClosePolicy the session has ended, after any other code, and without one, it may be
 	// there still.
 	Read(ctx context.Context) ([]Envelope, error)
-	// Abort ends the connection without a word, so that the session waits for another one; Close ends the session too. It does not
-	// block.
+	// Abort ends the connection without a word, so that the session waits for another one; Close ends the session too, and behind
+	// Abort lets go of what is left at this end. It does not block.
 	Abort()
 }
 

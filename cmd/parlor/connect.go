@@ -128,6 +128,7 @@ func connect(ctx context.Context, c *console, o connectOptions) error {
 		OnGame:       func(game string) { c.tell("GAME", orNone(game)) },
 		OnHeartbeat:  onHeartbeat,
 		Logger:       logger,
+		Reconnect:    client.Reconnect{For: -1}, // the console ends with its connection, and says why
 	})
 	if err != nil {
 		return loginError(ctx, o, err)

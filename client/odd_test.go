@@ -1,0 +1,593 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"parlor"
+	"parlor/client"
+	"parlor/link"
+)
+
+// oddServer is a link.Dialer to a server that the test plays, envelope by envelope.
+type oddServer struct {
+	key    string
+	refuse func(*link.Envelope) error // what becomes of a write that has one
+
+	mu      sync.Mutex // guards the fields below
+	fars    []*farStream
+	welcome func(n int, o link.Offer) (parlor.Response, *link.Welcome, error) // answers login n, from 0; nil: a new session
+}
+
+// welcomed is the answer to the login of a new session.
+func welcomed() (parlor.Response, *link.Welcome, error) {
+	return parlor.OK(parlor.MessageAuthenticated), &link.Welcome{Token: []byte("token"), Window: time.Minute}, nil
+}
+
+func (s *oddServer) Dial(context.Context, string) (link.Conn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := &farStream{server: s, n: len(s.fars), key: s.key, reads: make(chan any, 4096), closed: make(chan struct{})}
+	s.fars = append(s.fars, f)
+	return f, nil
+}
+
+// login is the far end of the link that was dialed last.
+func (s *oddServer) login(t *testing.T) *farStream {
+	t.Helper()
+	synctest.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.fars) == 0 {
+		t.Fatal("no connection came")
+	}
+	return s.fars[len(s.fars)-1]
+}
+
+func (s *oddServer) links() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.fars)
+}
+
+// farStream is the far end of a link, and the link.StreamConn of the client.
+type farStream struct {
+	server *oddServer
+	n      int
+	key    string
+	reads  chan any // []link.Envelope or error
+	closed chan struct{}
+	once   sync.Once
+
+	mu    sync.Mutex // guards the fields below
+	offer link.Offer
+	wrote []link.Envelope
+	ended string // how the client has ended the link
+}
+
+func (f *farStream) Handshake(context.Context) (string, error) { return f.key, nil }
+func (f *farStream) Remote() string                            { return "far:1" }
+
+func (f *farStream) Send(context.Context, parlor.Packet) error {
+	return errors.New("not a packet's link")
+}
+func (f *farStream) Receive(context.Context) (parlor.Response, error) {
+	return parlor.Response{}, errors.New("not a packet's link")
+}
+
+func (f *farStream) Login(_ context.Context, _ parlor.Packet, o link.Offer) (parlor.Response, *link.Welcome, error) {
+	f.mu.Lock()
+	f.offer = o
+	f.mu.Unlock()
+	f.server.mu.Lock()
+	welcome := f.server.welcome
+	f.server.mu.Unlock()
+	if welcome == nil {
+		return welcomed()
+	}
+	return welcome(f.n, o)
+}
+
+func (f *farStream) Write(_ context.Context, envelopes ...*link.Envelope) error {
+	select {
+	case <-f.closed:
+		return net.ErrClosed
+	default:
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range envelopes {
+		if f.server.refuse == nil {
+			break
+		}
+		if err := f.server.refuse(e); err != nil {
+			return err
+		}
+	}
+	for _, e := range envelopes {
+		f.wrote = append(f.wrote, *e)
+	}
+	return nil
+}
+
+func (f *farStream) Read(context.Context) ([]link.Envelope, error) {
+	select {
+	case v := <-f.reads:
+		if err, ok := v.(error); ok {
+			return nil, err
+		}
+		return v.([]link.Envelope), nil
+	case <-f.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (f *farStream) end(how string) {
+	f.once.Do(func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.ended = how
+		close(f.closed)
+	})
+}
+
+func (f *farStream) Abort()       { f.end("aborted") }
+func (f *farStream) Close() error { f.end("closed"); return nil }
+
+func (f *farStream) say(envelopes ...link.Envelope) { f.reads <- envelopes }
+func (f *farStream) fail(err error)                 { f.reads <- err }
+
+// next is what the client has written next, of requests and notes.
+func (f *farStream) next(t *testing.T) link.Envelope {
+	t.Helper()
+	synctest.Wait()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.wrote) == 0 {
+		t.Fatal("the client writes nothing")
+	}
+	e := f.wrote[0]
+	f.wrote = f.wrote[1:]
+	return e
+}
+
+func answer(ack, seq, id uint64, message string) link.Envelope {
+	return link.Envelope{Kind: link.KindAnswer, Ack: ack, Seq: seq, ID: id, Message: message}
+}
+
+func push(ack, seq uint64, message string) link.Envelope {
+	return link.Envelope{Kind: link.KindPush, Ack: ack, Seq: seq, Message: message}
+}
+
+// dialOdd makes a client that is logged in at the server that the test plays, and tells all to the journal. It is closed
+// at the end.
+func dialOdd(t *testing.T, s *oddServer, j *journal, cfg client.Config) (*client.Client, *farStream) {
+	t.Helper()
+	cfg = j.config(cfg)
+	cfg.Dialer = s
+	cfg.OnHeartbeat = nil
+	cfg.OnLink = func(up bool) { j.add("link %t", up) }
+	if cfg.OnPush == nil {
+		cfg.OnPush = func(p *parlor.Push) { j.add("push %s", p.Message) }
+	}
+	cfg.OnLost = func(n int) { j.add("lost %d", n) }
+	c, err := client.Dial(t.Context(), "lobby", cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close(); c.Wait() })
+	f := s.login(t)
+	j.take()
+	return c, f
+}
+
+// TestOddEnvelopes: what a server may send is taken, and what it may not ends the client with a reason.
+func TestOddEnvelopes(t *testing.T) {
+	for name, test := range map[string]struct {
+		say  []link.Envelope // to a client with two requests under way
+		want string          // what she is told
+		end  string          // why it ends
+	}{
+		"in order":            {[]link.Envelope{push(2, 1, "p"), answer(2, 2, 1, "x"), answer(2, 3, 2, "y")}, "push p; 1: x; 2: y", ""},
+		"out of order":        {[]link.Envelope{answer(2, 1, 2, "y"), answer(2, 2, 1, "x")}, "2: y; 1: x", ""},
+		"without ack":         {[]link.Envelope{answer(0, 1, 1, "x"), answer(0, 2, 2, "y")}, "1: x; 2: y", ""},
+		"twice":               {[]link.Envelope{push(0, 1, "p"), push(0, 1, "p"), answer(1, 2, 1, "x"), answer(1, 2, 1, "x"), push(0, 1, "p")}, "push p; 1: x", ""},
+		"numbers of the past": {[]link.Envelope{push(0, 5, "p"), push(0, 4, "q"), push(0, 0, "r")}, "lost 4; push p", ""},
+		"a gap":               {[]link.Envelope{push(0, 1, "p"), push(0, 4, "q"), answer(1, 6, 1, "x")}, "push p; lost 2; push q; lost 1; 1: x", ""},
+		"the last number":     {[]link.Envelope{push(0, math.MaxUint64, "p"), push(0, 1, "q")}, "lost 2147483647; push p", ""},
+		"a push unread":       {[]link.Envelope{{Kind: link.KindPush, Seq: 1, Message: "p", Err: errOdd}, push(0, 2, "q")}, "lost 1; push q", ""},
+		"notes":               {[]link.Envelope{{Kind: link.KindNote, Ack: 1}, {Kind: link.KindNote, Ack: 2}, {Kind: link.KindNote}}, "", ""},
+		"ack of the future":   {[]link.Envelope{{Kind: link.KindNote, Ack: 3}}, "", "it acknowledges request 3 of 2"},
+		"ack of a push":       {[]link.Envelope{push(math.MaxUint64, 1, "p")}, "", "it acknowledges request 18446744073709551615 of 2"},
+		"answer to nothing":   {[]link.Envelope{answer(2, 1, 3, "x")}, "", "an answer to request 3, which is not under way"},
+		"answer to the login": {[]link.Envelope{answer(2, 1, 0, "x")}, "", "an answer to request 0, which is not under way"},
+		"answered again":      {[]link.Envelope{answer(2, 1, 1, "x"), answer(2, 2, 1, "x")}, "1: x", "an answer to request 1, which is not under way"},
+		"a request":           {[]link.Envelope{{Kind: link.KindRequest, ID: 1, Message: "do"}}, "", "an envelope of kind request"},
+		"an unknown kind":     {[]link.Envelope{{Kind: 9, Seq: 1}}, "", "an envelope of kind Kind(9)"},
+		"nothing":             {nil, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var j journal
+				c, f := dialOdd(t, &oddServer{}, &j, client.Config{})
+				c.Send(parlor.Packet{Message: "a"}, j.callback("1"))
+				c.Send(parlor.Packet{Message: "b"}, j.callback("2"))
+				synctest.Wait()
+				f.say(test.say...)
+				synctest.Wait()
+				got := j.take()
+				var told []string
+				for _, line := range got {
+					if !strings.Contains(line, " failed: ") && !strings.HasPrefix(line, "status") && !strings.HasPrefix(line, "connection") {
+						told = append(told, line)
+					}
+				}
+				if strings.Join(told, "; ") != test.want {
+					t.Errorf("told %q, want %s", told, test.want)
+				}
+				if test.end == "" {
+					if !c.Linked() {
+						t.Errorf("the link ended: %q", got)
+					}
+					return
+				}
+				if d := wantReason(t, c.Wait(), client.ReasonUnexpected); d.Err.Error() != test.end {
+					t.Errorf("reason %q, want %q", d.Err, test.end)
+				}
+				if f.ended != "closed" {
+					t.Errorf("the link was %s", f.ended)
+				}
+			})
+		})
+	}
+}
+
+var errOdd = errors.New("an extension has no form here")
+
+// TestUnreadableAnswer: an answer whose payload has no form here is that of its request all the same.
+func TestUnreadableAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var j journal
+		c, f := dialOdd(t, &oddServer{}, &j, client.Config{})
+		c.Send(parlor.Packet{Message: "look"}, j.callback("look"))
+		f.next(t)
+		f.say(link.Envelope{Kind: link.KindAnswer, Ack: 1, Seq: 1, ID: 1, Message: "seen", Game: "room", Err: errOdd})
+		synctest.Wait()
+		j.want(t, "status Joined game: room", "game room", `look failed: read answer to "look": an extension has no form here`)
+	})
+}
+
+// TestOddWelcomes: a server that resumes a session that cannot be.
+func TestOddWelcomes(t *testing.T) {
+	for id, want := range map[uint64]string{
+		0: "it resumes a session of request 0, and has acknowledged 1 of 2",
+		1: "", 2: "",
+		3:              "it resumes a session of request 3, and has acknowledged 1 of 2",
+		math.MaxUint64: "it resumes a session of request 18446744073709551615, and has acknowledged 1 of 2",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &oddServer{}
+			s.welcome = func(n int, o link.Offer) (parlor.Response, *link.Welcome, error) {
+				r, w, err := welcomed()
+				if n > 0 {
+					w.Resumed, w.ID, w.Token = true, id, []byte("next")
+				}
+				return r, w, err
+			}
+			var j journal
+			c, f := dialOdd(t, s, &j, client.Config{})
+			c.Send(parlor.Packet{Message: "a"}, j.callback("1"))
+			c.Send(parlor.Packet{Message: "b"}, j.callback("2"))
+			synctest.Wait()
+			f.say(answer(1, 1, 1, "x"))
+			synctest.Wait()
+			f.fail(errors.New("cut"))
+			time.Sleep(time.Second) // sleep: virtual
+			if want != "" {
+				if d := wantReason(t, c.Wait(), client.ReasonUnexpected); d.Err.Error() != want {
+					t.Errorf("reason %q, want %q", d.Err, want)
+				}
+				return
+			}
+			f = s.login(t)
+			if string(f.offer.Token) != "token" || f.offer.Seq != 1 {
+				t.Errorf("offer %q %d", f.offer.Token, f.offer.Seq)
+			}
+			if id == 1 {
+				if e := f.next(t); e.Message != "b" || e.ID != 2 || e.Ack != 1 {
+					t.Errorf("sent again: %v", e)
+				}
+			}
+			f.mu.Lock()
+			if len(f.wrote) > 0 {
+				t.Errorf("written %v", f.wrote)
+			}
+			f.mu.Unlock()
+			f.say(answer(2, 1, 1, "x"), answer(2, 2, 2, "y"))
+			synctest.Wait()
+			j.want(t, "1: x", "link false", "status Connection lost: Connection closed.", "status Reconnecting to lobby:38929 (try 1)...",
+				"link true", "status Resumed as alice @ far:1", "2: y")
+		})
+	}
+}
+
+// TestEndsOnPurpose: which ends of a link are those of the session.
+func TestEndsOnPurpose(t *testing.T) {
+	closed := func(code link.Code) error {
+		return fmt.Errorf("%w: %w", net.ErrClosed, &link.CloseError{Code: code, Reason: "as it is"})
+	}
+	for name, test := range map[string]struct {
+		say    any
+		cfg    client.Reconnect
+		reason string // empty: the client reconnects
+	}{
+		"1000":           {closed(link.CloseNormal), client.Reconnect{}, client.ReasonClosed},
+		"1008":           {closed(link.ClosePolicy), client.Reconnect{}, client.ReasonClosed},
+		"1001":           {closed(link.CloseGoingAway), client.Reconnect{}, ""},
+		"1002":           {closed(link.CloseProtocol), client.Reconnect{}, ""},
+		"1011":           {closed(link.CloseInternal), client.Reconnect{}, ""},
+		"no code":        {net.ErrClosed, client.Reconnect{}, ""},
+		"undecryptable":  {link.ErrUndecryptable, client.Reconnect{}, ""},
+		"turned off":     {net.ErrClosed, client.Reconnect{For: -1}, client.ReasonClosed},
+		"its last words": {[]link.Envelope{{Kind: link.KindAnswer, Ack: 1, Seq: 1, ID: 1, Message: "Bye.", Disconnecting: true}}, client.Reconnect{}, "Bye."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var j journal
+				s := &oddServer{}
+				c, f := dialOdd(t, s, &j, client.Config{Reconnect: test.cfg})
+				c.Send(parlor.Packet{Message: "a"}, j.callback("1"))
+				synctest.Wait()
+				f.reads <- test.say
+				time.Sleep(time.Second) // sleep: virtual
+				synctest.Wait()
+				if test.reason == "" {
+					if s.links() != 2 || f.ended != "aborted" {
+						t.Errorf("%d links, the first one was %s", s.links(), f.ended)
+					}
+					return
+				}
+				wantReason(t, c.Wait(), test.reason)
+				if s.links() != 1 || f.ended != "closed" {
+					t.Errorf("%d links, the first one was %s", s.links(), f.ended)
+				}
+				if got := j.take(); test.reason != "Bye." && !strings.Contains(got[0], "1 failed: disconnected: Connection closed. (it is not known whether the request was executed") {
+					t.Errorf("told %q", got)
+				}
+			})
+		})
+	}
+}
+
+// TestHeartbeatsOnStream: there are none, unless the application asks for them, and then one at a time.
+func TestHeartbeatsOnStream(t *testing.T) {
+	for _, asks := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var j journal
+			var cfg client.Config
+			beats := 0
+			if asks {
+				cfg.HeartbeatPayload = func() any { beats++; return beats }
+			}
+			c, f := dialOdd(t, &oddServer{}, &j, cfg)
+			c.Send(parlor.Packet{Message: "join"}, nil)
+			f.next(t)
+			a := answer(1, 1, 1, "joined")
+			a.Game, a.Payload = "room", parlor.Encode(parlor.Map{"heartbeat_rate": 2})
+			f.say(a)
+			time.Sleep(10 * time.Second) // sleep: virtual
+			synctest.Wait()
+			f.mu.Lock()
+			var got []string
+			for _, e := range f.wrote {
+				if e.Kind == link.KindRequest {
+					got = append(got, fmt.Sprint(e.ID, e.Message, string(e.Payload.JSON())))
+				}
+			}
+			f.mu.Unlock()
+			if want := map[bool]string{false: "[]", true: "[2 " + parlor.RequestHeartbeat + " 1]"}[asks]; strings.ReplaceAll(fmt.Sprint(got), " ", "") != strings.ReplaceAll(want, " ", "") {
+				t.Errorf("heartbeats %q, want %s", got, want)
+			}
+			if asks {
+				b := answer(2, 2, 2, "beat")
+				b.Game = "room"
+				start := time.Now()
+				f.say(b)
+				time.Sleep(500 * time.Millisecond) // sleep: virtual; two a second
+				synctest.Wait()
+				if beats != 2 {
+					t.Errorf("%d heartbeats after %v", beats, time.Since(start))
+				}
+			}
+		})
+	}
+}
+
+// TestSlowApplication: a link is read no further while the application is slow, until it waits for an answer itself; of the
+// pushes that come then the oldest are dropped, and it is told where.
+func TestSlowApplication(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var j journal
+		var c *client.Client
+		gate, asked := make(chan struct{}), make(chan struct{})
+		first := true
+		cfg := client.Config{OnPush: func(p *parlor.Push) {
+			j.add("push %s", p.Message)
+			if first {
+				first = false
+				<-gate
+				r, err := c.Request(context.Background(), "what?", nil)
+				j.add("%s %v", r.Message, err)
+				<-asked
+			}
+		}}
+		c, f := dialOddInto(t, &c, &j, cfg)
+		seq := uint64(0)
+		say := func(n int) {
+			for range n {
+				seq++
+				f.say(push(0, seq, fmt.Sprint(seq)))
+			}
+		}
+		say(3000)
+		synctest.Wait()
+		if s := c.Stats(); s.Slowed == 0 || len(f.reads) < 1900 || s.PushesLost != 0 {
+			t.Errorf("%+v, %d envelopes were not read", s, len(f.reads))
+		}
+		time.Sleep(time.Hour) // sleep: virtual
+		close(gate)
+		synctest.Wait()
+		if len(f.reads) != 0 {
+			t.Errorf("%d envelopes were not read, though one may be the answer", len(f.reads))
+		}
+		f.say(answer(1, seq+1, 1, "that"))
+		synctest.Wait()
+		close(asked)
+		synctest.Wait()
+		got := j.take()
+		const lost = 2999 - 2048
+		if len(got) != 2+1+2048 || got[0] != "push 1" || got[1] != "that <nil>" || got[2] != fmt.Sprint("lost ", lost) || got[3] != fmt.Sprint("push ", lost+2) || got[len(got)-1] != "push 3000" {
+			t.Errorf("%d, told %.4q", len(got), got)
+		}
+		if s := c.Stats(); s.PushesLost != lost {
+			t.Errorf("%+v", s)
+		}
+		say(1)
+		f.next(t)
+	})
+}
+
+// dialOddInto is dialOdd for an application whose functions need the client.
+func dialOddInto(t *testing.T, into **client.Client, j *journal, cfg client.Config) (*client.Client, *farStream) {
+	t.Helper()
+	c, f := dialOdd(t, &oddServer{}, j, cfg)
+	*into = c
+	return c, f
+}
+
+// TestSlowCallbacks: answers that the application does not take are read no further than a bound either.
+func TestSlowCallbacks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var j journal
+		c, f := dialOdd(t, &oddServer{}, &j, client.Config{MaxPending: 200})
+		gate := make(chan struct{})
+		id, taken := uint64(0), 0
+		for range 5000 {
+			if c.Send(parlor.Packet{Message: "x"}, func(parlor.Response, error) { <-gate; taken++ }) != nil {
+				continue
+			}
+			id++
+			synctest.Wait()
+			f.say(answer(id, id, id, "y"))
+			synctest.Wait()
+		}
+		if s := c.Stats(); id > 1024+200+10 || s.QueueFull == 0 || s.Slowed == 0 {
+			t.Errorf("%d requests were taken, %+v", id, s)
+		}
+		close(gate)
+		synctest.Wait()
+		if uint64(taken) != id {
+			t.Errorf("%d of %d were answered", taken, id)
+		}
+	})
+}
+
+// FuzzEnvelopes plays a script of envelopes, cuts and requests to a client: whatever the server says, the client neither panics
+// nor hangs, and hands over nothing twice.
+func FuzzEnvelopes(f *testing.F) {
+	f.Add([]byte{0, 0, 1, 1, 1, 1, 2, 1, 2, 0, 3, 1, 0, 0, 4, 0, 0, 0})
+	f.Add([]byte{0, 0, 0, 0, 0, 0, 0, 0, 4, 2, 1, 1, 1, 2, 3, 2, 2, 2, 9, 0})
+	f.Add([]byte{2, 0, 5, 0, 5, 0, 0, 1, 4, 1, 0, 9, 1, 1, 1, 1})
+	f.Fuzz(func(t *testing.T, script []byte) {
+		if len(script) > 400 {
+			return
+		}
+		synctest.Test(t, func(t *testing.T) { playScript(t, script) })
+	})
+}
+
+func playScript(t *testing.T, script []byte) {
+	next := func() byte {
+		if len(script) == 0 {
+			return 0
+		}
+		b := script[0]
+		script = script[1:]
+		return b
+	}
+	s := &oddServer{}
+	s.welcome = func(n int, _ link.Offer) (parlor.Response, *link.Welcome, error) {
+		r, w, err := welcomed()
+		if n > 0 {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			switch b := next(); {
+			case b < 64:
+				w.Resumed, w.ID, w.Lost = true, uint64(b%16), int(b/16)-1
+			case b < 80:
+				w = nil
+			case b < 96:
+				r.Status = parlor.StatusBad
+			case b < 128:
+				err = net.ErrClosed
+			}
+		}
+		return r, w, err
+	}
+	var j journal
+	asked, answered := 0, 0
+	last := uint64(0)
+	c, _ := dialOdd(t, s, &j, client.Config{MaxPending: 20, OnPush: func(p *parlor.Push) {
+		var seq uint64
+		fmt.Sscan(p.Message, &seq)
+		if seq <= last {
+			t.Errorf("push %d behind %d", seq, last)
+		}
+		last = seq
+	}, OnConnection: nil, Reconnect: client.Reconnect{For: time.Minute}})
+	for len(script) > 0 {
+		s.mu.Lock()
+		far := s.fars[len(s.fars)-1]
+		op, a, b, d := next(), next(), next(), next()
+		s.mu.Unlock()
+		switch op % 8 {
+		case 0, 1:
+			if c.Send(parlor.Packet{Message: "x"}, func(parlor.Response, error) { answered++ }) == nil {
+				asked++
+			}
+		case 2, 3:
+			far.trySay(answer(uint64(a), uint64(b), uint64(d), "x"))
+		case 4, 5:
+			far.trySay(push(uint64(a), uint64(b), fmt.Sprint(b)))
+		case 6:
+			far.trySay(link.Envelope{Kind: link.Kind(a % 8), Ack: uint64(b), Seq: uint64(d), Message: fmt.Sprint(d), Disconnecting: b%2 == 1})
+		case 7:
+			far.Abort()
+			if a%2 == 0 {
+				time.Sleep(time.Duration(b) * 10 * time.Millisecond) // sleep: virtual
+			}
+			last = 0 // there may be another session
+		}
+		synctest.Wait()
+	}
+	c.Close()
+	c.Wait()
+	if asked != answered {
+		t.Errorf("%d requests, %d answers", asked, answered)
+	}
+}
+
+func (f *farStream) trySay(e link.Envelope) {
+	select {
+	case f.reads <- []link.Envelope{e}:
+	default:
+	}
+}
