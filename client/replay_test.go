@@ -267,7 +267,7 @@ func replay(t *testing.T, s script, serverKey, clientKey *box.Key) {
 	var events journal
 	cfg := events.config(s.login())
 	username := cfg.Username
-	cfg.Dialer = wslink.Dialer{Key: clientKey, DialContext: n.DialContext}
+	cfg.Dialer = wslink.Dialer{Key: clientKey, DialContext: n.DialContext, PgnetOnly: true}
 	c, err := client.New("lobby", cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -315,7 +315,7 @@ func TestPythonClientSession(t *testing.T) {
 			Username: "alice", Password: "pw",
 			ServerKey:        parseKey(t, capture.Keys["server"].Private).Public(),
 			HeartbeatPayload: func() any { return parlor.Map{"cursor": 7} },
-			Dialer:           wslink.Dialer{Key: key, DialContext: n.DialContext},
+			Dialer:           wslink.Dialer{Key: key, DialContext: n.DialContext, PgnetOnly: true},
 		})
 		cfg.OnHeartbeat = func(r parlor.Response) { events.add("heartbeat %s %s", r.Message, r.Payload) }
 		c, err := client.Dial(t.Context(), "localhost:22091", cfg)
