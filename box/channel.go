@@ -1,10 +1,12 @@
 package box
 
 import (
+	"bytes"
+	"crypto/ecdh"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/flynn/noise"
 )
@@ -26,13 +28,48 @@ var ErrNoChannel = errors.New("handshake does not fit the keys")
 // ErrNotOpened means a message that is not the next one of its channel, or was changed.
 var ErrNotOpened = errors.New("message could not be opened")
 
+// agreement is the suite of one handshake. Noise names private keys by their bytes, and to make a key of these computes its
+// public half again, which costs as much as to agree: so it keeps those that are in use.
+type agreement struct {
+	noise.CipherSuite
+	static, ephemeral *ecdh.PrivateKey
+}
+
+// GenerateKeypair makes the key of this handshake alone. It does not need the source of random bytes: crypto/ecdh has its own.
+func (a *agreement) GenerateKeypair(random io.Reader) (pair noise.DHKey, err error) {
+	if a.ephemeral, err = ecdh.X25519().GenerateKey(random); err != nil {
+		return noise.DHKey{}, err
+	}
+	return noise.DHKey{Private: a.ephemeral.Bytes(), Public: a.ephemeral.PublicKey().Bytes()}, nil
+}
+
+// DH agrees by one of the two keys with a public one. The error is of one of low order.
+func (a *agreement) DH(private, public []byte) ([]byte, error) {
+	peer, err := ecdh.X25519().NewPublicKey(public)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range []*ecdh.PrivateKey{a.static, a.ephemeral} {
+		if k != nil && bytes.Equal(k.Bytes(), private) {
+			return k.ECDH(peer)
+		}
+	}
+	return nil, errors.New("not a key of this handshake") // never
+}
+
+// forget drops the keys. The channel keeps its suite, and what was said shall not be read by who finds them there later.
+func (a *agreement) forget() { a.static, a.ephemeral = nil, nil }
+
 // Initiation is a client's half of a handshake that waits for the server's answer.
-type Initiation struct{ state *noise.HandshakeState }
+type Initiation struct {
+	state *noise.HandshakeState
+	keys  *agreement
+}
 
 // Initiate begins a handshake with the holder of a public key. It returns the message for the other side. The
 // error is ErrBadKey.
 func (k *Key) Initiate(peer string) (*Initiation, []byte, error) {
-	state, err := k.handshake(peer, true)
+	state, keys, err := k.handshake(peer, true)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -40,7 +77,7 @@ func (k *Key) Initiate(peer string) (*Initiation, []byte, error) {
 	if err != nil { // with keys of low order
 		return nil, nil, fmt.Errorf("%w: %w", ErrBadKey, err)
 	}
-	return &Initiation{state}, message, nil
+	return &Initiation{state, keys}, message, nil
 }
 
 // Complete takes the other side's answer. The error is ErrNoChannel.
@@ -49,12 +86,13 @@ func (i *Initiation) Complete(answer []byte) (*Channel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoChannel, err)
 	}
+	i.keys.forget()
 	return &Channel{send: send, receive: receive}, nil
 }
 
 // Respond answers the handshake message of the holder of a public key. Errors are ErrBadKey and ErrNoChannel.
 func (k *Key) Respond(peer string, message []byte) (c *Channel, answer []byte, err error) {
-	state, err := k.handshake(peer, false)
+	state, keys, err := k.handshake(peer, false)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -65,22 +103,21 @@ func (k *Key) Respond(peer string, message []byte) (c *Channel, answer []byte, e
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrNoChannel, err)
 	}
+	keys.forget()
 	return &Channel{send: send, receive: receive}, answer, nil
 }
 
-func (k *Key) handshake(peer string, initiator bool) (*noise.HandshakeState, error) {
+func (k *Key) handshake(peer string, initiator bool) (*noise.HandshakeState, *agreement, error) {
 	theirs, err := decodeKey(peer)
 	if err != nil {
-		return nil, fmt.Errorf("public key: %w", err)
+		return nil, nil, fmt.Errorf("public key: %w", err)
 	}
-	ours, err := base64.StdEncoding.DecodeString(k.public)
-	if err != nil {
-		return nil, err
-	}
-	return noise.NewHandshakeState(noise.Config{
-		CipherSuite: suite, Random: rand.Reader, Pattern: noise.HandshakeKK, Initiator: initiator, Prologue: []byte(prologue),
-		StaticKeypair: noise.DHKey{Private: k.private.Bytes(), Public: ours}, PeerStatic: theirs,
+	keys := &agreement{CipherSuite: suite, static: k.private}
+	state, err := noise.NewHandshakeState(noise.Config{
+		CipherSuite: keys, Random: rand.Reader, Pattern: noise.HandshakeKK, Initiator: initiator, Prologue: []byte(prologue),
+		StaticKeypair: noise.DHKey{Private: k.private.Bytes(), Public: k.private.PublicKey().Bytes()}, PeerStatic: theirs,
 	})
+	return state, keys, err
 }
 
 // Channel seals and opens messages, each once and in order. Seal is for one goroutine at a time, and so is Open.

@@ -2,10 +2,13 @@ package box_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"slices"
 	"testing"
+
+	"github.com/flynn/noise"
 
 	"parlor/box"
 )
@@ -143,4 +146,78 @@ func newKey(t testing.TB) *box.Key {
 		t.Fatal(err)
 	}
 	return k
+}
+
+// TestChannelWithNoise: the other side is made by the library alone, from the description of the protocol.
+func TestChannelWithNoise(t *testing.T) {
+	suite := noise.NewCipherSuite(noise.DH25519, noise.CipherAESGCM, noise.HashSHA256)
+	pair, err := suite.GenerateKeypair(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirPublic := base64.StdEncoding.EncodeToString(pair.Public)
+	for name, initiator := range map[string]bool{"they begin": true, "we begin": false} {
+		t.Run(name, func(t *testing.T) {
+			ours := newKey(t)
+			public, err := base64.StdEncoding.DecodeString(ours.Public())
+			if err != nil {
+				t.Fatal(err)
+			}
+			theirs, err := noise.NewHandshakeState(noise.Config{
+				CipherSuite: suite, Random: rand.Reader, Pattern: noise.HandshakeKK, Initiator: initiator,
+				Prologue: []byte("parlor native 1"), StaticKeypair: pair, PeerStatic: public,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var channel *box.Channel
+			var send, receive *noise.CipherState
+			if initiator {
+				first, _, _, err := theirs.WriteMessage(nil, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var answer []byte
+				if channel, answer, err = ours.Respond(theirPublic, first); err != nil {
+					t.Fatal(err)
+				}
+				if _, send, receive, err = theirs.ReadMessage(nil, answer); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				initiation, first, err := ours.Initiate(theirPublic)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, _, _, err := theirs.ReadMessage(nil, first); err != nil {
+					t.Fatal(err)
+				}
+				var answer []byte
+				if answer, receive, send, err = theirs.WriteMessage(nil, nil); err != nil {
+					t.Fatal(err)
+				}
+				if channel, err = initiation.Complete(answer); err != nil {
+					t.Fatal(err)
+				}
+			}
+			sealed, err := send.Encrypt(nil, nil, []byte("to us"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text, err := channel.Open(nil, sealed); err != nil || string(text) != "to us" {
+				t.Errorf("opened %q, error %v", text, err)
+			}
+			if text, err := receive.Decrypt(nil, nil, seal(t, channel, "to them")); err != nil || string(text) != "to them" {
+				t.Errorf("they opened %q, error %v", text, err)
+			}
+		})
+	}
+}
+
+// BenchmarkHandshake is both sides' half.
+func BenchmarkHandshake(b *testing.B) {
+	client, server := newKey(b), newKey(b)
+	for b.Loop() {
+		channels(b, client, server)
+	}
 }
