@@ -57,7 +57,7 @@ func house() table {
 		{"host", join(public, "internal/lockfile", "internal/openfiles")},
 		{"cluster", []string{".", "link", "store", "room", "server"}},
 		{"console", []string{"internal/pyjson", ".", "link", "store", "room", "server"}},
-		{"parlortest", []string{".", "link", "link/memlink", "store", "room", "server", "client", "host"}},
+		{"parlortest", []string{".", "link", "link/wslink", "link/packetlink", "link/memlink", "store", "room", "server", "client", "host"}},
 		{"examples/*", abovePrograms},
 		{"cmd/parlor", join(abovePrograms, "internal/pyjson", "internal/near", "examples/chat/game", "examples/tictactoe/game")}, // the games it offers by itself
 		{"bench/...", abovePrograms},

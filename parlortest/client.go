@@ -1,0 +1,214 @@
+package parlortest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing/synctest"
+	"time"
+
+	"parlor"
+	"parlor/box"
+	"parlor/client"
+)
+
+// Client is a user's client, and what it has seen. What goes wrong in its own methods ends the test; those of client.Client
+// return errors.
+type Client struct {
+	*client.Client
+	l     *Lobby
+	phone *phone
+
+	mu     sync.Mutex // guards what follows
+	seen   []string   // since Expect has looked
+	pushes []*parlor.Push
+	beat   parlor.Response
+}
+
+// patience bounds what a client's methods wait for, in virtual time.
+const patience = time.Minute
+
+// Client logs a user in on the native wire. A name that is new is registered.
+func (l *Lobby) Client(user string) *Client {
+	l.t.Helper()
+	return l.Dial(Native, client.Config{Username: user})
+}
+
+// Dial logs a user in on any wire, as a configuration says; its Dialer and ServerKey are set here. Its functions are called
+// besides what is noted for Expect.
+func (l *Lobby) Dial(wire Wire, cfg client.Config) *Client {
+	l.t.Helper()
+	c := l.newClient(wire, cfg)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := c.Connect(ctx); err != nil {
+		l.t.Fatalf("parlortest: %s logs in on the %s wire: %v", cfg.Username, wire, err)
+	}
+	return c
+}
+
+func (l *Lobby) newClient(wire Wire, cfg client.Config) *Client {
+	l.t.Helper()
+	key, err := box.NewKey()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	c := &Client{l: l, phone: &phone{lobby: l, wire: wire, key: key}}
+	cfg.Dialer = c.phone
+	if cfg.ServerKey = l.key.Public(); wire == Packet { // which has no keys
+		cfg.ServerKey = ""
+	}
+	if cfg.Username == parlor.AdminName && cfg.Password == "" {
+		cfg.Password = l.cfg.AdminPassword
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = l.cfg.Logger
+	}
+	c.watch(&cfg)
+	if c.Client, err = client.New("127.0.0.1", cfg); err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() {
+		c.Close()
+		c.Wait()
+	})
+	return c
+}
+
+// watch notes what the client is told.
+func (c *Client) watch(cfg *client.Config) {
+	cfg.OnConnection = both(cfg.OnConnection, func(connected bool) { c.note(pick(connected, "connected", "disconnected")) })
+	cfg.OnLink = both(cfg.OnLink, func(up bool) { c.note(pick(up, "link up", "link down")) })
+	cfg.OnGame = both(cfg.OnGame, func(game string) { c.note(pick(game != "", "in game "+game, "in no game")) })
+	cfg.OnLost = both(cfg.OnLost, func(n int) { c.note(fmt.Sprintf("lost %d pushes", n)) })
+	cfg.OnPush = both(cfg.OnPush, func(p *parlor.Push) {
+		c.mu.Lock()
+		c.pushes = append(c.pushes, p)
+		c.mu.Unlock()
+		c.note(strings.TrimSpace("push " + p.Message + " " + text(p.Payload)))
+	})
+	if c.phone.wire == Pgnet || cfg.OnHeartbeat != nil || cfg.HeartbeatPayload != nil { // others would begin to beat by this
+		cfg.OnHeartbeat = both(cfg.OnHeartbeat, func(r parlor.Response) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.beat = r
+		})
+	}
+}
+
+// both calls the author's function, if any, and then ours.
+func both[T any](theirs, ours func(T)) func(T) {
+	return func(v T) {
+		if theirs != nil {
+			theirs(v)
+		}
+		ours(v)
+	}
+}
+
+func pick(first bool, a, b string) string {
+	if first {
+		return a
+	}
+	return b
+}
+
+// text is a payload as JSON, empty for one without anything in it.
+func text(p parlor.Payload) string {
+	if s := string(p.JSON()); s != "{}" {
+		return s
+	}
+	return ""
+}
+
+func (c *Client) note(line string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seen = append(c.seen, line)
+}
+
+// Join joins a game, or creates it.
+func (c *Client) Join(game string) {
+	c.l.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := c.JoinGame(ctx, game, client.GameOptions{}); err != nil {
+		c.l.t.Fatalf("parlortest: %s joins game %q: %v", c.Username(), game, err)
+	}
+}
+
+// Ask makes a request and returns the answer, whatever its status. The payload is any value that parlor.Encode takes.
+func (c *Client) Ask(message string, payload any) parlor.Response {
+	c.l.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	r, err := c.Request(ctx, message, payload)
+	if err != nil {
+		c.l.t.Fatalf("parlortest: %s asks %q: %v", c.Username(), message, err)
+	}
+	return r
+}
+
+// Saw returns what the client has seen since the last call of Saw or Expect, when nothing more happens at the moment:
+//
+//	connected           it has logged in; disconnected likewise
+//	in game NAME        the game has changed; "in no game" likewise
+//	push NAME PAYLOAD   with the payload as JSON; nothing stands for an empty object
+//	link down           the link has ended, and the session waits; link up when it goes on
+//	lost N pushes       the server, or the client, could not keep more
+//
+// Answers are what Ask returns, and are not among them.
+func (c *Client) Saw() []string {
+	synctest.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	seen := c.seen
+	c.seen = nil
+	return seen
+}
+
+// Expect is an error of the test if the client has not seen just this, as Saw describes it, since the last call of either.
+func (c *Client) Expect(want ...string) {
+	c.l.t.Helper()
+	if got := c.Saw(); !slices.Equal(got, want) {
+		c.l.t.Errorf("%s has seen\n\t%s\nwant\n\t%s", c.Username(), strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+	}
+}
+
+// Pushes returns all pushes that have come so far, when nothing more happens at the moment.
+func (c *Client) Pushes() []*parlor.Push {
+	synctest.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.pushes)
+}
+
+// Heartbeat returns the last answer to a heartbeat; clients on other wires than Pgnet send heartbeats only if their configuration
+// has one of the functions for them.
+func (c *Client) Heartbeat() parlor.Response {
+	synctest.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.beat
+}
+
+// Cut cuts the client's link, without a word to either side. It returns when both have noticed; the client connects again by
+// itself after some time, on pgnet's wire it does not.
+func (c *Client) Cut() {
+	c.phone.set(func() {}, true)
+	synctest.Wait()
+}
+
+// Offline cuts the link, and keeps the client from getting another one until Online.
+func (c *Client) Offline() {
+	c.phone.set(func() { c.phone.offline = true }, true)
+	synctest.Wait()
+}
+
+// Online ends what Offline began. The client connects again when its next try is due.
+func (c *Client) Online() { c.phone.set(func() { c.phone.offline = false }, false) }
+
+// Lag is how long a byte is under way, in each direction, on links that are dialed from now on. It has no effect on a Local client.
+func (c *Client) Lag(d time.Duration) { c.phone.set(func() { c.phone.lag = d }, false) }
