@@ -5,6 +5,7 @@ import (
 	"os"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,7 +16,7 @@ import (
 
 // TestMain is also the children's: they are this program, started again.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && (os.Args[1] == "server" || os.Args[1] == "echo" || os.Args[1] == "packets") {
+	if len(os.Args) > 1 && slices.Contains([]string{"server", "echo", "raw", "packets"}, os.Args[1]) {
 		os.Exit(bench.Run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	goleak.VerifyTestMain(m)
@@ -42,6 +43,12 @@ func TestQuick(t *testing.T) {
 		}
 		wants = append(wants, `(?m)^  `+kind+` +\d+ +\d+ \(\d+\.\.\d+\) +\d+\.\d\d µs +\d+\.\d\d +`+spread+aim+`$`)
 	}
+	const ratio = `: ` + spread + `   aim at (least|most) \d+ %: (reached|MISSED)$`
+	for _, title := range []string{`10 clients in 1 game, in turn`, `16 clients in 1 game, with 32 messages under way each`, `16 clients in 16 games, with 32 messages under way each`} {
+		wants = append(wants, `(?m)^`+title+`\n.*\n  raw TCP .*\n  raw WebSocket .*\n  native .*\n  rate, of the raw WebSocket`+ratio, `(?m)^  the same by CPU time: \d+\.\d %$`)
+	}
+	wants = append(wants, `(?m)^A broadcast to 20 users .*\n.*\n  raw WebSocket .*\n  native .*\n  rate, of the raw WebSocket`+ratio,
+		`(?m)^5 games of 4 users, .*\n.*\n  raw WebSocket .*\n  native .*\n  p99, of the raw WebSocket`+ratio, `(?m)^  server CPU, of the raw WebSocket`+ratio)
 	if runtime.GOOS == "linux" {
 		wants = append(wants, `(?m)^20 idle packet connections: -?\d+\.\d MB, -?\d+\.\d\d kB each +aim 10 KiB: (reached|MISSED)$`,
 			`(?m)^  at Shutdown: 20 were told the reason, 0 something else, 0 nothing +aim all told: reached$`,
@@ -87,7 +94,7 @@ func TestPipelinedSpread(t *testing.T) {
 // TestUsage refuses what it cannot measure before anything is started.
 func TestUsage(t *testing.T) {
 	for _, args := range [][]string{
-		{"-pairs", "0"}, {"-seconds", "1000"}, {"-clients", "-1"}, {"-idle", "0"}, {"unexpected"}, {"-unknown"},
+		{"-pairs", "0"}, {"-only", "nothing"}, {"-crowd", "0"}, {"-rooms", "-1"}, {"-seconds", "1000"}, {"-clients", "-1"}, {"-idle", "0"}, {"unexpected"}, {"-unknown"},
 	} {
 		var out, errs bytes.Buffer
 		if code := bench.Run(args, nil, &out, &errs); code != 1 || errs.Len() == 0 || out.Len() > 0 {

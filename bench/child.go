@@ -32,9 +32,14 @@ type report struct {
 	Running int           // goroutines
 }
 
-// obey is the child's end; shutdown is what it calls when it is told to end. It returns when the parent closes its
-// end, or is gone.
-func obey(addr string, stdin io.Reader, stdout io.Writer, shutdown func()) error {
+// told are what a child does when it is told something. Either may be nil.
+type told struct {
+	begin func() error // before the first figures that it gives; a server has its clients then
+	end   func()       // to shut down in order
+}
+
+// obey is the child's end. It returns when the parent closes its end, or is gone.
+func obey(addr string, stdin io.Reader, stdout io.Writer, do told) error {
 	enc := json.NewEncoder(stdout)
 	if err := enc.Encode(report{Addr: addr}); err != nil {
 		return err
@@ -45,8 +50,14 @@ func obey(addr string, stdin io.Reader, stdout io.Writer, shutdown func()) error
 			runtime.GC()
 			debug.FreeOSMemory() // which collects once more: pools take two to be emptied
 		}
-		if lines.Text() == commandEnd {
-			shutdown()
+		if lines.Text() == commandEnd && do.end != nil {
+			do.end()
+		}
+		if lines.Text() == commandStats && do.begin != nil {
+			if err := do.begin(); err != nil {
+				return err
+			}
+			do.begin = nil
 		}
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)

@@ -1,15 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	mrand "math/rand/v2"
-	"net"
-	"net/http"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -24,12 +20,12 @@ const dialTimeout = 10 * time.Second
 // client is a raw client of pgnet's wire: it seals every request and opens every answer, and does little
 // else, so that the load costs as little as it can. One goroutine may use it.
 type client struct {
-	nc     net.Conn
-	br     *bufio.Reader
-	tunnel *box.Tunnel
-	nonce  [box.NonceSize]byte // random, and counted up: never used twice
-	out    []byte              // the frame that is sent
-	text   []byte              // the text that was received
+	wsEnd
+	key       *box.Key
+	serverKey string
+	tunnel    *box.Tunnel
+	nonce     [box.NonceSize]byte // random, and counted up: never used twice
+	text      []byte              // the text that was received
 
 	request []byte // the packet that exchange sends
 	want    []byte // what its answer begins with
@@ -38,29 +34,39 @@ type client struct {
 
 // login connects and logs in, as a new user if need be, and joins a game unless its name is empty.
 func login(addr, user, game string) (*client, error) {
-	nc, err := net.DialTimeout("tcp", addr, dialTimeout)
+	c, err := connect(addr)
 	if err != nil {
 		return nil, err
 	}
-	c := &client{nc: nc, br: bufio.NewReaderSize(nc, 2048), want: []byte(`{"message": "` + answer + `"`)}
-	nc.SetDeadline(time.Now().Add(dialTimeout))
-	rand.Read(c.nonce[:])
-	if err := errors.Join(c.setup(addr, user, game), nc.SetDeadline(time.Time{})); err != nil {
-		nc.Close()
+	if err := errors.Join(c.setup(user, game), c.SetDeadline(time.Time{})); err != nil {
+		c.Close()
 		return nil, fmt.Errorf("client %q: %w", user, err)
 	}
 	return c, nil
 }
 
-func (c *client) setup(addr, user, game string) (err error) {
-	if err := c.upgrade(addr); err != nil {
-		return fmt.Errorf("open WebSocket: %w", err)
+// connect connects and trades keys. There is a deadline then, for what follows.
+func connect(addr string) (*client, error) {
+	end, err := openWebSocket(addr, "/", 2048)
+	if err != nil {
+		return nil, err
 	}
+	c := &client{wsEnd: end, want: []byte(`{"message": "` + answer + `"`)}
+	rand.Read(c.nonce[:])
 	if err := c.tradeKeys(); err != nil {
-		return fmt.Errorf("trade keys: %w", err)
+		c.Close()
+		return nil, fmt.Errorf("trade keys: %w", err)
 	}
-	credentials := parlor.Map{"username": user, "password": "correct horse", "invite_code": ""}
-	if err := c.call("handshake", credentials); err != nil {
+	return c, nil
+}
+
+// credentials are those of a user of the load.
+func credentials(user string) parlor.Map {
+	return parlor.Map{"username": user, "password": "correct horse", "invite_code": ""}
+}
+
+func (c *client) setup(user, game string) (err error) {
+	if err := c.call("handshake", credentials(user)); err != nil {
 		return err
 	}
 	if game != "" {
@@ -72,30 +78,11 @@ func (c *client) setup(addr, user, game string) (err error) {
 	return err
 }
 
-// upgrade does WebSocket's opening handshake (RFC 6455, section 4.1).
-func (c *client) upgrade(addr string) error {
-	_, err := fmt.Fprintf(c.nc, "GET / HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", addr)
-	if err != nil {
+func (c *client) tradeKeys() (err error) {
+	if c.key, err = box.NewKey(); err != nil {
 		return err
 	}
-	resp, err := http.ReadResponse(c.br, nil)
-	if err != nil {
-		return err
-	}
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusSwitchingProtocols {
-		return fmt.Errorf("server answers %s", resp.Status)
-	}
-	return nil
-}
-
-func (c *client) tradeKeys() error {
-	key, err := box.NewKey()
-	if err != nil {
-		return err
-	}
-	p, err := packetText(parlor.MessageKeyTrade, parlor.Map{"pubkey": key.Public()})
+	p, err := packetText(parlor.MessageKeyTrade, parlor.Map{"pubkey": c.key.Public()})
 	if err != nil {
 		return err
 	}
@@ -111,29 +98,35 @@ func (c *client) tradeKeys() error {
 		return err
 	}
 	theirs, _ := r.Payload.Get("pubkey")
-	public, _ := theirs.(string)
-	c.tunnel, err = key.Tunnel(public)
+	c.serverKey, _ = theirs.(string)
+	c.tunnel, err = c.key.Tunnel(c.serverKey)
 	return err
 }
 
 // call makes a request of the lobby that must succeed.
-func (c *client) call(message string, payload parlor.Map) error {
-	p, err := packetText(message, payload)
-	if err != nil {
-		return err
-	}
-	text, err := c.roundTrip(p)
-	if err != nil {
-		return fmt.Errorf("%s: %w", message, err)
-	}
-	r, err := parlor.DecodeResponse(text)
-	if err == nil && r.Status != parlor.StatusOK {
-		err = fmt.Errorf("%s: server answers %q", message, r.Message)
-	}
+func (c *client) call(message string, payload any) error {
+	_, err := c.ask(message, payload)
 	return err
 }
 
-func packetText(message string, payload parlor.Map) ([]byte, error) {
+// ask makes a request of the lobby, and returns the answer, which must be a good one.
+func (c *client) ask(message string, payload any) (parlor.Response, error) {
+	p, err := packetText(message, payload)
+	if err != nil {
+		return parlor.Response{}, err
+	}
+	text, err := c.roundTrip(p)
+	if err != nil {
+		return parlor.Response{}, fmt.Errorf("%s: %w", message, err)
+	}
+	r, err := parlor.DecodeResponse(bytes.Clone(text))
+	if err == nil && r.Status != parlor.StatusOK {
+		err = fmt.Errorf("%s: server answers %q", message, r.Message)
+	}
+	return r, err
+}
+
+func packetText(message string, payload any) ([]byte, error) {
 	p := parlor.Packet{Message: message, Payload: parlor.Encode(payload), CreatedOn: parlor.Timestamp(time.Now())}
 	return p.AppendJSON(nil)
 }
@@ -160,37 +153,23 @@ func (c *client) roundTrip(text []byte) ([]byte, error) {
 
 // send writes one frame, masked; text is sealed once there is a tunnel.
 func (c *client) send(op ws.OpCode, payload []byte) error {
-	sealed := op == ws.OpText && c.tunnel != nil
-	n := len(payload)
-	if sealed {
-		n = box.SealedLen(n)
-	}
-	b := append(c.out[:0], 0x80|byte(op))
-	if n < 126 {
-		b = append(b, 0x80|byte(n))
-	} else {
-		b = binary.BigEndian.AppendUint16(append(b, 0x80|126), uint16(n)) // ours are below 64 KiB
-	}
-	var mask [4]byte
-	binary.NativeEndian.PutUint32(mask[:], mrand.Uint32())
-	b = append(b, mask[:]...)
-	head := len(b)
-	if sealed {
+	if op == ws.OpText && c.tunnel != nil {
 		binary.LittleEndian.PutUint64(c.nonce[:], binary.LittleEndian.Uint64(c.nonce[:])+1)
-		b = c.tunnel.Append(b, payload, &c.nonce)
+		c.out = appendMasked(c.out[:0], op, box.SealedLen(len(payload)), func(b []byte) []byte {
+			return c.tunnel.Append(b, payload, &c.nonce)
+		})
 	} else {
-		b = append(b, payload...)
+		c.out = appendMasked(c.out[:0], op, len(payload), func(b []byte) []byte { return append(b, payload...) })
 	}
-	ws.Cipher(b[head:], mask, 0)
-	c.out, c.size.in = b, len(b)
-	_, err := c.nc.Write(b)
+	c.size.in = len(c.out)
+	_, err := c.nc.Write(c.out)
 	return err
 }
 
 // receive waits for the next text, answers pings on the way, and opens it once there is a tunnel.
 func (c *client) receive() ([]byte, error) {
 	for {
-		op, payload, err := c.readFrame()
+		op, payload, frame, err := c.next()
 		if err != nil {
 			return nil, err
 		}
@@ -200,6 +179,7 @@ func (c *client) receive() ([]byte, error) {
 				return nil, err
 			}
 		case ws.OpText:
+			c.size.out = frame
 			if c.tunnel == nil {
 				return payload, nil
 			}
@@ -211,32 +191,7 @@ func (c *client) receive() ([]byte, error) {
 	}
 }
 
-// readFrame reads one frame; the payload is in the read buffer, and good until the next one.
-func (c *client) readFrame() (op ws.OpCode, payload []byte, err error) {
-	head, err := c.br.Peek(2)
-	if err != nil {
-		return 0, nil, err
-	}
-	op = ws.OpCode(head[0] & 0x0F)
-	n, at := int(head[1]), 2
-	if n == 126 {
-		if head, err = c.br.Peek(4); err != nil {
-			return 0, nil, err
-		}
-		n, at = int(binary.BigEndian.Uint16(head[2:])), 4
-	} else if n > 126 {
-		return 0, nil, errors.New("frame of the server is masked, or too long for this client")
-	}
-	frame, err := c.br.Peek(at + n)
-	if err != nil {
-		return 0, nil, err
-	}
-	c.size.out = len(frame)
-	_, err = c.br.Discard(len(frame))
-	return op, frame[at:], err
-}
-
-// idle answers pings until the connection ends.
+// idle is a user who does nothing.
 func (c *client) idle() {
 	for {
 		if _, err := c.receive(); err != nil {
@@ -244,6 +199,3 @@ func (c *client) idle() {
 		}
 	}
 }
-
-func (c *client) SetDeadline(t time.Time) error { return c.nc.SetDeadline(t) }
-func (c *client) Close() error                  { return c.nc.Close() }

@@ -19,13 +19,15 @@ type load struct {
 
 // series is what the turns of one server have given.
 type series struct {
-	rates     []float64 // requests per second, of each turn
-	latency   *hdrhistogram.Histogram
-	requests  int64
-	mallocs   uint64
-	bytes     uint64
-	serverCPU time.Duration
-	loadCPU   time.Duration
+	rates      []float64 // requests per second, of each turn
+	p99s       []float64 // nanoseconds, of each turn
+	serverCPUs []float64 // nanoseconds per request, of each turn
+	latency    *hdrhistogram.Histogram
+	requests   int64
+	mallocs    uint64
+	bytes      uint64
+	serverCPU  time.Duration
+	loadCPU    time.Duration
 }
 
 // target is a server under load.
@@ -37,14 +39,7 @@ type target struct {
 // compare has the echo and the lobby take turns, for one client and for many: these in one game, and each in
 // a game of its own.
 func compare(ctx context.Context, o options) (loads []*load, err error) {
-	args := []string{"server"}
-	if o.cpuProfile != "" {
-		args = append(args, "-cpuprofile", o.cpuProfile)
-	}
-	if o.memProfile != "" {
-		args = append(args, "-memprofile", o.memProfile)
-	}
-	lobby, err := start(ctx, args...)
+	lobby, err := start(ctx, o.profiled("server")...)
 	if err != nil {
 		return nil, err
 	}
@@ -113,24 +108,38 @@ func (s *series) turn(ctx context.Context, o options, t target, n int) error {
 		}
 		clients = append(clients, c)
 	}
+	return s.measure(t.child, o.turn, func(d time.Duration, h *hdrhistogram.Histogram) (int64, float64, error) {
+		return drive(ctx, clients, d, h)
+	})
+}
+
+// loading is a load: it runs for as long as d, adds latencies to h, and returns how many requests were answered, or
+// messages delivered, and how many a second that is.
+type loading func(d time.Duration, h *hdrhistogram.Histogram) (requests int64, rate float64, err error)
+
+// measure has a load warm up, and measures it.
+func (s *series) measure(server *child, d time.Duration, load loading) error {
 	if s.latency == nil {
 		s.latency = newHistogram()
 	}
-	if _, _, err := drive(ctx, clients, o.turn/10, newHistogram()); err != nil {
+	if _, _, err := load(d/10, newHistogram()); err != nil {
 		return err
 	}
-	before, err := t.ask(commandStats)
+	before, err := server.ask(commandStats)
 	if err != nil {
 		return err
 	}
-	ours := cpuTime()
-	requests, rate, err := drive(ctx, clients, o.turn, s.latency)
+	ours, latency := cpuTime(), newHistogram()
+	requests, rate, err := load(d, latency)
 	if err != nil {
 		return err
 	}
 	ours = cpuTime() - ours
-	after, err := t.ask(commandStats)
+	after, err := server.ask(commandStats)
+	s.latency.Merge(latency)
 	s.rates = append(s.rates, rate)
+	s.p99s = append(s.p99s, float64(latency.ValueAtQuantile(99)))
+	s.serverCPUs = append(s.serverCPUs, float64(after.CPU-before.CPU)/float64(max(requests, 1)))
 	s.requests += requests
 	s.mallocs += after.Mallocs - before.Mallocs
 	s.bytes += after.Bytes - before.Bytes

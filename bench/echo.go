@@ -26,7 +26,7 @@ func serveEcho(args []string, stdin io.Reader, stdout io.Writer) error {
 	}
 	e := &echoServer{in: *in, out: *out, stream: *stream}
 	e.wg.Go(func() { e.accept(ln) }) // ends with ln
-	err = obey(ln.Addr().String(), stdin, stdout, func() {})
+	err = obey(ln.Addr().String(), stdin, stdout, told{})
 	ln.Close()
 	e.wg.Wait() // the parent has closed its connections
 	return err

@@ -13,7 +13,7 @@ import (
 	"parlor/host"
 )
 
-// message is the request that is measured, and answer what the game says to it.
+// message is the request that is measured on pgnet's wire, and answer what the game says to it.
 const (
 	message = "move"
 	answer  = "Moved."
@@ -26,25 +26,43 @@ func (board) HandleGamePacket(parlor.Packet) parlor.Response {
 	return parlor.OK(answer, parlor.Map{"x": 17, "y": 4, "next": "the other player"})
 }
 
-func newBoard(parlor.Room, string) (parlor.Game, error) { return board{}, nil }
+// echoGame sends back what it gets.
+type echoGame struct{}
+
+func (echoGame) HandleGamePacket(p parlor.Packet) parlor.Response {
+	return parlor.OK(answer, p.Payload)
+}
+
+// relayGame pushes what it gets to all users in the room.
+type relayGame struct{ room parlor.Room }
+
+func (g relayGame) HandleGamePacket(p parlor.Packet) parlor.Response {
+	g.room.Broadcast(message, p.Payload)
+	return parlor.OK(answer)
+}
+
+// games are what "bench server" hosts, one of them at a time.
+var games = map[string]parlor.NewGame{
+	"board": func(parlor.Room, string) (parlor.Game, error) { return board{}, nil },
+	"echo":  func(parlor.Room, string) (parlor.Game, error) { return echoGame{}, nil },
+	"relay": func(room parlor.Room, _ string) (parlor.Game, error) { return relayGame{room}, nil },
+}
 
 // serveLobby is "bench server": a server as host.Main runs it, with its limits, on a free port.
 func serveLobby(args []string, stdin io.Reader, stdout io.Writer) error {
 	f := flag.NewFlagSet("server", flag.ContinueOnError)
 	cpu := f.String("cpuprofile", "", "file for the CPU profile")
 	mem := f.String("memprofile", "", "file for the profile of allocations")
+	game := f.String("game", "board", "board, echo or relay")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	stop, err := profile(*cpu, *mem)
-	if err != nil {
-		return err
-	}
-	defer stop()
+	p := newProfile(*cpu, *mem)
+	defer p.stop()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	s, err := host.Start(ctx, host.Config{
-		Games:         map[string]parlor.NewGame{"board": newBoard},
+		Games:         map[string]parlor.NewGame{*game: games[*game]},
 		Listen:        "127.0.0.1:0",
 		AdminPassword: "bench, on the loopback only",
 		Logger:        slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
@@ -54,7 +72,7 @@ func serveLobby(args []string, stdin io.Reader, stdout io.Writer) error {
 	}
 	go func() { // ends with the parent's end of the pipe
 		defer cancel()
-		if err := obey(s.Addrs()[0].String(), stdin, stdout, func() {}); err != nil {
+		if err := obey(s.Addrs()[0].String(), stdin, stdout, told{begin: p.start}); err != nil {
 			slog.Error("control pipe", "err", err)
 		}
 	}()
@@ -62,32 +80,41 @@ func serveLobby(args []string, stdin io.Reader, stdout io.Writer) error {
 	return err
 }
 
-// profile writes profiles until stop is called; an empty name is no profile.
-func profile(cpu, mem string) (stop func(), err error) {
-	stop = func() {}
-	if cpu != "" {
-		f, err := os.Create(cpu)
-		if err != nil {
-			return nil, err
-		}
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return nil, err
-		}
-		stop = func() {
-			pprof.StopCPUProfile()
-			f.Close()
-		}
+// profile writes profiles to files; an empty name is none.
+type profile struct {
+	cpu, mem string
+	file     *os.File
+}
+
+func newProfile(cpu, mem string) *profile {
+	if mem != "" {
+		runtime.MemProfileRate = 16 << 10 // which is to be set before anything is counted
 	}
-	if mem == "" {
-		return stop, nil
+	return &profile{cpu: cpu, mem: mem}
+}
+
+// start begins the one of CPU time.
+func (p *profile) start() (err error) {
+	if p.cpu == "" {
+		return nil
 	}
-	runtime.MemProfileRate = 16 << 10
-	stopCPU := stop
-	return func() {
-		stopCPU()
-		if f, err := os.Create(mem); err == nil {
-			pprof.Lookup("allocs").WriteTo(f, 0)
-			f.Close()
-		}
-	}, nil
+	if p.file, err = os.Create(p.cpu); err != nil {
+		return err
+	}
+	return pprof.StartCPUProfile(p.file)
+}
+
+// stop writes what there is.
+func (p *profile) stop() {
+	if p.file != nil {
+		pprof.StopCPUProfile()
+		p.file.Close()
+	}
+	if p.mem == "" {
+		return
+	}
+	if f, err := os.Create(p.mem); err == nil {
+		pprof.Lookup("allocs").WriteTo(f, 0)
+		f.Close()
+	}
 }

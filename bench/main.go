@@ -13,6 +13,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -27,9 +29,26 @@ type options struct {
 	idle    int           // users whose memory is measured; and 5 times as many, if the open file limit allows
 	seldom  bool          // only as many idle users as idle says
 	conns   int           // idle packet connections, as far as the open file limit allows
-	only    string        // "lobby" or "packets"; empty: both
+	crowd   int           // users of one game who get its broadcasts
+	rooms   int           // games of four users, as far as the open file limit allows
+	only    string        // one of parts; empty: all
+	match   string        // what the titles of the loads of native and packet wires contain that are measured; empty: all
 
 	cpuProfile, memProfile string // files that the server writes; empty: none
+}
+
+// profiled are the arguments of a child that is profiled if that was asked for.
+func (o *options) profiled(args ...string) []string { return o.profiledAs("", args...) }
+
+// profiledAs is profiled for one of several children: suffix tells its files from those of the others.
+func (o *options) profiledAs(suffix string, args ...string) []string {
+	if o.cpuProfile != "" {
+		args = append(args, "-cpuprofile", o.cpuProfile+suffix)
+	}
+	if o.memProfile != "" {
+		args = append(args, "-memprofile", o.memProfile+suffix)
+	}
+	return args
 }
 
 // run is the program. It returns the exit code.
@@ -40,6 +59,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		err = serveLobby(args[1:], stdin, stdout)
 	case len(args) > 0 && args[0] == "packets":
 		err = servePackets(args[1:], stdin, stdout)
+	case len(args) > 0 && args[0] == "raw":
+		err = serveRaw(stdin, stdout)
 	case len(args) > 0 && args[0] == "echo":
 		err = serveEcho(args[1:], stdin, stdout)
 	default:
@@ -64,21 +85,53 @@ func measure(args []string, stdout, stderr io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// A measurement never takes this long; what hangs is ended.
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute+time.Duration(o.pairs)*40*o.turn)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute+time.Duration(o.pairs)*60*o.turn)
 	defer cancel()
-	if o.only != "lobby" {
-		if err := measurePackets(ctx, o, stdout); err != nil {
-			return err
+	for _, p := range parts {
+		if o.only == "" || o.only == p.name {
+			if err := p.measure(ctx, o, stdout); err != nil {
+				return err
+			}
 		}
 	}
-	if o.only == "packets" {
-		return nil
+	return nil
+}
+
+// part is one of what there is to measure.
+type part struct {
+	name    string
+	measure func(ctx context.Context, o options, stdout io.Writer) error
+}
+
+// parts are what -only selects, in the order in which they are measured.
+var parts = []part{
+	{"packets", measurePackets},
+	{"native", measureNative},
+	{"lobby", measureLobby},
+	{"memory", measureMemory},
+}
+
+// partNames are the names of the parts, for people.
+func partNames() string {
+	names := make([]string, len(parts))
+	for i, p := range parts {
+		names[i] = p.name
 	}
+	return strings.Join(names, ", ")
+}
+
+// measureLobby is the part of pgnet's wire.
+func measureLobby(ctx context.Context, o options, stdout io.Writer) error {
 	loads, err := compare(ctx, o)
 	if err != nil {
 		return err
 	}
 	printLoads(stdout, o, loads)
+	return nil
+}
+
+// measureMemory is the part of idle users.
+func measureMemory(ctx context.Context, o options, stdout io.Writer) error {
 	memories, err := memory(ctx, o)
 	if err != nil {
 		return err
@@ -116,7 +169,10 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	f.IntVar(&o.clients, "clients", 50, "clients at once, each with one request in flight")
 	f.IntVar(&o.idle, "idle", 1000, "users whose memory is measured")
 	f.IntVar(&o.conns, "conns", idlePackets, "idle packet connections")
-	f.StringVar(&o.only, "only", "", "`what` to measure: lobby or packets; default both")
+	f.IntVar(&o.crowd, "crowd", 1000, "users of one game who get its broadcasts")
+	f.IntVar(&o.rooms, "rooms", 1000, "games of four users at once")
+	f.StringVar(&o.only, "only", "", "the `part` to measure: "+partNames()+"; default all")
+	f.StringVar(&o.match, "match", "", "`text` that the titles of loads must contain, of the native and the packet wire")
 	f.BoolVar(&quick, "quick", false, "a smoke test: one pair, 0.2 s, few users")
 	f.StringVar(&o.cpuProfile, "cpuprofile", "", "`file` for the server's CPU profile")
 	f.StringVar(&o.memProfile, "memprofile", "", "`file` for the server's profile of allocations")
@@ -125,6 +181,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	}
 	if quick {
 		o.pairs, seconds, o.clients, o.idle, o.seldom, o.conns = 1, 0.2, 10, 20, true, 20
+		o.crowd, o.rooms = 20, 5
 	}
 	o.turn = time.Duration(seconds * float64(time.Second))
 	switch {
@@ -132,10 +189,12 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 		return o, fmt.Errorf("unexpected argument %q: settings are given as flags; see bench -help", f.Arg(0))
 	case o.pairs < 1 || o.pairs > 1000 || o.clients < 1 || o.clients > 5000 || o.idle < 1 || o.idle > 50_000:
 		return o, errors.New("-pairs must be 1 to 1000, -clients 1 to 5000, -idle 1 to 50000")
-	case o.only != "" && o.only != "lobby" && o.only != "packets":
-		return o, errors.New("-only must be lobby or packets")
+	case o.only != "" && !slices.ContainsFunc(parts, func(p part) bool { return p.name == o.only }):
+		return o, errors.New("-only must be one of " + partNames())
 	case o.conns < 1 || o.conns > 50_000:
 		return o, errors.New("-conns must be 1 to 50000")
+	case o.crowd < 1 || o.crowd > 20_000 || o.rooms < 1 || o.rooms > 5000:
+		return o, errors.New("-crowd must be 1 to 20000, -rooms 1 to 5000")
 	case seconds < 0.01 || seconds > 60:
 		return o, errors.New("-seconds must be 0.01 to 60")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"sync"
 )
@@ -11,6 +12,7 @@ import (
 // footprint is what users cost in resident memory.
 type footprint struct {
 	users         int
+	native        bool    // they are on the native wire; else on pgnet's
 	playing       bool    // they are in games, of ten users each; else in none
 	before, after float64 // kB
 }
@@ -30,8 +32,8 @@ func memory(ctx context.Context, o options) (all []footprint, err error) {
 		counts = append(counts, more)
 	}
 	for _, users := range counts {
-		for _, playing := range []bool{false, true} {
-			f := footprint{users: users, playing: playing}
+		for _, f := range []footprint{{}, {playing: true}, {native: true}, {native: true, playing: true}} {
+			f.users = users
 			if err := f.measure(ctx); err != nil {
 				return all, fmt.Errorf("memory of %d users: %w", users, err)
 			}
@@ -51,7 +53,7 @@ func (f *footprint) measure(ctx context.Context) (err error) {
 		return err
 	}
 	var wg sync.WaitGroup
-	var clients []*client
+	var clients []idler
 	defer func() {
 		closeAll(clients)
 		wg.Wait()
@@ -64,7 +66,7 @@ func (f *footprint) measure(ctx context.Context) (err error) {
 		if f.playing {
 			game = gameName(i / perGame)
 		}
-		c, err := login(lobby.addr, fmt.Sprintf("player%d", i), game)
+		c, err := f.login(lobby.addr, fmt.Sprintf("player%d", i), game)
 		if err != nil {
 			return err
 		}
@@ -73,6 +75,20 @@ func (f *footprint) measure(ctx context.Context) (err error) {
 	}
 	f.after, err = settled(lobby)
 	return err
+}
+
+// idler is a user who does nothing.
+type idler interface {
+	// idle answers pings until the connection ends.
+	idle()
+	io.Closer
+}
+
+func (f *footprint) login(addr, user, game string) (idler, error) {
+	if f.native {
+		return loginNative(addr, user, game, crowdBuffer)
+	}
+	return login(addr, user, game)
 }
 
 // settled is a child's resident memory once it has cleaned up.

@@ -42,14 +42,7 @@ type pipelined struct {
 }
 
 func comparePackets(ctx context.Context, o options) (turns []*packetTurns, pipes []*pipelined, err error) {
-	args := []string{"packets"}
-	if o.cpuProfile != "" {
-		args = append(args, "-cpuprofile", o.cpuProfile)
-	}
-	if o.memProfile != "" {
-		args = append(args, "-memprofile", o.memProfile)
-	}
-	server, err := start(ctx, args...)
+	server, err := start(ctx, o.profiled("packets")...)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -32,18 +32,15 @@ func servePackets(args []string, stdin io.Reader, stdout io.Writer) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	stop, err := profile(*cpu, *mem)
-	if err != nil {
-		return err
-	}
-	defer stop()
+	p := newProfile(*cpu, *mem)
+	defer p.stop()
 	reg := packet.NewRegistry()
 	echo[packet.Body](reg, "bench:body")
 	echo[any](reg, "bench:map")
 	echo[body](reg, "bench:typed")
 	echo[plain](reg, "bench:plain")
 	s := packet.NewServer(reg, packet.Config{})
-	err = s.AddConnType(connType, packet.ConnType{Init: func(c *packet.Conn) error {
+	err := s.AddConnType(connType, packet.ConnType{Init: func(c *packet.Conn) error {
 		c.SetState(packet.StateActive)
 		return nil
 	}})
@@ -56,11 +53,11 @@ func servePackets(args []string, stdin io.Reader, stdout io.Writer) error {
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ln) }() // ends with s
-	err = obey(ln.Addr().String(), stdin, stdout, func() {
+	err = obey(ln.Addr().String(), stdin, stdout, told{begin: p.start, end: func() {
 		ctx, cancel := context.WithTimeout(context.Background(), endWait)
 		defer cancel()
 		s.Shutdown(ctx)
-	})
+	}})
 	s.Close()
 	if served := <-served; !errors.Is(served, net.ErrClosed) {
 		err = errors.Join(err, served)

@@ -86,7 +86,11 @@ func printMemories(w io.Writer, all []footprint) {
 		if f.playing {
 			what = fmt.Sprintf("in games of %d", perGame)
 		}
-		fmt.Fprintf(t, "  %d idle users %s\t%.1f MB\t%.1f MB\t%.1f kB%s\n", f.users, what, f.before/1000, f.after/1000, f.perUser(),
+		wire := "pgnet's wire"
+		if f.native {
+			wire = "native"
+		}
+		fmt.Fprintf(t, "  %d idle users %s, %s\t%.1f MB\t%.1f MB\t%.1f kB%s\n", f.users, what, wire, f.before/1000, f.after/1000, f.perUser(),
 			verdict(!f.playing, f.perUser() <= aimUser, fmt.Sprintf("%.0f kB", aimUser)))
 	}
 	t.Flush()

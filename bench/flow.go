@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// flow has each peer keep so many messages under way for as long as d, and returns how many a second came back: as
+// many as have come are sent again, together. With a window of one the times from sending to receiving are added to h.
+func flow(ctx context.Context, peers []peer, window int, d time.Duration, h *hdrhistogram.Histogram) (messages int64, rate float64, err error) {
+	defer context.AfterFunc(ctx, func() { closeAll(peers) })()
+	for _, p := range peers {
+		if err := p.SetDeadline(time.Now().Add(d + slack)); err != nil {
+			return 0, 0, err
+		}
+	}
+	var wg sync.WaitGroup
+	stints := make([]stint, len(peers))
+	start := time.Now()
+	for i, p := range peers {
+		r := &stints[i]
+		r.message, r.latency = newMessage(), newHistogram()
+		wg.Go(func() { r.err = r.flow(p, window, start.Add(d)) }) // ends by the clock, or the deadline
+	}
+	wg.Wait()
+	took := time.Since(start)
+	for i := range stints {
+		messages += stints[i].messages
+		h.Merge(stints[i].latency)
+		err = errors.Join(err, stints[i].err)
+	}
+	return messages, float64(messages) / took.Seconds(), errors.Join(err, ctx.Err())
+}
+
+// stint is what one peer has to show for itself.
+type stint struct {
+	message  []byte
+	messages int64
+	wrong    bool // something else came back
+	latency  *hdrhistogram.Histogram
+	err      error
+}
+
+func (r *stint) flow(p peer, window int, until time.Time) error {
+	check := func(message []byte) { r.wrong = r.wrong || string(message) != string(r.message) }
+	before := time.Now()
+	if err := p.send(window, r.message); err != nil {
+		return err
+	}
+	for open := window; open > 0; {
+		n, err := p.receive(check)
+		if err != nil {
+			return err
+		}
+		if r.wrong || n > open {
+			return fmt.Errorf("what came back is not what was sent: %d messages for %d", n, open)
+		}
+		r.messages += int64(n)
+		open -= n
+		after := time.Now()
+		if window == 1 {
+			r.latency.RecordValue(min(int64(after.Sub(before)), int64(slack)))
+		}
+		before = after
+		if after.Before(until) {
+			if err := p.send(n, r.message); err != nil {
+				return err
+			}
+			open += n
+		}
+	}
+	return nil
+}
