@@ -47,7 +47,10 @@ func TestQuick(t *testing.T) {
 	for _, title := range []string{`10 clients in 1 game, in turn`, `16 clients in 1 game, with 32 messages under way each`, `16 clients in 16 games, with 32 messages under way each`} {
 		wants = append(wants, `(?m)^`+title+`\n.*\n  raw TCP .*\n  raw WebSocket .*\n  native .*\n  rate, of the raw WebSocket`+ratio, `(?m)^  the same by CPU time: \d+\.\d %$`)
 	}
-	wants = append(wants, `(?m)^A broadcast to 20 users .*\n.*\n  raw WebSocket .*\n  native .*\n  rate, of the raw WebSocket`+ratio,
+	for _, title := range []string{`10 clients in 1 game, in turn`, `16 clients in 1 game, with 32 messages under way each`, `16 clients in 16 games, with 32 messages under way each`} {
+		wants = append(wants, `(?m)^`+title+`\n.*\n  raw TCP .*\n  packet wire `)
+	}
+	wants = append(wants, `(?m)^  rate: \d+/s   aim at least 400000/s: (reached|MISSED)$`, `(?m)^A broadcast to 20 users .*\n.*\n  raw WebSocket .*\n  native .*\n  rate, of the raw WebSocket`+ratio,
 		`(?m)^5 games of 4 users, .*\n.*\n  raw WebSocket .*\n  native .*\n  p99, of the raw WebSocket`+ratio, `(?m)^  server CPU, of the raw WebSocket`+ratio)
 	if runtime.GOOS == "linux" {
 		wants = append(wants, `(?m)^20 idle packet connections: -?\d+\.\d MB, -?\d+\.\d\d kB each +aim 10 KiB: (reached|MISSED)$`,

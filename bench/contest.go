@@ -60,7 +60,7 @@ func (c *contest) print(w io.Writer) {
 	t.Flush()
 	ours, base := c.contenders[len(c.contenders)-1], c.contenders[c.base]
 	if c.rate > 0 {
-		fmt.Fprintf(w, "  rate: %.0f/s%s\n", median(ours.rates), verdict(true, median(ours.rates) >= c.rate, fmt.Sprintf("%.0f/s", c.rate)))
+		fmt.Fprintf(w, "  rate: %.0f/s%s\n", median(ours.rates), verdict(true, median(ours.rates) >= c.rate, fmt.Sprintf("at least %.0f/s", c.rate)))
 	}
 	compared := func(what string, a, b []float64, aim float64, most bool) {
 		ratios := make([]float64, len(a))

@@ -53,6 +53,7 @@ func serveLobby(args []string, stdin io.Reader, stdout io.Writer) error {
 	f := flag.NewFlagSet("server", flag.ContinueOnError)
 	cpu := f.String("cpuprofile", "", "file for the CPU profile")
 	mem := f.String("memprofile", "", "file for the profile of allocations")
+	packets := f.Bool("packets", false, "open to the packet wire too, and say where")
 	game := f.String("game", "board", "board, echo or relay")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -61,18 +62,26 @@ func serveLobby(args []string, stdin io.Reader, stdout io.Writer) error {
 	defer p.stop()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	s, err := host.Start(ctx, host.Config{
+	cfg := host.Config{
 		Games:         map[string]parlor.NewGame{*game: games[*game]},
 		Listen:        "127.0.0.1:0",
 		AdminPassword: "bench, on the loopback only",
 		Logger:        slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
-	})
+	}
+	if *packets {
+		cfg.PacketListen = cfg.Listen
+	}
+	s, err := host.Start(ctx, cfg)
 	if err != nil {
 		return err
 	}
+	addr := s.Addrs()[0]
+	if *packets {
+		addr = s.PacketAddrs()[0]
+	}
 	go func() { // ends with the parent's end of the pipe
 		defer cancel()
-		if err := obey(s.Addrs()[0].String(), stdin, stdout, told{begin: p.start}); err != nil {
+		if err := obey(addr.String(), stdin, stdout, told{begin: p.start}); err != nil {
 			slog.Error("control pipe", "err", err)
 		}
 	}()

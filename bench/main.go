@@ -106,6 +106,7 @@ type part struct {
 // parts are what -only selects, in the order in which they are measured.
 var parts = []part{
 	{"packets", measurePackets},
+	{"packetwire", measurePacketwire},
 	{"native", measureNative},
 	{"lobby", measureLobby},
 	{"memory", measureMemory},
