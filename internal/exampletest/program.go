@@ -1,5 +1,6 @@
 // Package exampletest runs the example programs for their tests: the real ones as processes ([Build], [Start]), and
-// with a capture of peng3dnet's program at the other end ([Load], [Dial], [Listen]).
+// with a capture of peng3dnet's program at the other end ([Load], [Dial], [Listen]); and games in rooms of their own,
+// without lobby or wire ([OpenRoom]).
 //
 // Nothing here may be called concurrently on one value, and everything fails the test by [testing.TB.Fatalf], so call
 // it from the test's own goroutine.

@@ -9,21 +9,29 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"go.uber.org/goleak"
 
 	"parlor"
 	"parlor/examples/chat/game"
 	"parlor/host"
+	"parlor/internal/exampletest"
 	"parlor/internal/pypeer"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// chat makes a game; it never asks its room for anything.
+// mute is a room in which nobody hears anything.
+type mute struct{ parlor.Room }
+
+func (mute) Send(string, string, any)         {}
+func (mute) Broadcast(string, any, ...string) {}
+
+// chat makes a game, for what it says in answers.
 func chat(t *testing.T, save string) *game.Chat {
 	t.Helper()
-	g, err := game.New(nil, save)
+	g, err := game.New(mute{}, save)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,6 +58,50 @@ func TestTexts(t *testing.T) {
 	if got := chat(t, log).SaveString(); got != log {
 		t.Errorf("restored as %q", got)
 	}
+}
+
+// TestPushes: lines come to all, who said them included, in one order; who comes or missed something gets the log.
+func TestPushes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := exampletest.OpenRoom(t, game.New, "an old line")
+		r.Join("alice", "bobby")
+		r.Want("alice", `log {'away': [], 'log': ['an old line', 'Joined: alice']}`, `line {'line': 'Joined: bobby'}`)
+		r.Want("bobby", `log {'away': [], 'log': ['an old line', 'Joined: alice', 'Joined: bobby']}`)
+		r.Send("alice", "hello", nil)
+		r.Send("bobby", strings.Repeat("x", 2000), nil)
+		long := `line {'line': "` + "bobby says: '" + strings.Repeat("x", 1000-13) + `..."}` // cut as it is kept
+		r.Want("alice", `line {'line': "alice says: 'hello'"}`, long)
+		r.Want("bobby", `line {'line': "alice says: 'hello'"}`, long)
+
+		r.Away("bobby")
+		r.Join("carol")
+		r.Want("alice", `away {'user': 'bobby'}`, `line {'line': 'Joined: carol'}`)
+		if log := r.Pushes("carol")[0].Payload.String(); !strings.HasPrefix(log, `{'away': ['bobby'], `) || !strings.HasSuffix(log, `'Joined: carol']}`) {
+			t.Errorf("carol is shown %s", log)
+		}
+		r.Back("bobby", false)
+		r.Want("alice", `back {'user': 'bobby'}`)
+		r.Want("carol", `back {'user': 'bobby'}`)
+		r.Want("bobby", `line {'line': 'Joined: carol'}`) // kept for her, and no log
+
+		save := r.Save()
+		r.Away("bobby")
+		r.Back("bobby", true)
+		got := r.Pushes("bobby")
+		if len(got) != 1 || got[0].Message != "log" || !strings.HasPrefix(got[0].Payload.String(), `{'away': [], `) {
+			t.Errorf("after missing something bobby is shown %v", got)
+		}
+		if now := r.Save(); now != save {
+			t.Errorf("the log was %q, and is %q", save, now)
+		}
+		r.Away("bobby")
+		r.Leave("bobby") // she did not come back in time
+		r.Want("alice", `away {'user': 'bobby'}`, `back {'user': 'bobby'}`, `away {'user': 'bobby'}`, `line {'line': 'Left: bobby'}`)
+		r.Join("bobby")
+		if log := r.Pushes("bobby")[0].Payload.String(); !strings.HasPrefix(log, `{'away': [], `) {
+			t.Errorf("bobby, who has joined again, is shown %s", log)
+		}
+	})
 }
 
 // TestLongLog: heartbeats carry the last ten lines, and old ones are dropped in the end.

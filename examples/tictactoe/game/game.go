@@ -2,7 +2,15 @@
 //
 // The first two users are the players X and O; whoever comes later watches, and takes a seat that becomes
 // free between two matches. Packets: "move" with {"cell": 0 to 8}, "again" for a new match after one is
-// over, "board" for the board. Heartbeats answer with the board too.
+// over, "board" for the board.
+//
+// What happens is pushed: "joined", "left", "away", "back", "moved" and "again", each with the user whose doing it was and
+// with the board, which is small: a client shows the last one that it got. Whoever made a move has the board in
+// the answer. Who has just joined, or has missed something while away, is pushed a "board". Clients on pgnet's wire,
+// which has no pushes, find the board in the answers to their heartbeats.
+//
+// A player whose connection is lost keeps the seat, and one who is gone for good during a match does too, for a return:
+// nobody wins by that.
 package game
 
 import (
@@ -17,7 +25,19 @@ import (
 type Match struct {
 	room  parlor.Room
 	state state
+	away  []string // users whose links are gone, but who may be back soon
 }
+
+var _ interface { // has the compiler check the methods
+	parlor.UserJoiner
+	parlor.UserLeaver
+	parlor.UserVanisher
+	parlor.UserReturner
+	parlor.HeartbeatHandler
+	parlor.Persister
+	parlor.Saver
+	parlor.LobbyInformer
+} = (*Match)(nil)
 
 // state is what is saved.
 type state struct {
@@ -73,13 +93,43 @@ func (m *Match) LobbyInfo() string {
 }
 
 // UserJoined gives the user a seat, if one is free.
-func (m *Match) UserJoined(user string) { m.seat(user) }
+func (m *Match) UserJoined(user string) {
+	m.seat(user)
+	m.tell("joined", user)
+	m.room.Send(user, "board", m.view(user))
+}
 
 // UserLeft frees the seat, unless a match is under way: then it is kept for the user's return.
 func (m *Match) UserLeft(user string) {
 	if i := m.seatOf(user); i >= 0 && !m.Persistent() {
 		m.state.Seats[i] = ""
 	}
+	m.isThere(user)
+	m.tell("left", user)
+}
+
+// UserAway shows that a player may take a while: the room keeps her place in it, and so does the match.
+func (m *Match) UserAway(user string) {
+	m.away = append(m.away, user)
+	m.tell("away", user)
+}
+
+// UserBack shows that she goes on. What was pushed meanwhile she has by now, unless it was too much.
+func (m *Match) UserBack(user string, missed bool) {
+	m.isThere(user)
+	m.tell("back", user)
+	if missed {
+		m.room.Send(user, "board", m.view(user))
+	}
+}
+
+func (m *Match) isThere(user string) {
+	m.away = slices.DeleteFunc(m.away, func(u string) bool { return u == user })
+}
+
+// tell pushes what a user has done to all others.
+func (m *Match) tell(event, user string) {
+	m.room.Broadcast(event, parlor.Map{"user": user, "board": m.view("")}, user)
 }
 
 // HandleHeartbeat answers with the board.
@@ -132,6 +182,7 @@ func (m *Match) move(p parlor.Packet) parlor.Response {
 	if s.Over {
 		s.Matches++
 	}
+	m.tell("moved", p.Username)
 	return parlor.OK("Moved.", m.view(p.Username))
 }
 
@@ -158,6 +209,7 @@ func (m *Match) again(user string) parlor.Response {
 	for _, u := range users {
 		m.seat(u)
 	}
+	m.tell("again", user)
 	return parlor.OK("New match.", m.view(user))
 }
 
@@ -171,6 +223,13 @@ func (m *Match) seat(user string) {
 }
 
 func (m *Match) seatOf(user string) int { return slices.Index(m.state.Seats[:], user) }
+
+func (m *Match) role(user string) string {
+	if seat := m.seatOf(user); seat >= 0 {
+		return marks[seat]
+	}
+	return "spectator"
+}
 
 func (m *Match) started() bool {
 	return slices.ContainsFunc(m.state.Cells[:], func(c string) bool { return c != "" })
@@ -186,21 +245,22 @@ func (m *Match) wins(mark string) bool {
 	})
 }
 
-// view is the board as a user sees it.
+// view is the board as a user sees it, or, without a user, as all do.
 func (m *Match) view(user string) any {
 	s := &m.state
 	view := struct {
 		Cells      []string `json:"cells"`
 		X          string   `json:"x"`
 		O          string   `json:"o"`
-		You        string   `json:"you"` // X, O or spectator
+		You        string   `json:"you,omitempty"` // X, O or spectator
 		Turn       string   `json:"turn"`
 		Over       bool     `json:"over"`
 		Winner     string   `json:"winner"`
 		Spectators []string `json:"spectators"`
-	}{Cells: slices.Clone(s.Cells[:]), X: s.Seats[0], O: s.Seats[1], You: "spectator", Over: s.Over, Winner: s.Winner}
-	if seat := m.seatOf(user); seat >= 0 {
-		view.You = marks[seat]
+		Away       []string `json:"away,omitempty"`
+	}{Cells: slices.Clone(s.Cells[:]), X: s.Seats[0], O: s.Seats[1], Over: s.Over, Winner: s.Winner, Away: m.away}
+	if user != "" {
+		view.You = m.role(user)
 	}
 	if !s.Over {
 		view.Turn = s.Seats[s.Turn]

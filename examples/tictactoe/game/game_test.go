@@ -14,6 +14,7 @@ import (
 	"parlor"
 	"parlor/client"
 	"parlor/examples/tictactoe/game"
+	"parlor/internal/exampletest"
 	"parlor/link/memlink"
 	"parlor/server"
 	"parlor/store"
@@ -98,6 +99,7 @@ type view struct {
 	Over       bool     `json:"over"`
 	Winner     string   `json:"winner"`
 	Spectators []string `json:"spectators"`
+	Away       []string `json:"away"`
 }
 
 func parse(t *testing.T, p parlor.Payload) (v view) {
@@ -224,6 +226,100 @@ func TestSaveAndRestore(t *testing.T) {
 		}
 		tb.want("bobby 1", "Moved. OOX.X.... alice")
 	})
+}
+
+// board1 is how a push shows the board with an X in the cell 0.
+const board1 = `{'cells': ['X', '', '', '', '', '', '', '', ''], 'x': 'alice', 'o': 'bobby', 'turn': 'bobby', 'over': False, 'winner': '', 'spectators': ['carol']`
+
+// TestPushes: whatever happens is pushed to the others, with the board.
+func TestPushes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := exampletest.OpenRoom(t, game.New, "")
+		r.Join("alice")
+		r.Want("alice", `board {'cells': ['', '', '', '', '', '', '', '', ''], 'x': 'alice', 'o': '', 'you': 'X', 'turn': 'alice', 'over': False, 'winner': '', 'spectators': []}`)
+		r.Join("bobby", "carol")
+		if got := events(t, r, "alice"); got != "joined bobby ......... alice, joined carol ......... alice" {
+			t.Errorf("alice was pushed %q", got)
+		}
+		r.Pushes("bobby")
+		r.Pushes("carol")
+		r.Send("bobby", "move", parlor.Map{"cell": 0}) // not her turn: nobody hears of it
+		if a := r.Send("alice", "move", parlor.Map{"cell": 0}); board(t, a.Payload) != "X........ bobby" {
+			t.Errorf("answer %s", a.DebugText())
+		}
+		r.Want("alice") // she has the answer
+		r.Want("bobby", "moved {'board': "+board1+"}, 'user': 'alice'}")
+		r.Want("carol", "moved {'board': "+board1+"}, 'user': 'alice'}")
+		for _, m := range []string{"bobby 3", "alice 1", "bobby 4", "alice 2"} {
+			r.Send(m[:5], "move", parlor.Map{"cell": int(m[6] - '0')})
+		}
+		r.Send("bobby", "again", nil)
+		r.Leave("carol")
+		if got := events(t, r, "alice"); got != "moved bobby X..O..... alice, moved bobby XX.OO.... alice, again bobby ......... bobby, left carol ......... bobby" {
+			t.Errorf("alice was pushed %q", got)
+		}
+		if got := events(t, r, "bobby"); got != "moved alice XX.O..... bobby, moved alice XXXOO.... alice!, left carol ......... bobby" {
+			t.Errorf("bobby was pushed %q", got)
+		}
+	})
+}
+
+// TestAway: who is away for a while loses nothing, and who is gone for good during a match finds it again. The others see it.
+func TestAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := exampletest.OpenRoom(t, game.New, "")
+		r.Join("alice", "bobby", "carol")
+		r.Send("alice", "move", parlor.Map{"cell": 0})
+		for _, user := range []string{"alice", "bobby", "carol"} {
+			r.Pushes(user)
+		}
+		r.Away("bobby")
+		r.Want("carol", "away {'board': "+board1+", 'away': ['bobby']}, 'user': 'bobby'}")
+		if beat := r.Send("alice", parlor.RequestHeartbeat, nil); !strings.HasSuffix(beat.Payload.String(), `'away': ['bobby']}`) {
+			t.Errorf("heartbeat %s", beat.DebugText())
+		}
+		if a := r.Send("alice", "move", parlor.Map{"cell": 1}); a.Message != "It is not your turn." {
+			t.Errorf("answer %s", a.DebugText())
+		}
+		r.Back("bobby", false)
+		r.Want("carol", "back {'board': "+board1+"}, 'user': 'bobby'}")
+		r.Want("bobby")
+		r.Away("bobby")
+		r.Back("bobby", true)
+		r.Want("bobby", "board "+strings.Replace(board1, "'turn'", "'you': 'O', 'turn'", 1)+"}")
+
+		r.Away("bobby")
+		r.Leave("bobby") // her time is over
+		r.Pushes("carol")
+		r.Join("bobby")
+		if got := events(t, r, "carol"); got != "joined bobby X........ bobby" {
+			t.Errorf("carol was pushed %q", got)
+		}
+		if a := r.Send("bobby", "move", parlor.Map{"cell": 4}); board(t, a.Payload) != "X...O.... alice" || len(parse(t, a.Payload).Away) > 0 {
+			t.Errorf("answer %s", a.DebugText())
+		}
+		r.Away("alice")
+		if a := r.Send("bobby", "again", nil); a.Message != "The match is not over." {
+			t.Errorf("answer %s", a.DebugText())
+		}
+	})
+}
+
+// events are what a user was pushed: each event, who did it, and the board.
+func events(t *testing.T, r *exampletest.Room, user string) string {
+	t.Helper()
+	var all []string
+	for _, p := range r.Pushes(user) {
+		var what struct {
+			User  string         `json:"user"`
+			Board parlor.Payload `json:"board"`
+		}
+		if err := p.Payload.Bind(&what); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p.Message+" "+what.User+" "+board(t, what.Board))
+	}
+	return strings.Join(all, ", ")
 }
 
 // TestUnstarted: a match without a move ends with its last user, and a save that is damaged is refused.
