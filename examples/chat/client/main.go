@@ -43,17 +43,40 @@ func run(ctx context.Context, address string, cfg client.Config, in io.Reader, o
 		}
 		fmt.Fprintln(out, ">> CONNECTION:", text)
 	}
-	cfg.OnHeartbeat = func(beat parlor.Response) {
+	show := func(p parlor.Payload) {
 		var news struct {
 			Log []string `json:"log"`
 		}
-		if beat.Payload.Bind(&news) != nil || slices.Equal(news.Log, seen) {
+		if p.Bind(&news) != nil || slices.Equal(news.Log, seen) {
 			return
 		}
 		seen = news.Log
 		fmt.Fprintln(out, "New log:")
 		for _, line := range seen {
 			fmt.Fprintln(out, "--", line)
+		}
+	}
+	// On pgnet's wire the news are in the answers to heartbeats; others push them, and have no need of heartbeats.
+	pushed := false
+	cfg.OnHeartbeat = func(beat parlor.Response) {
+		if !pushed {
+			show(beat.Payload)
+		}
+	}
+	cfg.OnPush = func(p *parlor.Push) {
+		pushed = true
+		var news struct {
+			Line string `json:"line"`
+			User string `json:"user"`
+		}
+		switch {
+		case p.Message == "log":
+			show(p.Payload)
+		case p.Payload.Bind(&news) != nil:
+		case p.Message == "line":
+			fmt.Fprintln(out, "--", news.Line)
+		case p.Message == "away", p.Message == "back":
+			fmt.Fprintln(out, "--", news.User, "is", p.Message)
 		}
 	}
 	c, err := client.Dial(ctx, address, cfg)

@@ -15,6 +15,8 @@ import (
 	"parlor/client"
 	"parlor/examples/chat/game"
 	"parlor/host"
+	"parlor/link"
+	"parlor/link/memlink"
 	"parlor/server"
 	"parlor/store"
 )
@@ -58,27 +60,96 @@ func (s *screen) await(t *testing.T, text string) {
 	}
 }
 
+// plain dials links without envelopes, as pgnet's servers have them.
+type plain struct{ link.Dialer }
+
+func (d plain) Dial(ctx context.Context, address string) (link.Conn, error) {
+	c, err := d.Dialer.Dial(ctx, address)
+	return struct{ link.Conn }{c}, err
+}
+
+// TestChat: what is said is shown once, by pushes and by heartbeats alike.
 func TestChat(t *testing.T) {
+	for name, test := range map[string]struct {
+		wire func(link.Dialer) link.Dialer
+		want string
+	}{
+		"pushes":     {func(d link.Dialer) link.Dialer { return d }, ">> GAME: test\n-- alice says: 'hello'\n-- alice says: 'you'\n"},
+		"heartbeats": {func(d link.Dialer) link.Dialer { return plain{d} }, "New log:\n-- Game started\n-- Joined: alice\n-- alice says: 'hello'\n-- alice says: 'you'\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+			local, err := host.NewLocal(server.Config{Games: map[string]parlor.NewGame{"chat": game.New}, NoAutoCreate: true, Logger: quiet})
+			if err != nil {
+				t.Fatal(err)
+			}
+			in, keyboard := io.Pipe()
+			out := &screen{changed: make(chan struct{}, 1)}
+			done := make(chan error, 1)
+			go func() {
+				done <- run(context.Background(), "local", client.Config{Username: "alice", Dialer: test.wire(local), Logger: quiet}, in, out)
+			}()
+			out.await(t, ">> CONNECTION: True\n>> STATUS: Logged in as alice @ ")
+			out.await(t, "New log:\n-- Game started\n-- Joined: alice\n")
+			out.await(t, ">> STATUS: Joined game: test\n>> GAME: test\n")
+			io.WriteString(keyboard, "hello\nyou\n")
+			out.await(t, test.want)
+			keyboard.Close()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			out.await(t, ">> GAME: None\n>> CONNECTION: False\n>> STATUS: Disconnected: Client closed connection.\n")
+		})
+	}
+}
+
+// cuttable remembers how to cut the last link that it has dialed.
+type cuttable struct {
+	link.Dialer
+	cut func()
+}
+
+func (d *cuttable) Dial(ctx context.Context, address string) (link.Conn, error) {
+	c, err := d.Dialer.Dial(ctx, address)
+	if err == nil {
+		d.cut = c.(link.StreamConn).Abort
+	}
+	return c, err
+}
+
+// TestAway: it is shown that somebody's link is gone, and that she is back.
+func TestAway(t *testing.T) {
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
-	local, err := host.NewLocal(server.Config{Games: map[string]parlor.NewGame{"chat": game.New}, NoAutoCreate: true, Logger: quiet})
+	srv, err := server.New(server.Config{Games: map[string]parlor.NewGame{"chat": game.New}, AdminPassword: "secret", Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
+	ran := make(chan struct{})
+	go func() { srv.Run(context.Background()); close(ran) }() // ends with Shutdown
+	defer func() { srv.Shutdown(0); <-ran }()
 	in, keyboard := io.Pipe()
 	out := &screen{changed: make(chan struct{}, 1)}
 	done := make(chan error, 1)
 	go func() {
-		done <- run(context.Background(), "local", client.Config{Username: "alice", Dialer: local, Logger: quiet}, in, out)
+		done <- run(context.Background(), "local", client.Config{Username: "alice", Dialer: memlink.Dialer{Lobby: srv}, Logger: quiet}, in, out)
 	}()
-	out.await(t, ">> CONNECTION: True\n>> STATUS: Logged in as alice @ ")
-	out.await(t, ">> STATUS: Joined game: test\n>> GAME: test\n")
-	io.WriteString(keyboard, "hello\n")
-	out.await(t, "New log:\n-- Game started\n-- Joined: alice\n-- alice says: 'hello'\n")
+	out.await(t, ">> GAME: test\n")
+	dialer := &cuttable{Dialer: memlink.Dialer{Lobby: srv}}
+	bobby, err := client.Dial(t.Context(), "local", client.Config{Username: "bobby", Dialer: dialer, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bobby.Wait()
+	defer bobby.Close()
+	if err := bobby.JoinGame(t.Context(), "test", client.GameOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	dialer.cut()
+	out.await(t, "-- Joined: bobby\n-- bobby is away\n-- bobby is back\n")
 	keyboard.Close()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	out.await(t, ">> GAME: None\n>> CONNECTION: False\n>> STATUS: Disconnected: Client closed connection.\n")
 }
 
 // TestJoin: a game that is there is joined.
