@@ -69,6 +69,7 @@ func house() table {
 		{"internal/pypeer", nil},
 		{"internal/lint", nil},
 		{"docs", nil},
+		{"examples", nil},
 		{"link/linktest", []string{".", "link"}}, // the suites that every link and every store passes
 		{"store/storetest", []string{".", "store"}},
 	}
