@@ -37,6 +37,7 @@ func house() table {
 		{"internal/lockfile", nil},
 		{"internal/direct", nil},
 		{"internal/openfiles", nil},
+		{"internal/memnet", nil},
 		{"msgpack", nil},
 		{"internal/transcode", []string{"internal/keyset", "internal/pyjson", "msgpack"}},
 		{"box", nil},
@@ -57,13 +58,12 @@ func house() table {
 		{"host", join(public, "internal/lockfile", "internal/openfiles")},
 		{"cluster", []string{".", "link", "store", "room", "server"}},
 		{"console", []string{"internal/pyjson", ".", "link", "store", "room", "server"}},
-		{"parlortest", []string{".", "link", "link/wslink", "link/packetlink", "link/memlink", "store", "room", "server", "client", "host"}},
+		{"parlortest", []string{"internal/memnet", "box", ".", "link", "link/wslink", "link/packetlink", "link/memlink", "store", "room", "server", "client", "host"}},
 		{"examples/*", abovePrograms},
 		{"cmd/parlor", join(abovePrograms, "internal/pyjson", "internal/near", "examples/chat/game", "examples/tictactoe/game")}, // the games it offers by itself
 		{"bench/...", abovePrograms},
 
 		// For tests alone: in nobody's list.
-		{"internal/memnet", nil},
 		{"internal/certtest", nil},
 		{"internal/exampletest", []string{"msgpack", "packet", ".", "room"}},
 		{"internal/pypeer", nil},

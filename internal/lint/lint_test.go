@@ -82,11 +82,11 @@ func TestLint(t *testing.T) {
 			files: map[string]string{
 				"link/x.go":        "package link\nimport _ \"parlor/bench\"",
 				"bench/go.mod":     "module parlor/bench\ngo 1.26\nrequire parlor v0.0.0\nreplace parlor => ../",
-				"bench/x.go":       "package bench\nimport (_ \"parlor/link\"; _ \"parlor/internal/memnet\"; _ \"parlor/bench/peers\")",
+				"bench/x.go":       "package bench\nimport (_ \"parlor/link\"; _ \"parlor/internal/certtest\"; _ \"parlor/bench/peers\")",
 				"bench/peers/x.go": "package peers",
 			},
 			want: []string{
-				"bench: imports internal/memnet: it is for tests alone",
+				"bench: imports internal/certtest: it is for tests alone",
 				"link: imports bench: nobody imports it",
 			},
 		},
@@ -259,6 +259,8 @@ func TestAllows(t *testing.T) {
 		{"bench/peers", "internal/memnet", false},
 		{"host", "cmd/parlor", false},
 		{"parlortest", "host", true},
+		{"parlortest", "internal/memnet", true},
+		{"server", "internal/memnet", false},
 		{"parlortest", "store/sqlite", false},
 	}
 	table := house()
