@@ -145,7 +145,8 @@ func (p Packet) DebugText() string {
 // Timestamp is t as created_on is written: local time with offset, microseconds left out if exactly zero
 // (section 3.5).
 func Timestamp(t time.Time) string {
-	return string(appendTimestamp(nil, t))
+	var space [len("2006-01-02T15:04:05.999999-07:00") + 4]byte
+	return string(appendTimestamp(space[:0], t))
 }
 
 func appendTimestamp(b []byte, t time.Time) []byte {

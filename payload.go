@@ -3,6 +3,7 @@ package parlor
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"parlor/internal/pyjson"
 	"parlor/internal/transcode"
@@ -62,16 +63,25 @@ func ParseMsgPack(b []byte) (Payload, error) {
 	if len(b) == 1 && b[0] == emptyMap {
 		return Payload{}, nil
 	}
-	// Mostly enough: the slack is for keys of a letter and numbers of a digit.
-	const slack = 16
-	text, err := transcode.AppendJSON(make([]byte, 0, 2*len(b)+slack), b)
+	scratch := scratches.Get().(*[]byte)
+	defer putScratch(scratch)
+	text, err := transcode.AppendJSON((*scratch)[:0], b)
 	if err != nil {
 		return Payload{}, transcodeError("parse payload", err)
 	}
-	if cap(text) > 2*len(text)+slack { // payloads may wait for long, in crowds
-		text = append(make([]byte, 0, len(text)), text...)
-	}
+	*scratch = text
+	text = append(make([]byte, 0, len(text)), text...) // payloads may wait for long, in crowds
 	return Payload{raw: text, python: true}, nil
+}
+
+// scratches are space to make texts in whose length is not known before.
+var scratches = sync.Pool{New: func() any { return new([]byte) }}
+
+// putScratch gives it back, unless it has grown large.
+func putScratch(scratch *[]byte) {
+	if cap(*scratch) <= 64<<10 {
+		scratches.Put(scratch)
+	}
 }
 
 // transcodeError names the place in the payload, or says what was being done if there is none.

@@ -2,11 +2,15 @@ package box
 
 import (
 	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/ecdh"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/flynn/noise"
 )
@@ -87,7 +91,7 @@ func (i *Initiation) Complete(answer []byte) (*Channel, error) {
 		return nil, fmt.Errorf("%w: %w", ErrNoChannel, err)
 	}
 	i.keys.forget()
-	return &Channel{send: send, receive: receive}, nil
+	return newChannel(send, receive), nil
 }
 
 // Respond answers the handshake message of the holder of a public key. Errors are ErrBadKey and ErrNoChannel.
@@ -104,7 +108,7 @@ func (k *Key) Respond(peer string, message []byte) (c *Channel, answer []byte, e
 		return nil, nil, fmt.Errorf("%w: %w", ErrNoChannel, err)
 	}
 	keys.forget()
-	return &Channel{send: send, receive: receive}, answer, nil
+	return newChannel(send, receive), answer, nil
 }
 
 func (k *Key) handshake(peer string, initiator bool) (*noise.HandshakeState, *agreement, error) {
@@ -121,17 +125,64 @@ func (k *Key) handshake(peer string, initiator bool) (*noise.HandshakeState, *ag
 }
 
 // Channel seals and opens messages, each once and in order. Seal is for one goroutine at a time, and so is Open.
-type Channel struct{ send, receive *noise.CipherState }
+type Channel struct{ send, receive direction }
 
-// Seal appends the next message to b. It fails only after 2^64 messages.
-func (c *Channel) Seal(b, message []byte) ([]byte, error) { return c.send.Encrypt(b, nil, message) }
+func newChannel(send, receive *noise.CipherState) *Channel {
+	c := &Channel{}
+	c.send.begin(send)
+	c.receive.begin(receive)
+	return c
+}
+
+// Seal appends the next message to b. It fails only after 2^64-1 messages.
+func (c *Channel) Seal(b, message []byte) ([]byte, error) {
+	nonce, err := c.send.next()
+	if err != nil {
+		return b, err
+	}
+	c.send.n++
+	return c.send.aead.Seal(b, nonce, message, nil), nil
+}
 
 // Open appends what the next message of the other side seals to b. The error is ErrNotOpened; the channel is of no
 // use then, as no later message can be opened either, unless the next one is given again.
 func (c *Channel) Open(b, sealed []byte) ([]byte, error) {
-	out, err := c.receive.Decrypt(b, nil, sealed)
+	nonce, err := c.receive.next()
+	if err != nil {
+		return b, err
+	}
+	out, err := c.receive.aead.Open(b, nonce, sealed, nil)
 	if err != nil {
 		return b, fmt.Errorf("%w: %w", ErrNotOpened, err)
 	}
+	c.receive.n++
 	return out, nil
+}
+
+// direction is the cipher state of one direction (Noise, section 5.1, and section 12.4 for AES-GCM). It is not the library's, which
+// makes a nonce on the heap for each message.
+type direction struct {
+	aead  cipher.AEAD
+	n     uint64
+	nonce [12]byte // scratch space
+}
+
+func (d *direction) begin(state *noise.CipherState) {
+	key := state.UnsafeKey()
+	block, err := aes.NewCipher(key[:])
+	if err == nil {
+		d.aead, err = cipher.NewGCM(block)
+	}
+	if err != nil {
+		panic("box: " + err.Error()) // never: the key has 32 bytes
+	}
+}
+
+// next is the nonce of the next message.
+func (d *direction) next() ([]byte, error) {
+	if d.n == math.MaxUint64 {
+		return nil, noise.ErrMaxNonce
+	}
+	binary.BigEndian.PutUint64(d.nonce[4:], d.n)
+	return d.nonce[:], nil
 }

@@ -159,7 +159,7 @@ func TestCloseWhileReconnecting(t *testing.T) {
 				t.Errorf("it took %v", took)
 			}
 			got := slices.DeleteFunc(j.take(), func(s string) bool { return strings.HasPrefix(s, "status Reconn") })
-			want := []string{"push " + parlor.PushDraining, "link false", "status Connection lost: Connection closed.", "game ",
+			want := []string{"link false", "status Connection lost: Connection closed.", "game ",
 				"under way failed: disconnected: Client closed connection. (it is not known whether the request was executed)",
 				"waits failed: disconnected: Client closed connection.",
 				"connection false", "status Disconnected: Client closed connection."}

@@ -204,9 +204,9 @@ func Envelopes(frame []byte, lim msgpack.Limits) iter.Seq2[Envelope, error] {
 
 // AppendMessage appends the envelope of a message, with an acknowledgement. What a push says is encoded once for all who
 // get it. The error is that of AppendHead or AppendBody; b is returned as it was then.
-func AppendMessage(b []byte, ack uint64, m *Message) ([]byte, error) {
+func AppendMessage(b []byte, ack uint64, m Message) ([]byte, error) {
 	if m.Push == nil {
-		r := &m.Response
+		r := m.Response
 		e := Envelope{
 			Kind: KindAnswer, Ack: ack, Seq: m.Seq, ID: m.ID, Message: r.Message, Payload: r.Payload,
 			Status: r.Status, Disconnecting: r.Disconnecting, Game: r.Game,

@@ -65,11 +65,11 @@ type Stream interface {
 	Welcome(r parlor.Response, w Welcome) error
 	// Deliver encodes and queues messages in their order; it does not block. They acknowledge the client's requests up to the
 	// number ack. ErrTooLarge, and the errors of AppendBody, mean that the first of them cannot be sent, and none was. A link
-	// that has ended drops them and returns net.ErrClosed.
+	// that has ended drops them and returns net.ErrClosed. The slice is the caller's again afterwards.
 	//
 	// Requests that no message has acknowledged for a second are acknowledged by the link itself, with a note: the last one
 	// that Session.Request has taken.
-	Deliver(ack uint64, m ...*Message) error
+	Deliver(ack uint64, m ...Message) error
 }
 
 // Offer is what a client says in its login, beside its name and password, to speak envelopes.
@@ -87,12 +87,13 @@ type Welcome struct {
 	Lost    int           // resumed: how many pushes were dropped
 }
 
-// Message is an answer or a push of a session, which keeps it until the client has acknowledged it. It is not changed.
+// Message is an answer or a push of a session, which keeps it until the client has acknowledged it. What it points to is not
+// changed.
 type Message struct {
 	Seq uint64
 	// ID and Response are those of an answer.
 	ID       uint64
-	Response parlor.Response
+	Response *parlor.Response
 	// Push is set for a push. Many messages share it.
 	Push *parlor.Push
 }

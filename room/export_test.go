@@ -4,5 +4,8 @@ package room
 func (r *Room) Waiting() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.mailbox)
+	if r.mailbox == nil {
+		return 0
+	}
+	return len(r.mailbox.list)
 }

@@ -1,6 +1,7 @@
 package room
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -60,9 +61,18 @@ func (r *Room) post(do func()) {
 	r.put(message{do: do})
 }
 
+// mailbox is what waits. An empty room has none.
+type mailbox struct{ list []message }
+
+// mailboxes are those that no room uses, with the space that they have grown.
+var mailboxes = sync.Pool{New: func() any { return new(mailbox) }}
+
 // put appends to the mailbox and wakes the goroutine. It is called with the lock held, and releases it.
 func (r *Room) put(m message) {
-	r.mailbox = append(r.mailbox, m)
+	if r.mailbox == nil {
+		r.mailbox = mailboxes.Get().(*mailbox)
+	}
+	r.mailbox.list = append(r.mailbox.list, m)
 	wake := !r.awake
 	r.awake = true
 	r.mu.Unlock()
@@ -75,22 +85,20 @@ func (r *Room) put(m message) {
 func (r *Room) run() {
 	for {
 		r.mu.Lock()
-		if len(r.mailbox) == 0 {
-			r.awake = false
-			r.mu.Unlock()
+		batch := r.mailbox
+		r.mailbox = nil
+		r.awake = batch != nil
+		r.mu.Unlock()
+		if batch == nil {
 			return
 		}
-		batch := r.mailbox
-		r.mailbox, r.spare = r.spare, nil
-		r.mu.Unlock()
 		behind := false // a message of packets
-		for i := range batch {
-			behind = r.handle(&batch[i], behind)
-			batch[i] = message{}
+		for i := range batch.list {
+			behind = r.handle(&batch.list[i], behind)
+			batch.list[i] = message{}
 		}
-		if cap(batch) <= 64 {
-			r.spare = batch[:0]
-		}
+		batch.list = batch.list[:0]
+		mailboxes.Put(batch)
 	}
 }
 

@@ -109,8 +109,8 @@ type Room struct {
 	logger *slog.Logger
 	stats  *Stats
 
-	mu       sync.Mutex // guards the mailbox, and that packets and joins grow
-	mailbox  []message
+	mu       sync.Mutex           // guards the mailbox, and that packets and joins grow
+	mailbox  *mailbox             // nil while it is empty
 	packets  atomic.Int64         // packets that the game was not asked about yet
 	joins    atomic.Int64         // joins likewise
 	presence map[Member]*presence // messages about members who went away or came back, to which more may be added
@@ -121,7 +121,6 @@ type Room struct {
 	info  atomic.Pointer[string] // the game's line for the directory
 
 	// What follows belongs to the room's goroutine.
-	spare  []message // to be the mailbox, in turn with the one that is worked off
 	game   parlor.Game
 	seats  []*seat          // in the order of joining
 	seatOf map[string]*seat // by user

@@ -33,7 +33,7 @@ func (l *crowdLink) Welcome(parlor.Response, link.Welcome) error {
 	return nil
 }
 
-func (l *crowdLink) Deliver(_ uint64, messages ...*link.Message) error {
+func (l *crowdLink) Deliver(_ uint64, messages ...link.Message) error {
 	for _, m := range messages {
 		l.seq.Store(m.Seq)
 		if m.Push == nil {

@@ -65,12 +65,12 @@ func (ss *session) push(push *parlor.Push) error {
 		ss.ride(push)
 		return nil
 	}
-	return ss.emit(&link.Message{Push: push})
+	return ss.emit(link.Message{Push: push})
 }
 
 // emit numbers a message, keeps it and delivers it. The error is why it cannot be sent; it has no number then. The lock
 // is held.
-func (ss *session) emit(m *link.Message) error {
+func (ss *session) emit(m link.Message) error {
 	if ss.ended {
 		return net.ErrClosed // behind an answer that disconnects nothing follows
 	}
@@ -78,7 +78,10 @@ func (ss *session) emit(m *link.Message) error {
 	m.Seq = st.seq + 1
 	if ss.port != nil {
 		// A link that has ended is about to say so.
-		if err := ss.port.link.(link.Stream).Deliver(st.lastID, m); err != nil && !errors.Is(err, net.ErrClosed) {
+		st.next[0] = m
+		err := ss.port.link.(link.Stream).Deliver(st.lastID, st.next[:]...)
+		st.next[0] = link.Message{}
+		if err != nil && !errors.Is(err, net.ErrClosed) {
 			return err
 		}
 	}

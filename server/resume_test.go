@@ -33,7 +33,7 @@ type streamLink struct {
 	dead     bool // the client gets nothing any more
 	welcome  *link.Welcome
 	answer   parlor.Response // to the login
-	messages []*link.Message
+	messages []link.Message
 	closed   []link.Code
 	reasons  []string
 	takes    int // messages that still come through before the link is dead; negative: all
@@ -63,7 +63,7 @@ func (l *streamLink) Welcome(r parlor.Response, w link.Welcome) error {
 	return nil
 }
 
-func (l *streamLink) Deliver(_ uint64, messages ...*link.Message) error {
+func (l *streamLink) Deliver(_ uint64, messages ...link.Message) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, m := range messages {
@@ -186,9 +186,12 @@ func (c *streamClient) read() {
 			c.t.Fatalf("message %d after %d", m.Seq, c.seq)
 		}
 		c.seq = m.Seq
-		text, payload := fmt.Sprint(m.ID, " ", m.Response.Message), m.Response.Payload
+		var text string
+		var payload parlor.Payload
 		if m.Push != nil {
 			text, payload = "push "+m.Push.Message, m.Push.Payload
+		} else {
+			text, payload = fmt.Sprint(m.ID, " ", m.Response.Message), m.Response.Payload
 		}
 		if c.payloads {
 			text += " " + string(payload.JSON())
@@ -557,7 +560,7 @@ func TestReclaim(t *testing.T) {
 			}
 			synctest.Wait()
 			if !pgnet {
-				l.answer = l.messages[len(l.messages)-1].Response
+				l.answer = *l.messages[len(l.messages)-1].Response
 			}
 			if l.answer.Message != "hello is 1" || l.answer.Game != "counting" {
 				t.Errorf("she was answered %q in %q", l.answer.Message, l.answer.Game)
@@ -610,7 +613,7 @@ func TestReclaimOfAConnectedOne(t *testing.T) {
 				if len(l.messages) != 1 || l.messages[0].ID != 1 || l.messages[0].Seq != 1 {
 					t.Fatalf("%d messages came", len(l.messages))
 				}
-				l.answer = l.messages[0].Response
+				l.answer = *l.messages[0].Response
 			}
 			if l.answer.Message != "hello is 5" || l.answer.Game != "counting" {
 				t.Errorf("she was answered %q in %q", l.answer.Message, l.answer.Game)

@@ -148,7 +148,7 @@ func (ss *session) send(r parlor.Response) error {
 		return net.ErrClosed
 	}
 	if ss.stream != nil {
-		return ss.emit(&link.Message{ID: ss.number, Response: r})
+		return ss.emit(link.Message{ID: ss.number, Response: &r})
 	}
 	if ss.port == nil {
 		return net.ErrClosed

@@ -22,29 +22,34 @@ type stream struct {
 	pushes       waiting
 	dropped      []span // pushes that had no room and were not acknowledged
 
+	next [1]link.Message // what is being delivered
+
 	token, before tokenHash // the one that the client was told last, and the one before while it may not know that one
 	away          *time.Timer
 }
 
 // waiting are messages in their order.
 type waiting struct {
-	list  []*link.Message
+	list  []link.Message
 	bytes int
+	few   [2]link.Message // where they are while there are not more: mostly
 }
 
-func (w *waiting) add(m *link.Message) {
+func (w *waiting) add(m link.Message) {
+	if len(w.list) == 0 {
+		w.list = w.few[:0] // and an idle session holds nothing else
+	}
 	w.list = append(w.list, m)
 	w.bytes += sizeOf(m)
 }
 
-func (w *waiting) removeFirst() (m *link.Message) {
+func (w *waiting) removeFirst() (m link.Message) {
 	m = w.list[0]
-	w.list[0] = nil
-	w.list = w.list[1:]
-	w.bytes -= sizeOf(m)
-	if len(w.list) == 0 {
-		w.list = nil // an idle session holds nothing
+	w.list[0] = link.Message{}
+	if w.list = w.list[1:]; len(w.list) == 0 {
+		w.list = nil
 	}
+	w.bytes -= sizeOf(m)
 	return m
 }
 
@@ -54,7 +59,7 @@ func (w *waiting) acknowledge(seq uint64) {
 	}
 }
 
-func sizeOf(m *link.Message) int {
+func sizeOf(m link.Message) int {
 	const itself = 64 // about, of the message
 	if m.Push != nil {
 		return itself // what it says is shared, and belongs to the room
@@ -66,7 +71,7 @@ func sizeOf(m *link.Message) int {
 type span struct{ first, last uint64 }
 
 // add numbers a message and keeps it.
-func (st *stream) add(m *link.Message) {
+func (st *stream) add(m link.Message) {
 	st.seq++
 	m.Seq = st.seq
 	if m.Push == nil {
@@ -117,9 +122,9 @@ func (st *stream) lost() (n int) {
 }
 
 // unacknowledged is all that waits, in order.
-func (st *stream) unacknowledged() []*link.Message {
+func (st *stream) unacknowledged() []link.Message {
 	all := slices.Concat(st.answers.list, st.pushes.list)
-	slices.SortFunc(all, func(a, b *link.Message) int {
+	slices.SortFunc(all, func(a, b link.Message) int {
 		if a.Seq < b.Seq {
 			return -1
 		}

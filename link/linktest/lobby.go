@@ -86,7 +86,7 @@ func (s *session) ends(t *testing.T, onPurpose bool) {
 }
 
 // deliver sends messages that have to go.
-func (s *session) deliver(t *testing.T, ack uint64, m ...*link.Message) {
+func (s *session) deliver(t *testing.T, ack uint64, m ...link.Message) {
 	t.Helper()
 	if err := s.link.Deliver(ack, m...); err != nil {
 		t.Fatal(err)
@@ -94,13 +94,13 @@ func (s *session) deliver(t *testing.T, ack uint64, m ...*link.Message) {
 }
 
 // answer is one to a request.
-func answer(seq, id uint64, payload any) *link.Message {
-	return &link.Message{Seq: seq, ID: id, Response: parlor.OK("moved", payload)}
+func answer(seq, id uint64, payload any) link.Message {
+	return link.Message{Seq: seq, ID: id, Response: new(parlor.OK("moved", payload))}
 }
 
 // push is one of a game.
-func push(seq uint64, payload any) *link.Message {
-	return &link.Message{Seq: seq, Push: &parlor.Push{Message: "news", Game: "chess", Payload: parlor.Encode(payload)}}
+func push(seq uint64, payload any) link.Message {
+	return link.Message{Seq: seq, Push: &parlor.Push{Message: "news", Game: "chess", Payload: parlor.Encode(payload)}}
 }
 
 // text is all that an envelope says.
@@ -122,7 +122,7 @@ func texts(es []link.Envelope) string {
 }
 
 // envelope is the envelope that carries a message.
-func envelope(ack uint64, m *link.Message) link.Envelope {
+func envelope(ack uint64, m link.Message) link.Envelope {
 	if m.Push != nil {
 		return link.Envelope{Kind: link.KindPush, Ack: ack, Seq: m.Seq, Game: m.Push.Game, Message: m.Push.Message, Payload: m.Push.Payload}
 	}

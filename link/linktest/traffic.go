@@ -33,7 +33,7 @@ func testEnvelopes(t *testing.T, e *ends) {
 		if got := receive(t, s.requests, "a request"); text(&got) != text(out) {
 			t.Errorf("the lobby got\n%s\nwant\n%s", text(&got), text(out))
 		}
-		m := []*link.Message{answer(uint64(3*i+1), uint64(i+1), payload), push(uint64(3*i+2), payload), push(uint64(3*i+3), payload)}
+		m := []link.Message{answer(uint64(3*i+1), uint64(i+1), payload), push(uint64(3*i+2), payload), push(uint64(3*i+3), payload)}
 		m[0].Response.Status = []parlor.Status{0, 1, 2, -1, 1 << 30, math.MinInt32}[i%6]
 		m[0].Response.Disconnecting = i%2 == 1
 		m[0].Response.Game = []string{"", "chess", "größer"}[i%3]
@@ -61,7 +61,7 @@ func testOrder(t *testing.T, e *ends) {
 	defer wg.Wait()
 	wg.Go(func() { // ends with the last one, or the connection
 		for seq := uint64(1); seq <= n; {
-			var batch []*link.Message
+			var batch []link.Message
 			for range seq%7 + 1 {
 				if seq%3 == 0 {
 					batch = append(batch, push(seq, seq))
@@ -126,7 +126,7 @@ func testLarge(t *testing.T, e *ends) {
 	if got, want := receive(t, s.requests, "a large request"), request(1, fits); text(&got) != text(want) {
 		t.Errorf("the lobby got %s, want %s", text(&got), text(want))
 	}
-	for seq, m := range []*link.Message{answer(1, 1, fits), push(2, fits)} {
+	for seq, m := range []link.Message{answer(1, 1, fits), push(2, fits)} {
 		s.deliver(t, 1, m)
 		got, want := e.read(conn, 1)[0], envelope(1, m)
 		if text(&got) != text(&want) {
@@ -143,7 +143,7 @@ func testLarge(t *testing.T, e *ends) {
 	if err := conn.Write(t.Context(), request(2, over), request(3, nil)); !errors.Is(err, link.ErrTooLarge) {
 		t.Errorf("Write of more than the limit, and more: %v", err)
 	}
-	for _, m := range []*link.Message{answer(3, 2, over), push(3, over)} {
+	for _, m := range []link.Message{answer(3, 2, over), push(3, over)} {
 		if err := s.link.Deliver(1, m); !errors.Is(err, link.ErrTooLarge) {
 			t.Errorf("Deliver of more than the limit: %v", err)
 		}
@@ -178,7 +178,7 @@ func testUnsendable(t *testing.T, e *ends) {
 	if err := conn.Write(t.Context(), request(1, bad), request(2, nil)); err == nil || errors.Is(err, net.ErrClosed) {
 		t.Errorf("Write of more: %v", err)
 	}
-	for _, m := range []*link.Message{answer(1, 1, bad), push(1, bad)} {
+	for _, m := range []link.Message{answer(1, 1, bad), push(1, bad)} {
 		if err := s.link.Deliver(0, m); err == nil || errors.Is(err, net.ErrClosed) {
 			t.Errorf("Deliver: %v", err)
 		}

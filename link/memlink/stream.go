@@ -46,7 +46,7 @@ func (s *serverEnd) Welcome(r parlor.Response, w link.Welcome) error { return s.
 
 // Deliver hands messages over. A client that does not read loses the link, and may resume its session, when 1024 envelopes wait:
 // those of one call are taken together, as there may be as many as a session keeps.
-func (s *serverEnd) Deliver(ack uint64, messages ...*link.Message) error {
+func (s *serverEnd) Deliver(ack uint64, messages ...link.Message) error {
 	for _, m := range messages {
 		if err := payloadOf(m).Err(); err != nil {
 			return err
@@ -74,18 +74,18 @@ func (s *serverEnd) Deliver(ack uint64, messages ...*link.Message) error {
 	return nil
 }
 
-func payloadOf(m *link.Message) parlor.Payload {
+func payloadOf(m link.Message) parlor.Payload {
 	if m.Push != nil {
 		return m.Push.Payload
 	}
 	return m.Response.Payload
 }
 
-func envelopeOf(ack uint64, m *link.Message) link.Envelope {
+func envelopeOf(ack uint64, m link.Message) link.Envelope {
 	if p := m.Push; p != nil {
 		return link.Envelope{Kind: link.KindPush, Ack: ack, Seq: m.Seq, Game: p.Game, Message: p.Message, Payload: p.Payload}
 	}
-	r := &m.Response
+	r := m.Response
 	return link.Envelope{
 		Kind: link.KindAnswer, Ack: ack, Seq: m.Seq, ID: m.ID, Message: r.Message, Payload: r.Payload,
 		Status: r.Status, Disconnecting: r.Disconnecting, Game: r.Game,

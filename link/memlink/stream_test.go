@@ -91,8 +91,8 @@ func request(id uint64) *link.Envelope {
 	return &link.Envelope{Kind: link.KindRequest, ID: id, Message: "do"}
 }
 
-func news(seq uint64) *link.Message {
-	return &link.Message{Seq: seq, Push: &parlor.Push{Message: fmt.Sprint("news ", seq), Game: "room", Payload: parlor.Encode(seq)}}
+func news(seq uint64) link.Message {
+	return link.Message{Seq: seq, Push: &parlor.Push{Message: fmt.Sprint("news ", seq), Game: "room", Payload: parlor.Encode(seq)}}
 }
 
 func TestStream(t *testing.T) {
@@ -115,7 +115,7 @@ func TestStream(t *testing.T) {
 			t.Errorf("the lobby got %v", got)
 		}
 		r := parlor.Response{Message: "done", Status: parlor.StatusBad, Game: "room", Disconnecting: true, Payload: large}
-		if err := l.end.Deliver(1, news(8), &link.Message{Seq: 9, ID: 1, Response: r}); err != nil {
+		if err := l.end.Deliver(1, news(8), link.Message{Seq: 9, ID: 1, Response: &r}); err != nil {
 			t.Fatal(err)
 		}
 		got, err := c.Read(t.Context())
@@ -223,7 +223,7 @@ func TestUnreadStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &streamLobby{}
 		c := login(t, l)
-		var many []*link.Message
+		var many []link.Message
 		for seq := range uint64(3000) {
 			many = append(many, news(seq+1))
 		}
@@ -303,7 +303,7 @@ func TestUnsendableOnStream(t *testing.T) {
 		if err := c.Write(t.Context(), bad, request(2)); err == nil || errors.Is(err, net.ErrClosed) || len(l.requests) > 0 {
 			t.Errorf("Write: %v", err)
 		}
-		for _, m := range []*link.Message{{Seq: 1, Response: parlor.Response{Payload: bad.Payload}}, {Seq: 1, Push: &parlor.Push{Payload: bad.Payload}}} {
+		for _, m := range []link.Message{{Seq: 1, Response: &parlor.Response{Payload: bad.Payload}}, {Seq: 1, Push: &parlor.Push{Payload: bad.Payload}}} {
 			if err := l.end.Deliver(0, m, news(2)); err == nil || errors.Is(err, net.ErrClosed) {
 				t.Errorf("Deliver: %v", err)
 			}

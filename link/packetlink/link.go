@@ -135,7 +135,7 @@ func (l *serverLink) Peer() link.Peer { return l.peer }
 func (l *serverLink) Offer() (link.Offer, bool) { return l.offer, true }
 
 // Send refuses a login: an answer with no number, to the request with no number.
-func (l *serverLink) Send(r parlor.Response) error { return l.deliver(0, &link.Message{Response: r}) }
+func (l *serverLink) Send(r parlor.Response) error { return l.deliver(0, link.Message{Response: &r}) }
 
 // Welcome answers the login. The client may send larger envelopes from then on.
 func (l *serverLink) Welcome(r parlor.Response, w link.Welcome) error {
@@ -145,17 +145,17 @@ func (l *serverLink) Welcome(r parlor.Response, w link.Welcome) error {
 	l.conn.SetMaxFrame(0)
 	l.srv.loggedIn(l)
 	r.Payload = link.WithWelcome(r.Payload, w, nil)
-	err := l.deliver(w.ID, &link.Message{Response: r})
+	err := l.deliver(w.ID, link.Message{Response: &r})
 	l.welcomed.Store(true)
 	return err
 }
 
 // Deliver writes messages, with one call if the client's connection joins frames.
-func (l *serverLink) Deliver(ack uint64, messages ...*link.Message) error {
+func (l *serverLink) Deliver(ack uint64, messages ...link.Message) error {
 	return l.deliver(ack, messages...)
 }
 
-func (l *serverLink) deliver(ack uint64, messages ...*link.Message) error {
+func (l *serverLink) deliver(ack uint64, messages ...link.Message) error {
 	f := getFrames()
 	defer putFrames(f)
 	for _, m := range messages {

@@ -103,7 +103,7 @@ func (s *scriptedSession) Receive(p parlor.Packet) error {
 	return s.link.Deliver(1, movedPush)
 }
 
-var movedPush = &link.Message{Seq: 2, Push: &parlor.Push{Message: "moved", Game: "chess 1", Payload: parlor.Encode(json.RawMessage(`{"from": "e2", "to": "e4"}`))}}
+var movedPush = link.Message{Seq: 2, Push: &parlor.Push{Message: "moved", Game: "chess 1", Payload: parlor.Encode(json.RawMessage(`{"from": "e2", "to": "e4"}`))}}
 
 func (s *scriptedSession) Malformed(err error) error { return err }
 func (s *scriptedSession) Closed(onPurpose bool)     { s.lobby.closed <- onPurpose }
@@ -126,13 +126,13 @@ func (s *scriptedSession) Request(e *link.Envelope) error {
 	case "quit":
 		r := parlor.OK("Bye.")
 		r.Disconnecting = true
-		err := s.link.Deliver(e.ID, &link.Message{Seq: s.seq, ID: e.ID, Response: r})
+		err := s.link.Deliver(e.ID, link.Message{Seq: s.seq, ID: e.ID, Response: &r})
 		s.link.Close(link.CloseNormal, "")
 		return err
 	}
 	r := parlor.OK("moved", parlor.Map{"turn": "black"})
 	r.Game = "chess 1"
-	return s.link.Deliver(e.ID, &link.Message{Seq: s.seq, ID: e.ID, Response: r}, movedPush)
+	return s.link.Deliver(e.ID, link.Message{Seq: s.seq, ID: e.ID, Response: &r}, movedPush)
 }
 
 // TestVectorsServer: the server takes and writes these bytes, also when they come one by one.

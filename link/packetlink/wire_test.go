@@ -527,9 +527,9 @@ func (s *missedSession) Receive(parlor.Packet) error {
 	if err := s.link.Welcome(parlor.OK("back"), link.Welcome{Token: make([]byte, 16), Resumed: true}); err != nil {
 		return err
 	}
-	var all []*link.Message
+	var all []link.Message
 	for seq := range s.missed.pushes {
-		all = append(all, &link.Message{Seq: uint64(seq + 1), Push: &parlor.Push{Payload: parlor.Encode(strings.Repeat("x", s.missed.size))}})
+		all = append(all, link.Message{Seq: uint64(seq + 1), Push: &parlor.Push{Payload: parlor.Encode(strings.Repeat("x", s.missed.size))}})
 	}
 	return s.link.Deliver(0, all...)
 }

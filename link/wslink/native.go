@@ -139,14 +139,15 @@ func (c *conn) takeFrame(b *batch) error {
 
 // Deliver encodes messages into the frame that is sent next. An answer behind which none is to be expected is written by
 // its sender, as on pgnet's wire; all else is left to the flushers, so that more can join it.
-func (c *conn) Deliver(ack uint64, messages ...*link.Message) error {
+func (c *conn) Deliver(ack uint64, messages ...link.Message) error {
 	o := &c.out
 	o.mu.Lock()
 	if !o.closing && !o.dead && o.size > c.srv.cfg.QueueSize {
 		c.tooMuch()
 	}
 	last := false
-	for i, m := range messages {
+	for i := range messages {
+		m := &messages[i]
 		if err := c.join(ack, m); err != nil && (i == 0 || errors.Is(err, net.ErrClosed)) {
 			o.mu.Unlock()
 			return err
@@ -240,7 +241,7 @@ func appendMessage(b []byte, ack uint64, m *link.Message) ([]byte, error) {
 		note := link.Envelope{Kind: link.KindNote, Ack: ack}
 		return note.Append(b)
 	}
-	return link.AppendMessage(b, ack, m)
+	return link.AppendMessage(b, ack, *m)
 }
 
 // joins tells whether more envelopes may join the message.

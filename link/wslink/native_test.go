@@ -89,18 +89,18 @@ func (s *streamSession) Request(e *link.Envelope) error {
 	case "policy":
 		return &link.CloseError{Code: link.ClosePolicy, Reason: "limit of patience"}
 	case "push":
-		if err := s.say(&link.Message{Push: &parlor.Push{Message: "pushed", Payload: e.Payload, Game: "g"}}); err != nil {
+		if err := s.say(link.Message{Push: &parlor.Push{Message: "pushed", Payload: e.Payload, Game: "g"}}); err != nil {
 			return err
 		}
 	}
 	if e.Err != nil {
-		return s.say(&link.Message{ID: e.ID, Response: parlor.Unexpected(e.Err.Error())})
+		return s.say(link.Message{ID: e.ID, Response: new(parlor.Unexpected(e.Err.Error()))})
 	}
-	return s.say(&link.Message{ID: e.ID, Response: parlor.OK(e.Message, e.Payload)})
+	return s.say(link.Message{ID: e.ID, Response: new(parlor.OK(e.Message, e.Payload))})
 }
 
 // say numbers and delivers a message. The lock is held.
-func (s *streamSession) say(m *link.Message) error {
+func (s *streamSession) say(m link.Message) error {
 	s.seq++
 	m.Seq = s.seq
 	return s.link.Deliver(s.lastD, m)
@@ -109,7 +109,7 @@ func (s *streamSession) say(m *link.Message) error {
 func (s *streamSession) push(message string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.say(&link.Message{Push: &parlor.Push{Message: message}})
+	return s.say(link.Message{Push: &parlor.Push{Message: message}})
 }
 
 func (s *streamSession) Closed(onPurpose bool) { s.lobby.ended <- onPurpose }
