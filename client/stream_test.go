@@ -34,8 +34,8 @@ type counting struct {
 
 func (g *counting) HandleGamePacket(p parlor.Packet) parlor.Response {
 	var news int
-	if n, _ := fmt.Sscanf(p.Message, "news %d", &news); n == 1 { // so many in a second
-		g.room.After(time.Second, func() {
+	if n, _ := fmt.Sscanf(p.Message, "news %d", &news); n == 1 { // so many in a moment, before the client acknowledges the answer by itself
+		g.room.After(900*time.Millisecond, func() {
 			for n := range news {
 				g.room.Broadcast(fmt.Sprint("news ", n), nil)
 			}
@@ -530,7 +530,7 @@ func TestNotesOfMany(t *testing.T) {
 		if _, err := c.Request(t.Context(), "news 64", nil); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(1001 * time.Millisecond) // sleep: virtual, until the news are out
+		time.Sleep(901 * time.Millisecond) // sleep: virtual, until the news are out
 		synctest.Wait()
 		_, notes := w.conns[0].written()
 		if len(notes) == 0 || notes[len(notes)-1] != 66 {
