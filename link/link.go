@@ -33,8 +33,8 @@ type Session interface {
 	// Malformed takes note of a message that could be opened but was not a packet; it is answered in its
 	// turn, and blocks like Receive.
 	Malformed(err error) error
-	// Request is Receive for the next envelope of a link that was welcomed (Stream): a request, or a note. ErrOutOfTurn
-	// means a number that cannot be. A request with an Err is answered with that, in its turn.
+	// Request is Receive for the next envelope of a link that was welcomed (Stream): a request, or a note. It keeps no pointer to
+	// it. ErrOutOfTurn means a number that cannot be. A request with an Err is answered with that, in its turn.
 	Request(e *Envelope) error
 	// Closed tells that the link has ended. It is called once, last, and does not block. On purpose is an end that the client
 	// wanted: its session ends too, where otherwise it may wait for another link.

@@ -19,31 +19,8 @@ type request struct {
 // size is how many bytes a client has made a request hold.
 func (r *request) size() int { return r.packet.Size() }
 
-// queue is what waits, in its order.
-type queue struct {
-	list []request
-	gone int // how many of the first are not in it any more
-}
-
-func (q *queue) len() int          { return len(q.list) - q.gone }
-func (q *queue) at(i int) *request { return &q.list[q.gone+i] }
-
-func (q *queue) push(r *request) {
-	if len(q.list) == cap(q.list) && 2*q.gone > len(q.list) {
-		n := copy(q.list, q.list[q.gone:])
-		clear(q.list[n:])
-		q.list, q.gone = q.list[:n], 0
-	}
-	q.list = append(q.list, *r)
-}
-
-// drop takes the first n out.
-func (q *queue) drop(n int) {
-	clear(q.list[q.gone:][:n])
-	if q.gone += n; q.gone == len(q.list) {
-		q.list, q.gone = q.list[:0], 0
-	}
-}
+// requests are the space of sessions' queues.
+var requests = newPool[request]()
 
 // enqueue takes a request that came on a link.
 func (ss *session) enqueue(p *port, r request) error {
@@ -74,7 +51,7 @@ func (ss *session) admit(p *port, r *request) (first bool, err error) {
 		}
 	}
 	if ss.busy || ss.held {
-		ss.queue.push(r)
+		ss.queue.push(*r)
 		ss.bytes += r.size()
 		return false, nil
 	}
@@ -126,7 +103,7 @@ func (ss *session) next() (r request, ok bool) {
 	ss.orphans.Store(false)
 	if ss.queue.len() == 0 || ss.ended {
 		ss.busy = false
-		ss.queue = queue{}
+		ss.queue.clear()
 		return request{}, false
 	}
 	if ss.stream != nil && ss.stream.full() {

@@ -189,7 +189,7 @@ func (ss *session) reclaim(p *port) bool {
 	ss.orphans.Store(ss.busy)
 	var w *link.Welcome
 	if _, ok := p.offer(); ok {
-		ss.setStream(&stream{srv: ss.srv})
+		ss.setStream(newStream(ss.srv))
 		next := ss.nextToken(tokenHash{})
 		w = &next
 	}
@@ -295,6 +295,6 @@ func (ss *session) welcome() {
 	ss.srv.stats.Requests.Add(1)
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	ss.setStream(&stream{srv: ss.srv})
+	ss.setStream(newStream(ss.srv))
 	_ = ss.port.link.(link.Stream).Welcome(parlor.OK(parlor.MessageAuthenticated), ss.nextToken(tokenHash{}))
 }

@@ -27,7 +27,7 @@ type session struct {
 	port     *port      // the link; nil while the user is away
 	peer     link.Peer  // of that link, or of the one before
 	stream   *stream    // nil on pgnet's wire
-	queue    queue
+	queue    fifo[request]
 	bytes    int           // payload bytes in queue, and of what waits in handed
 	handed   *handover     // what the room has got together, of which it is answering one; nil: current alone
 	underway int           // how many of that wait
@@ -60,7 +60,7 @@ type session struct {
 var _ room.Member = (*session)(nil)
 
 func newSession(s *Server, p *port) *session {
-	ss := &session{srv: s, port: p, peer: p.link.Peer()}
+	ss := &session{srv: s, port: p, peer: p.link.Peer(), queue: fifo[request]{pool: requests}}
 	if r := s.cfg.Limits.RequestsPerSecond; r > 0 {
 		ss.limiter = rate.NewLimiter(rate.Limit(r), max(1, int(r)))
 	}
@@ -215,7 +215,8 @@ func (ss *session) end() {
 // is, holds the name for a bounded time only.
 func (ss *session) leave() {
 	ss.mu.Lock()
-	ss.queue, ss.bytes = queue{}, 0
+	ss.queue.clear()
+	ss.bytes = 0
 	busy := ss.busy
 	if st := ss.stream; st != nil {
 		st.stopWaiting()

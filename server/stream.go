@@ -28,33 +28,34 @@ type stream struct {
 	away          *time.Timer
 }
 
+// messages are the space of what streams keep.
+var messages = newPool[link.Message]()
+
+func newStream(s *Server) *stream {
+	w := waiting{fifo: fifo[link.Message]{pool: messages}}
+	return &stream{srv: s, answers: w, pushes: w}
+}
+
 // waiting are messages in their order.
 type waiting struct {
-	list  []link.Message
+	fifo[link.Message]
 	bytes int
-	few   [2]link.Message // where they are while there are not more: mostly
 }
 
 func (w *waiting) add(m link.Message) {
-	if len(w.list) == 0 {
-		w.list = w.few[:0] // and an idle session holds nothing else
-	}
-	w.list = append(w.list, m)
+	w.push(m)
 	w.bytes += sizeOf(m)
 }
 
-func (w *waiting) removeFirst() (m link.Message) {
-	m = w.list[0]
-	w.list[0] = link.Message{}
-	if w.list = w.list[1:]; len(w.list) == 0 {
-		w.list = nil
-	}
+func (w *waiting) removeFirst() link.Message {
+	m := *w.at(0)
+	w.drop(1)
 	w.bytes -= sizeOf(m)
 	return m
 }
 
 func (w *waiting) acknowledge(seq uint64) {
-	for len(w.list) > 0 && w.list[0].Seq <= seq {
+	for w.len() > 0 && w.at(0).Seq <= seq {
 		w.removeFirst()
 	}
 }
@@ -80,7 +81,7 @@ func (st *stream) add(m link.Message) {
 		return
 	}
 	st.pushes.add(m)
-	for len(st.pushes.list) > st.srv.cfg.Limits.Pushes {
+	for st.pushes.len() > st.srv.cfg.Limits.Pushes {
 		st.srv.stats.PushesLost.Add(1)
 		st.drop(st.pushes.removeFirst().Seq)
 	}
@@ -123,7 +124,7 @@ func (st *stream) lost() (n int) {
 
 // unacknowledged is all that waits, in order.
 func (st *stream) unacknowledged() []link.Message {
-	all := slices.Concat(st.answers.list, st.pushes.list)
+	all := slices.Concat(st.answers.all(), st.pushes.all())
 	slices.SortFunc(all, func(a, b link.Message) int {
 		if a.Seq < b.Seq {
 			return -1
@@ -144,14 +145,14 @@ func (st *stream) stopWaiting() {
 // full tells whether no more requests are to be executed before some answers were acknowledged.
 func (st *stream) full() bool {
 	l := &st.srv.cfg.Limits
-	return len(st.answers.list) >= l.Unacknowledged || st.answers.bytes >= l.UnacknowledgedBytes
+	return st.answers.len() >= l.Unacknowledged || st.answers.bytes >= l.UnacknowledgedBytes
 }
 
 // space is about how many requests may be executed before some answers were acknowledged: at the end of it one more, and with
 // the first large answers of a client some more bytes.
 func (st *stream) space() int {
 	l := &st.srv.cfg.Limits
-	n := l.Unacknowledged - len(st.answers.list)
+	n := l.Unacknowledged - st.answers.len()
 	if st.largest > 0 {
 		n = min(n, (l.UnacknowledgedBytes-st.answers.bytes)/st.largest)
 	}

@@ -23,8 +23,9 @@ type serverLink struct {
 	// These are the reader's. The offer is set before the lobby hears of the login.
 	session link.Session
 	offer   link.Offer
-	notedAt uint64 // acked when bytes was 0
-	bytes   int    // of envelopes since
+	in      link.Envelope // the one that is being taken
+	notedAt uint64        // acked when bytes was 0
+	bytes   int           // of envelopes since
 
 	welcomed atomic.Bool
 	acked    atomic.Uint64 // the highest number that the client was told of
@@ -57,19 +58,22 @@ func (l *serverLink) take(id packet.ID, body packet.Body) error {
 	if id != IDRequest || l.since.Load() == 0 {
 		return link.ErrOutOfTurn
 	}
-	e, err := decode(body, link.KindRequest, link.KindNote)
+	var err error
+	if l.in, err = decode(body, link.KindRequest, link.KindNote); err != nil {
+		return err
+	}
+	kind, number := l.in.Kind, l.in.ID
+	if l.session == nil {
+		return l.login(&l.in)
+	}
+	err = l.session.Request(&l.in)
+	l.in = link.Envelope{} // an idle link holds none
 	if err != nil {
 		return err
 	}
-	if l.session == nil {
-		return l.login(&e)
-	}
-	if err := l.session.Request(&e); err != nil {
-		return err
-	}
-	if e.Kind == link.KindRequest {
+	if kind == link.KindRequest {
 		l.asked.Store(l.srv.clock.Load())
-		l.taken.Store(e.ID)
+		l.taken.Store(number)
 	}
 	acked := l.acked.Load()
 	if acked != l.notedAt {
