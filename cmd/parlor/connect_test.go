@@ -257,24 +257,27 @@ func TestConnectLost(t *testing.T) {
 		srv.Shutdown(0)
 	}()
 	out, _, err := script(t, in, connectOptions{user: "admin", password: "right", dialer: dialer})
-	checkError(t, err, "connection lost: Connection closed. (", "connect again")
+	checkError(t, err, "connection lost: the server has stopped (connect again when it is back)")
 	checkContains(t, out, "__pgnet__.game_dir")
 }
 
 // TestLostError: people are told what has happened, without the words of libraries.
 func TestLostError(t *testing.T) {
 	closed := func(code websocket.StatusCode, reason string) error { // as wslink has it
-		return fmt.Errorf("%w: failed to get reader: %w", net.ErrClosed, websocket.CloseError{Code: code, Reason: reason})
+		return fmt.Errorf("%w: %w: failed to get reader: %w", net.ErrClosed, &link.CloseError{Code: link.Code(code), Reason: reason},
+			websocket.CloseError{Code: code, Reason: reason})
 	}
 	for want, err := range map[string]*client.DisconnectedError{
 		"the server has stopped (connect again when it is back)": {Reason: client.ReasonClosed, Err: closed(1001, "")},
 		"the server ended this session (another login of this user with --takeover, idle for an hour, or the user was deleted: connect again)": {
 			Reason: client.ReasonClosed, Err: closed(1000, "")},
-		`the server ended this session: limit of\x1b (`: {Reason: client.ReasonClosed, Err: closed(1008, "limit of\x1b")},
-		"Connection closed. (the server may have":       {Reason: client.ReasonClosed, Err: io.ErrUnexpectedEOF},
-		"Connection closed. (the server may":            {Reason: client.ReasonClosed, Err: closed(1011, "")},
-		"the server or the game took more than 5 s (":   {Reason: client.ReasonTimeout},
-		"User deleted. (":                               {Reason: "User deleted."},
+		"another login of this user has taken the session over (": {Reason: client.ReasonClosed, Err: closed(1008, "taken over")},
+		"the server ended this session: limit of time (":          {Reason: client.ReasonClosed, Err: closed(1000, "limit of time")},
+		`the server ended this session: limit of\x1b (`:           {Reason: client.ReasonClosed, Err: closed(1008, "limit of\x1b")},
+		"Connection closed. (the server may have":                 {Reason: client.ReasonClosed, Err: io.ErrUnexpectedEOF},
+		"Connection closed. (the server may":                      {Reason: client.ReasonClosed, Err: closed(1011, "")},
+		"the server or the game took more than 5 s (":             {Reason: client.ReasonTimeout},
+		"User deleted. (": {Reason: "User deleted."},
 	} {
 		got := lostError(err)
 		checkError(t, got, "connection lost: "+want)
@@ -306,7 +309,7 @@ func TestConnectEnded(t *testing.T) {
 	stop := func() { s.Lobby().Shutdown(0); <-done }
 	defer stop()
 	address := s.Addrs()[0].String()
-	endWhileConnected(t, address, "the server ended this session (another login", func() {
+	endWhileConnected(t, address, "another login of this user has taken the session over", func() {
 		if _, _, err := runConnect(t, strings.NewReader("quit\n"), address, "--user", "alice", "--password", "pw"); err != nil {
 			t.Error(err)
 		}

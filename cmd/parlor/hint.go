@@ -8,11 +8,10 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/coder/websocket"
-
 	"parlor"
 	"parlor/client"
 	"parlor/internal/near"
+	"parlor/link"
 )
 
 // connectError is why a connection was not made or is lost, in words that may be shown, and what to try, if the reason
@@ -123,6 +122,9 @@ func callHint(err error) string {
 	return ""
 }
 
+// reasonTakenOver is what a server closes the link of a session with that another login has taken over (docs/PROTOCOL.md, section 2.5).
+const reasonTakenOver = "taken over"
+
 // lostError explains why a connection has ended.
 func lostError(err error) error {
 	var d *client.DisconnectedError
@@ -133,15 +135,17 @@ func lostError(err error) error {
 		what: "connection lost", reason: visible(reason(d)), err: err,
 		hint: "the server may have stopped, or ended this session: look at its log, and connect again",
 	}
-	var closed websocket.CloseError
+	var closed *link.CloseError
 	switch {
 	case d.Reason == client.ReasonTimeout:
 		e.reason = "the server or the game took more than 5 s"
 		e.hint = "a request that was not answered may still be carried out; connect again"
 	case d.Reason != client.ReasonClosed || !errors.As(d.Err, &closed):
-	case closed.Code == websocket.StatusGoingAway:
+	case closed.Code == link.CloseGoingAway:
 		e.reason, e.hint = "the server has stopped", "connect again when it is back"
-	case closed.Code == websocket.StatusNormalClosure:
+	case closed.Code == link.ClosePolicy && closed.Reason == reasonTakenOver:
+		e.reason, e.hint = "another login of this user has taken the session over", "it had the password: connect again to take it back"
+	case closed.Code == link.CloseNormal && closed.Reason == "":
 		e.reason = "the server ended this session"
 		e.hint = "another login of this user with --takeover, idle for an hour, or the user was deleted: connect again"
 	case closed.Reason != "":
