@@ -28,8 +28,9 @@ func (r *Room) guardFrom(start time.Duration, hook string, call func()) (ok bool
 	defer func() {
 		r.hookEnd = time.Since(r.opened)
 		if took := r.hookEnd - start; took > r.cfg.Budget {
-			r.stats.Slow.Add(1)
-			r.logger.Warn("slow hook", "hook", hook, "took", took)
+			if n := r.stats.Slow.Add(1); worthLogging(n) {
+				r.logger.Warn("slow hook", "hook", hook, "took", took, "count", n)
+			}
 		}
 		cause := recover()
 		if ok {

@@ -391,6 +391,21 @@ func TestSlowHook(t *testing.T) {
 			t.Errorf("%d slow hooks, want 1", n)
 		}
 		alice.answers = nil
+		g.packet = func(parlor.Packet) parlor.Response {
+			time.Sleep(2 * time.Second) // sleep: virtual time
+			return parlor.OK("late")
+		}
+		for range 999 {
+			r.send(t, alice, "x")
+			pass(3 * time.Second)
+		}
+		if n := r.Stats().Slow.Load(); n != 1000 {
+			t.Errorf("%d slow hooks, want 1000", n)
+		}
+		if n := strings.Count(r.log.String(), "slow hook"); n < 8 || n > 20 {
+			t.Errorf("%d of 1000 logged, want the first ones and then ever fewer", n)
+		}
+		alice.answers = nil
 	})
 }
 
