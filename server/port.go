@@ -1,6 +1,7 @@
 package server
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"parlor"
@@ -13,6 +14,9 @@ type port struct {
 	srv     *Server
 	link    link.Link
 	session atomic.Pointer[session]
+
+	mu     sync.Mutex // guards closed, and that session does not change from then on; it comes after those of sessions
+	closed bool       // the link has ended
 }
 
 var _ link.Session = (*port)(nil)
@@ -42,5 +46,21 @@ func (p *port) Closed(onPurpose bool) {
 	p.srv.mu.Lock()
 	delete(p.srv.ports, p)
 	p.srv.mu.Unlock()
-	p.session.Load().closed(p, onPurpose)
+	p.mu.Lock()
+	p.closed = true
+	ss := p.session.Load()
+	p.mu.Unlock()
+	ss.closed(p, onPurpose)
+}
+
+// carry has the link carry a session from now on, which hears of its end then. It fails for a link that has ended already, of
+// which nobody would hear: its login was under way, and may have waited for long.
+func (p *port) carry(ss *session) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	p.session.Store(ss)
+	return true
 }

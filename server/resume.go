@@ -131,12 +131,12 @@ func (s *Server) resume(p *port, user string, o link.Offer) *session {
 }
 
 // attach gives a session the link of its client, who has come back. It fails for a session that has ended, or is another
-// client's, or whose numbers the client cannot have.
+// client's, or whose numbers the client cannot have, and on a link that has ended meanwhile.
 func (ss *session) attach(p *port, o link.Offer, used tokenHash) bool {
 	peer := p.link.Peer()
 	ss.mu.Lock()
 	st := ss.stream
-	if ss.ended || st == nil || ss.deleted.Load() || peer.Key != ss.peer.Key || st.acknowledge(o.Seq) != nil {
+	if ss.ended || st == nil || ss.deleted.Load() || peer.Key != ss.peer.Key || st.acknowledge(o.Seq) != nil || !p.carry(ss) {
 		ss.mu.Unlock()
 		return false
 	}
@@ -172,10 +172,10 @@ const textTakenOver = "taken over"
 
 // reclaim gives a session a link that does not resume it, but has the right password. What waited for the client before is
 // lost, and so are its requests, but for those that are under way, which nobody is told the answers of. It fails if the
-// session is not reclaimable any more.
+// session is not reclaimable any more, or the link has ended meanwhile.
 func (ss *session) reclaim(p *port) bool {
 	ss.mu.Lock()
-	if !ss.canBeReclaimed() {
+	if !ss.canBeReclaimed() || !p.carry(ss) {
 		ss.mu.Unlock()
 		return false
 	}
@@ -210,12 +210,11 @@ func (ss *session) setStream(st *stream) {
 	ss.speaks.Store(st != nil)
 }
 
-// connect gives the session a link, and answers the login there. It returns the link before, if there is one still. The
-// lock is held.
+// connect gives the session a link that carries it already, and answers the login there. It returns the link before, if there
+// is one still. The lock is held.
 func (ss *session) connect(p *port, w *link.Welcome) (before *port) {
 	before = ss.port
 	ss.port, ss.peer = p, p.link.Peer()
-	p.session.Store(ss)
 	ss.wake() // who waits on the link before has to stop
 	r := parlor.OK(parlor.MessageAuthenticated)
 	if w == nil {
@@ -295,6 +294,9 @@ func (ss *session) welcome() {
 	ss.srv.stats.Requests.Add(1)
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
+	if ss.ended { // while she was stored: a token would be good for nothing, and stay
+		return
+	}
 	ss.setStream(newStream(ss.srv))
 	_ = ss.port.link.(link.Stream).Welcome(parlor.OK(parlor.MessageAuthenticated), ss.nextToken(tokenHash{}))
 }
