@@ -64,7 +64,7 @@ type Stream interface {
 	// block. Errors are those of Send.
 	Welcome(r parlor.Response, w Welcome) error
 	// Deliver encodes and queues messages in their order; it does not block. They acknowledge the client's requests up to the
-	// number ack. ErrTooLarge, and the errors of AppendBody, mean that the first of them cannot be sent, and none was. A link
+	// number ack. ErrTooLarge, and the errors of AppendBody, mean that one of them cannot be sent, and none was. A link
 	// that has ended drops them and returns net.ErrClosed. The slice is the caller's again afterwards.
 	//
 	// Requests that no message has acknowledged for a second are acknowledged by the link itself, with a note: the last one

@@ -8,7 +8,8 @@ import (
 )
 
 // maxHandover bounds how many requests of one session a room gets at once, so that the others in the room are not kept
-// waiting for more.
+// waiting for more. It is as far as fairness goes within a room: who has many requests on their way gets so many turns
+// in a row, where a user with one at a time gets one. In other rooms nobody notices.
 const maxHandover = 32
 
 // handover is what a session has handed to its room together: requests that stood one behind the other in its queue. It
@@ -58,14 +59,23 @@ func (ss *session) hand(g *game, p parlor.Packet) error {
 // many there are then. The lock is held.
 func (ss *session) gather(h *handover) int {
 	limit := min(1+ss.queue.len(), maxHandover, ss.srv.cfg.Limits.Mailbox)
-	if ss.stream != nil {
-		limit = min(limit, ss.stream.space())
+	st, bytes := ss.stream, 0 // that their answers may still have
+	if st != nil {
+		var requests int
+		requests, bytes = st.space()
+		limit = min(limit, requests)
+		bytes -= st.expected(&request{packet: h.packets[0]})
 	}
 	now := time.Now() // looked at once for all, which is a tenth of what each costs here
 	timestamp := parlor.Timestamp(now)
 	n := 1
 	for n < limit {
 		r := ss.queue.at(n - 1)
+		if st != nil {
+			if bytes -= st.expected(r); bytes < 0 {
+				break // until the client has acknowledged those before it
+			}
+		}
 		if !ss.forGame(r) || !r.paid && ss.limiter != nil && !ss.limiter.AllowN(now, 1) {
 			break // it waits for its turn, and is refused then, if it still has to be
 		}

@@ -27,7 +27,9 @@ type Limits struct {
 	// InviteLife is how long an invite code is good; default 30 days, negative for ever.
 	InviteLife time.Duration
 
-	Mailbox    int           // packets that wait for one game, and likewise joins; default 1024
+	// Mailbox bounds the packets that wait for one game, and likewise the joins; default 1024. They have their turns as they come, but for
+	// a session with many requests on their way: it has up to 32 in a row.
+	Mailbox    int
 	Timers     int           // timers of one game at once; default 10,000
 	HookBudget time.Duration // how long a call into a game may take before it is logged; default 1 s
 	InfoSize   int           // bytes of a game's line in the directory; default 1024
@@ -37,9 +39,13 @@ type Limits struct {
 	QueueWait  time.Duration // how long a link waits for room in the queue before it is closed; default 5 s
 
 	// Unacknowledged bounds the answers to one session that its client has not acknowledged, and UnacknowledgedBytes their
-	// bytes; default 1024, and 4 MiB. Beyond it the session's requests wait. Of the pushes that it has not acknowledged the last
-	// Pushes are kept; default 1024.
-	Unacknowledged, UnacknowledgedBytes, Pushes int
+	// bytes; default 1024, and 4 MiB. Beyond it the session's requests wait. As a room gets up to 32 of them together, the bytes
+	// may become more: by that many answers that are larger than the client's answers and requests were so far.
+	Unacknowledged, UnacknowledgedBytes int
+	// Pushes bounds the pushes to one session that are kept until its client has acknowledged them, and PushBytes the bytes
+	// of what they say, which counts for each session though they may share it; default 1024, and 4 MiB. Beyond it the oldest are
+	// lost, if the link ends before they were read.
+	Pushes, PushBytes int
 
 	// HeartbeatPushes bounds the pushes that wait for the next heartbeat of a user on pgnet's wire, in a game that wants it
 	// (parlor.HeartbeatPusher), and HeartbeatPushBytes their bytes; default 64, and 64 KiB. Beyond it the oldest are lost.
@@ -89,6 +95,7 @@ func (l *Limits) fill() {
 	def(&l.Unacknowledged, 1024)
 	def(&l.UnacknowledgedBytes, 4<<20)
 	def(&l.Pushes, 1024)
+	def(&l.PushBytes, 4<<20)
 	def(&l.HeartbeatPushes, 64)
 	def(&l.HeartbeatPushBytes, 64<<10)
 	def(&l.DirectoryRate, 256<<10)
@@ -129,7 +136,7 @@ type Stats struct {
 	SavesMissed       atomic.Int64 // saves that games failed to give, or not within Limits.SaveWait
 	InvitesRefused    atomic.Int64 // codes over Limits.Invites
 	Held              atomic.Int64 // times that a session's requests had to wait over Limits.Unacknowledged
-	PushesLost        atomic.Int64 // pushes over Limits.Pushes, Limits.HeartbeatPushes or Limits.HeartbeatPushBytes
+	PushesLost        atomic.Int64 // pushes over Limits.Pushes, PushBytes, HeartbeatPushes or HeartbeatPushBytes, or that the link which resumes cannot carry
 	Resumed           atomic.Int64 // sessions taken up by another link of their client
 	QueueFull         atomic.Int64 // times that a link had to wait for room in its session's queue
 	RequestsRefused   atomic.Int64 // requests over Limits.RequestsPerSecond
@@ -138,7 +145,7 @@ type Stats struct {
 	TextsRefused      atomic.Int64 // texts over Limits.TextSize
 	Malformed         atomic.Int64 // messages that were not packets
 	SaveErrors        atomic.Int64 // writes of the store that failed
-	PushesDropped     atomic.Int64 // pushes that could not be delivered to a session: its wire has none, or she left before her next heartbeat
+	PushesDropped     atomic.Int64 // pushes that could not be delivered to a session: its wire has none, or no form for them; or she left before her next heartbeat
 	SubscribersBehind atomic.Int64 // times that a subscriber to the directory missed changes, as it had not acknowledged others
 	Unlogged          atomic.Int64 // events of clients, such as games created, that were too many to log
 

@@ -52,7 +52,7 @@ func (ss *session) accept(p *port, e *link.Envelope, r *request) (first bool, er
 func (ss *session) Push(push *parlor.Push) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	_ = ss.push(push) // the room has seen to it that it can be sent
+	_ = ss.push(push) // which counts it
 }
 
 // push gives the client a push of the room, or of the lobby. The error is why that cannot be sent. The lock is held.
@@ -65,7 +65,11 @@ func (ss *session) push(push *parlor.Push) error {
 		ss.ride(push)
 		return nil
 	}
-	return ss.emit(link.Message{Push: push})
+	err := ss.emit(link.Message{Push: push})
+	if err != nil {
+		ss.srv.stats.PushesDropped.Add(1)
+	}
+	return err
 }
 
 // emit numbers a message, keeps it and delivers it. The error is why it cannot be sent; it has no number then. The lock
@@ -76,17 +80,44 @@ func (ss *session) emit(m link.Message) error {
 	}
 	st := ss.stream
 	m.Seq = st.seq + 1
+	err := net.ErrClosed
 	if ss.port != nil {
-		// A link that has ended is about to say so.
 		st.next[0] = m
-		err := ss.port.link.(link.Stream).Deliver(st.lastID, st.next[:]...)
+		err = ss.port.link.(link.Stream).Deliver(st.lastID, st.next[:]...)
 		st.next[0] = link.Message{}
-		if err != nil && !errors.Is(err, net.ErrClosed) {
-			return err
+	}
+	if errors.Is(err, net.ErrClosed) { // a link that has ended is about to say so
+		err = carried(m)
+	}
+	if err == nil {
+		st.add(m)
+	}
+	return err
+}
+
+// catchUp delivers what the client has not acknowledged. A link may not carry what the one before could: an answer is
+// replaced then, and a push is lost; its number is missing. The lock is held.
+func (ss *session) catchUp(l link.Stream) {
+	st := ss.stream
+	all := st.unacknowledged()
+	if err := l.Deliver(st.lastID, all...); err == nil || errors.Is(err, net.ErrClosed) { // that link will say so
+		return
+	}
+	for _, m := range all {
+		err := l.Deliver(st.lastID, m)
+		switch {
+		case err == nil:
+		case errors.Is(err, net.ErrClosed):
+			return
+		case m.Push != nil:
+			st.pushes.remove(m.Seq)
+			st.drop(m.Seq)
+		default:
+			other := link.Message{Seq: m.Seq, ID: m.ID, Response: new(ss.instead(*m.Response, err))}
+			st.answers.replace(other)
+			_ = l.Deliver(st.lastID, other)
 		}
 	}
-	st.add(m)
-	return nil
 }
 
 // goesAway tells whether a session outlives the link that has ended, and has it wait for another one. The lock is held.
@@ -144,12 +175,13 @@ func (ss *session) attach(p *port, o link.Offer, used tokenHash) bool {
 	w := ss.nextToken(used)
 	w.Resumed, w.ID, w.Lost = true, st.lastID, lost
 	before := ss.connect(p, &w)
-	_ = p.link.(link.Stream).Deliver(st.lastID, st.unacknowledged()...) // a link that has ended already will say so
+	ss.catchUp(p.link.(link.Stream))
+	missed := st.lost() > 0
 	ss.mu.Unlock()
 	if before != nil { // the server had not noticed its end yet
 		before.link.Close(link.CloseNormal, "")
 	}
-	ss.isBack(lost > 0)
+	ss.isBack(missed)
 	ss.srv.stats.Resumed.Add(1)
 	return true
 }

@@ -37,6 +37,8 @@ type streamLink struct {
 	closed   []link.Code
 	reasons  []string
 	takes    int // messages that still come through before the link is dead; negative: all
+
+	refuses func(m link.Message) error // why the link cannot carry a message; nil: it can carry all
 }
 
 func (l *streamLink) Peer() link.Peer {
@@ -66,6 +68,14 @@ func (l *streamLink) Welcome(r parlor.Response, w link.Welcome) error {
 func (l *streamLink) Deliver(_ uint64, messages ...link.Message) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for _, m := range messages {
+		if l.refuses == nil {
+			break
+		}
+		if err := l.refuses(m); err != nil {
+			return err
+		}
+	}
 	for _, m := range messages {
 		if l.takes == 0 {
 			l.dead = true
@@ -99,6 +109,7 @@ type streamClient struct {
 
 	password string // "pw" if it is empty
 	payloads bool   // got has the payloads, too
+	refuses  func(m link.Message) error
 
 	link    *streamLink
 	token   []byte
@@ -112,7 +123,7 @@ type streamClient struct {
 // connect opens a link that takes so many messages, logs in, and sends again what the server does not have.
 func (c *streamClient) connect(takes int) {
 	c.t.Helper()
-	c.link = &streamLink{offer: link.Offer{Token: c.token, Seq: c.seq}, key: c.name, takes: takes}
+	c.link = &streamLink{offer: link.Offer{Token: c.token, Seq: c.seq}, key: c.name, takes: takes, refuses: c.refuses}
 	var err error
 	if c.link.session, err = c.srv.Open(c.link); err != nil {
 		c.t.Fatal(err)
@@ -182,7 +193,7 @@ func (c *streamClient) read() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, m := range l.messages {
-		if m.Seq <= c.seq || m.Seq != c.seq+1 && c.lost == 0 {
+		if m.Seq <= c.seq || m.Seq != c.seq+1 && c.lost == 0 && c.refuses == nil {
 			c.t.Fatalf("message %d after %d", m.Seq, c.seq)
 		}
 		c.seq = m.Seq
@@ -221,6 +232,7 @@ type counting struct {
 
 	info  atomic.Pointer[string] // its line in the directory
 	quiet bool                   // it pushes nothing by itself
+	says  atomic.Pointer[any]    // the payload of its answers and its news; nil: none
 	every time.Duration          // how long each packet takes
 }
 
@@ -229,7 +241,7 @@ func (g *counting) HandleGamePacket(p parlor.Packet) parlor.Response {
 	if n, _ := fmt.Sscanf(p.Message, "later %d", &later); n == 1 { // so many news in a second
 		g.room.After(time.Second, func() {
 			for n := range later {
-				g.room.Broadcast(fmt.Sprint("news ", n), nil)
+				g.room.Broadcast(fmt.Sprint("news ", n), g.payload())
 			}
 		})
 		return parlor.OK("later")
@@ -245,7 +257,19 @@ func (g *counting) HandleGamePacket(p parlor.Packet) parlor.Response {
 	if !g.quiet {
 		g.room.Broadcast(fmt.Sprint("before ", g.n), nil)
 	}
+	if says := g.payload(); says != nil {
+		return parlor.OK(fmt.Sprint(p.Message, " is ", g.n), says)
+	}
 	return parlor.OK(fmt.Sprint(p.Message, " is ", g.n))
+}
+
+func (g *counting) say(payload any) { g.says.Store(&payload) }
+
+func (g *counting) payload() any {
+	if says := g.says.Load(); says != nil {
+		return *says
+	}
+	return nil
 }
 
 func (g *counting) setInfo(info string) { g.info.Store(&info) }

@@ -121,20 +121,24 @@ func (ss *session) reply(resp parlor.Response) {
 	if srv.verbose.Load() {
 		srv.logResponse(ss, resp)
 	}
-	err := ss.send(resp)
-	switch {
-	case err == nil || errors.Is(err, net.ErrClosed):
-	case errors.Is(err, link.ErrTooLarge):
-		srv.stats.TooLarge.Add(1)
-		srv.logger.Warn("response too large to send", "user", ss.user, "game", resp.Game)
-		ss.send(parlor.Response{Message: "Limit of response size reached.", Status: parlor.StatusUnexpected, Game: resp.Game})
-	default:
-		srv.logger.Error("response cannot be sent", "user", ss.user, "game", resp.Game, "err", err)
-		ss.send(parlor.Response{Message: "The answer could not be sent.", Status: parlor.StatusBad, Game: resp.Game})
+	if err := ss.send(resp); err != nil && !errors.Is(err, net.ErrClosed) {
+		ss.send(ss.instead(resp, err))
 	}
 	if resp.Disconnecting && !ss.hasEnded() { // as it has behind the first of several that the room has
 		ss.close(link.CloseNormal, "")
 	}
+}
+
+// instead is what takes the place of a response that cannot be sent.
+func (ss *session) instead(resp parlor.Response, err error) parlor.Response {
+	srv := ss.srv
+	if errors.Is(err, link.ErrTooLarge) {
+		srv.stats.TooLarge.Add(1)
+		srv.logger.Warn("response too large to send", "user", ss.user, "game", resp.Game)
+		return parlor.Response{Message: "Limit of response size reached.", Status: parlor.StatusUnexpected, Game: resp.Game}
+	}
+	srv.logger.Error("response cannot be sent", "user", ss.user, "game", resp.Game, "err", err)
+	return parlor.Response{Message: "The answer could not be sent.", Status: parlor.StatusBad, Game: resp.Game}
 }
 
 // send sends a response of the size that the lobby allows; the link may allow less. After an error nothing was sent.

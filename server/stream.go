@@ -3,9 +3,12 @@ package server
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"math"
 	"slices"
+	"sync"
 	"time"
 
+	"parlor"
 	"parlor/link"
 )
 
@@ -54,16 +57,42 @@ func (w *waiting) removeFirst() link.Message {
 	return m
 }
 
+// find is where the message of a number is; -1 if it is not there.
+func (w *waiting) find(seq uint64) int {
+	return slices.IndexFunc(w.all(), func(m link.Message) bool { return m.Seq == seq })
+}
+
+// remove takes a message out, wherever it is.
+func (w *waiting) remove(seq uint64) {
+	if i := w.find(seq); i >= 0 {
+		w.bytes -= sizeOf(*w.at(i))
+		for ; i > 0; i-- { // the first ones move up
+			*w.at(i) = *w.at(i - 1)
+		}
+		w.drop(1)
+	}
+}
+
+// replace puts a message in the place of the one with its number.
+func (w *waiting) replace(m link.Message) {
+	if i := w.find(m.Seq); i >= 0 {
+		w.bytes += sizeOf(m) - sizeOf(*w.at(i))
+		*w.at(i) = m
+	}
+}
+
 func (w *waiting) acknowledge(seq uint64) {
 	for w.len() > 0 && w.at(0).Seq <= seq {
 		w.removeFirst()
 	}
 }
 
+// sizeOf is about what a message holds, in bytes. What a push says may be shared: it counts for each who keeps it, as it is held
+// for as long as the last of them does.
 func sizeOf(m link.Message) int {
-	const itself = 64 // about, of the message
-	if m.Push != nil {
-		return itself // what it says is shared, and belongs to the room
+	const itself = 64
+	if p := m.Push; p != nil {
+		return itself + len(p.Message) + len(p.Payload.JSON())
 	}
 	return itself + len(m.Response.Message) + len(m.Response.Payload.JSON())
 }
@@ -81,19 +110,24 @@ func (st *stream) add(m link.Message) {
 		return
 	}
 	st.pushes.add(m)
-	for st.pushes.len() > st.srv.cfg.Limits.Pushes {
-		st.srv.stats.PushesLost.Add(1)
+	l := &st.srv.cfg.Limits
+	for st.pushes.len() > l.Pushes || st.pushes.bytes > l.PushBytes && st.pushes.len() > 0 {
 		st.drop(st.pushes.removeFirst().Seq)
 	}
 }
 
 // drop notes that a push is not kept.
 func (st *stream) drop(seq uint64) {
-	if n := len(st.dropped); n > 0 && st.dropped[n-1].last == seq-1 {
-		st.dropped[n-1].last = seq
+	st.srv.stats.PushesLost.Add(1)
+	i := len(st.dropped)
+	for i > 0 && st.dropped[i-1].first > seq { // behind those that a link could not carry older ones may go
+		i--
+	}
+	if i > 0 && st.dropped[i-1].last == seq-1 {
+		st.dropped[i-1].last = seq
 		return
 	}
-	st.dropped = append(st.dropped, span{seq, seq})
+	st.dropped = slices.Insert(st.dropped, i, span{seq, seq})
 }
 
 // acknowledge forgets what the client has. The error is ErrOutOfTurn for what it cannot have.
@@ -148,16 +182,38 @@ func (st *stream) full() bool {
 	return st.answers.len() >= l.Unacknowledged || st.answers.bytes >= l.UnacknowledgedBytes
 }
 
-// space is about how many requests may be executed before some answers were acknowledged: at the end of it one more, and with
-// the first large answers of a client some more bytes.
-func (st *stream) space() int {
+// space is how many requests may be executed before some answers were acknowledged, and about how many bytes those answers may
+// have together: at the end of it one more may be, whatever it has.
+func (st *stream) space() (requests, bytes int) {
 	l := &st.srv.cfg.Limits
-	n := l.Unacknowledged - st.answers.len()
-	if st.largest > 0 {
-		n = min(n, (l.UnacknowledgedBytes-st.answers.bytes)/st.largest)
-	}
-	return max(n, 1)
+	return max(l.Unacknowledged-st.answers.len(), 1), l.UnacknowledgedBytes - st.answers.bytes
 }
+
+// expected is how large the answer to a request is taken to be, in bytes: as the largest so far, and as the request, as many games answer
+// with what they got.
+func (st *stream) expected(r *request) int { return max(st.largest, r.size()) }
+
+// maxEnvelope is the size of an envelope that every wire carries, in bytes, with something to spare for what it adds.
+const maxEnvelope = parlor.MaxMessageSize - 64
+
+// carried tells why not every wire could carry a message, whatever it acknowledges; nil if it could. It is for those that no link is there for.
+func carried(m link.Message) error {
+	b := scratch.Get().(*[]byte)
+	defer scratch.Put(b)
+	out, err := link.AppendMessage((*b)[:0], math.MaxUint64, m)
+	if cap(out) <= maxScratch {
+		*b = out
+	}
+	if err == nil && len(out) > maxEnvelope {
+		err = link.ErrTooLarge
+	}
+	return err
+}
+
+// scratch are buffers to encode into what is not sent; of more than maxScratch bytes they are not kept.
+var scratch = sync.Pool{New: func() any { return new([]byte) }}
+
+const maxScratch = 64 << 10
 
 // tokenHash is what the server keeps of a token; the zero value is of none.
 type tokenHash [sha256.Size]byte

@@ -150,6 +150,9 @@ func testLarge(t *testing.T, e *ends) {
 		if err := s.link.Deliver(1, m, push(4, nil)); !errors.Is(err, link.ErrTooLarge) {
 			t.Errorf("Deliver of more than the limit, and more: %v", err)
 		}
+		if err := s.link.Deliver(1, push(3, nil), m); !errors.Is(err, link.ErrTooLarge) {
+			t.Errorf("Deliver of something, and more than the limit: %v", err)
+		}
 	}
 	goesOn(t, e, conn, s)
 }
@@ -184,6 +187,9 @@ func testUnsendable(t *testing.T, e *ends) {
 		}
 		if err := s.link.Deliver(0, m, push(2, nil)); err == nil || errors.Is(err, net.ErrClosed) {
 			t.Errorf("Deliver of more: %v", err)
+		}
+		if err := s.link.Deliver(0, push(1, nil), m); err == nil || errors.Is(err, net.ErrClosed) {
+			t.Errorf("Deliver of something, and it: %v", err)
 		}
 	}
 	goesOn(t, e, conn, s)

@@ -140,6 +140,11 @@ func (c *conn) takeFrame(b *batch) error {
 // Deliver encodes messages into the frame that is sent next. An answer behind which none is to be expected is written by
 // its sender, as on pgnet's wire; all else is left to the flushers, so that more can join it.
 func (c *conn) Deliver(ack uint64, messages ...link.Message) error {
+	if len(messages) > 1 { // for a client that has come back: none is sent if one cannot be
+		if err := sendable(ack, messages); err != nil {
+			return err
+		}
+	}
 	o := &c.out
 	o.mu.Lock()
 	if !o.closing && !o.dead && o.size > c.srv.cfg.QueueSize {
@@ -148,7 +153,7 @@ func (c *conn) Deliver(ack uint64, messages ...link.Message) error {
 	last := false
 	for i := range messages {
 		m := &messages[i]
-		if err := c.join(ack, m); err != nil && (i == 0 || errors.Is(err, net.ErrClosed)) {
+		if err := c.join(ack, m); err != nil {
 			o.mu.Unlock()
 			return err
 		}
@@ -156,6 +161,22 @@ func (c *conn) Deliver(ack uint64, messages ...link.Message) error {
 	}
 	o.acked = max(o.acked, ack)
 	c.schedule(last)
+	return nil
+}
+
+// sendable tells why one of several messages cannot be sent; nil if all can be.
+func sendable(ack uint64, messages []link.Message) error {
+	scratch := getBuffer()
+	defer putBuffer(scratch)
+	for i := range messages {
+		var err error
+		if scratch.b, err = appendMessage(scratch.b[:0], ack, &messages[i]); err != nil {
+			return err
+		}
+		if len(scratch.b) > maxFrame {
+			return link.ErrTooLarge
+		}
+	}
 	return nil
 }
 

@@ -1,0 +1,173 @@
+package server_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"parlor"
+	"parlor/link"
+	"parlor/server"
+)
+
+// withoutForm is a payload that MessagePack does not have.
+func withoutForm(t *testing.T) parlor.Payload {
+	t.Helper()
+	p, err := parlor.ParsePayload([]byte(`{"n": 18446744073709551616}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// floats is a payload that is within the limit of responses as JSON, and larger than an envelope as MessagePack.
+func floats() []float64 { return make([]float64, 150_000) }
+
+// TestAwayRefusesWhatNoLinkCarries: while a user is away an answer that could not be sent to her is replaced, and a push dropped, as
+// if she were there. Nothing else is lost by them.
+func TestAwayRefusesWhatNoLinkCarries(t *testing.T) {
+	for name, c := range map[string]struct {
+		says     any
+		answer   string
+		tooLarge int64
+	}{
+		"too large":    {floats(), "Limit of response size reached.", 2},
+		"without form": {withoutForm(t), "The answer could not be sent.", 0},
+	} {
+		for _, noticed := range []bool{true, false} { // that the link has ended
+			t.Run(fmt.Sprint(name, " ", noticed), func(t *testing.T) {
+				runStreams(t, server.Limits{}, func(t *testing.T, srv *server.Server, g *counting) {
+					client := quietClient(t, srv, g)
+					client.askAll("later 2", "slow", "y")
+					synctest.Wait()
+					if noticed {
+						client.cut()
+					} else {
+						client.link.mu.Lock()
+						client.link.takes = 0
+						client.link.mu.Unlock()
+					}
+					g.say(c.says)
+					pass(1500 * time.Millisecond) // behind the slow one came its answer, the other's, and the news
+					g.say(nil)
+					client.cut()
+					client.connect(-1)
+					client.ask("z")
+					client.wants("2 later", "3 "+c.answer, "4 "+c.answer, "5 z is 3")
+					st := srv.Stats()
+					if st.TooLarge.Load() != c.tooLarge || st.PushesDropped.Load() != 2 || st.PushesLost.Load() != 0 || client.lost != 0 {
+						t.Errorf("%d too large, %d pushes dropped, %d lost", st.TooLarge.Load(), st.PushesDropped.Load(), st.PushesLost.Load())
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestResumeOnALinkThatCarriesLess: what the link that resumes does not carry is replaced or lost, and nothing else is.
+func TestResumeOnALinkThatCarriesLess(t *testing.T) {
+	runStreams(t, server.Limits{Pushes: 5}, func(t *testing.T, srv *server.Server, g *counting) {
+		c := newStreamClient(t, srv)
+		c.askAll("later 3", "slow", "slow", "more")
+		c.cut()
+		pass(5 * time.Second)
+		c.refuses = func(m link.Message) error {
+			switch {
+			case m.Push != nil && m.Push.Message == "news 1":
+				return link.ErrTooLarge
+			case m.ID == 3 && m.Response.Status == parlor.StatusOK:
+				return errors.New("it has no form")
+			case m.ID == 4 && m.Response.Status == parlor.StatusOK:
+				return link.ErrTooLarge
+			}
+			return nil
+		}
+		c.connect(-1)
+		c.wants("2 later", "3 The answer could not be sent.", "push before 2", "4 Limit of response size reached.", "push before 3", "5 more is 3",
+			"push news 0", "push news 2")
+		if last := g.seen[len(g.seen)-1]; last != "back alice true" {
+			t.Errorf("the game was told %q", last)
+		}
+		if n := srv.Stats().PushesLost.Load(); n != 2 || c.lost != 1 { // the other one is a number that is missing
+			t.Errorf("%d were lost, of which the client was told %d", n, c.lost)
+		}
+		c.cut() // she has not acknowledged any of it
+		c.seq = 1
+		c.connect(-1)
+		if c.wants("2 later", "3 The answer could not be sent.", "push before 2", "4 Limit of response size reached.", "push before 3", "5 more is 3",
+			"push news 0", "push news 2"); c.lost != 1+2 {
+			t.Errorf("she was told that %d were lost", c.lost-1)
+		}
+		c.ask("z")
+		c.cut()
+		c.connect(-1)
+		if c.lost != 1+2 {
+			t.Errorf("she was told again that %d were lost", c.lost-3)
+		}
+	})
+}
+
+// TestResumeLosesLargePushes: of more bytes of pushes than are kept the oldest are lost.
+func TestResumeLosesLargePushes(t *testing.T) {
+	runStreams(t, server.Limits{PushBytes: 1000}, func(t *testing.T, srv *server.Server, g *counting) {
+		c := quietClient(t, srv, g)
+		c.ask("later 5")
+		c.got = nil
+		c.cut()
+		g.say(strings.Repeat("x", 300))
+		pass(2 * time.Second)
+		g.say(strings.Repeat("x", 3000))
+		c.connect(0)
+		c.cut()
+		c.connect(-1)
+		c.wants("push news 3", "push news 4")
+		if n := srv.Stats().PushesLost.Load(); n != 3 || c.lost != 3 {
+			t.Errorf("%d were lost, of which the client was told %d", n, c.lost)
+		}
+		c.ask("later 1")
+		c.got = nil
+		c.cut()
+		pass(2 * time.Second)
+		c.connect(-1) // one that is too large alone is not kept either
+		if c.wants(); c.lost != 4 {
+			t.Errorf("%d were lost, want 4", c.lost)
+		}
+		g.say(nil)
+		c.ask("x")
+	})
+}
+
+// TestHandoverBytes: requests are handed over together only as far as there is room for answers that are as large as they are, or as
+// large as one was.
+func TestHandoverBytes(t *testing.T) {
+	for name, large := range map[string]struct{ request, answer int }{
+		"requests": {3000, 0},
+		"answers":  {0, 3000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			runStreams(t, server.Limits{UnacknowledgedBytes: 10_000}, func(t *testing.T, srv *server.Server, g *counting) {
+				c := quietClient(t, srv, g)
+				g.say(strings.Repeat("x", 3000))
+				if large.request == 0 {
+					c.ask("x") // they know by now how large its answers are
+				}
+				n := g.n
+				for range 20 {
+					c.asked = append(c.asked, "slow")
+					e := &link.Envelope{Kind: link.KindRequest, Ack: c.seq, ID: uint64(len(c.asked)), Message: "slow"}
+					e.Payload = parlor.Encode(strings.Repeat("x", large.request))
+					if err := c.link.session.Request(e); err != nil {
+						t.Fatal(err)
+					}
+				}
+				pass(time.Minute)
+				if g.n-n != 4 { // of which three do not fill the bound
+					t.Errorf("%d requests were executed, want 4", g.n-n)
+				}
+			})
+		})
+	}
+}
