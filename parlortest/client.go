@@ -12,6 +12,7 @@ import (
 	"parlor"
 	"parlor/box"
 	"parlor/client"
+	"parlor/internal/memnet"
 )
 
 // Client is a user's client, and what it has seen. What goes wrong in its own methods ends the test; those of client.Client
@@ -19,10 +20,12 @@ import (
 type Client struct {
 	*client.Client
 	l     *Lobby
+	user  string
 	phone *phone
 
-	mu     sync.Mutex // guards what follows
-	seen   []string   // since Expect has looked
+	mu     sync.Mutex    // guards what follows
+	seen   []string      // since Saw, Expect or Await has looked
+	news   chan struct{} // closed when there is more; nil while nobody waits
 	pushes []*parlor.Push
 	beat   parlor.Response
 }
@@ -36,11 +39,10 @@ func (l *Lobby) Client(user string) *Client {
 	return l.Dial(Native, client.Config{Username: user})
 }
 
-// Dial logs a user in on any wire, as a configuration says; its Dialer and ServerKey are set here. Its functions are called
-// besides what is noted for Expect.
+// Dial logs a user in on any wire, as a configuration says; see New.
 func (l *Lobby) Dial(wire Wire, cfg client.Config) *Client {
 	l.t.Helper()
-	c := l.newClient(wire, cfg)
+	c := l.New(wire, cfg)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := c.Connect(ctx); err != nil {
@@ -49,13 +51,20 @@ func (l *Lobby) Dial(wire Wire, cfg client.Config) *Client {
 	return c
 }
 
-func (l *Lobby) newClient(wire Wire, cfg client.Config) *Client {
+// New makes a client that has not connected yet, for a login that is to be refused, or a network that is bad from the
+// beginning: client.Client.Connect logs in, and returns why not. The Dialer and ServerKey of the configuration are set here, the
+// Password of the user admin where it is empty, and the Logger where there is none. Its functions are called besides what is noted for
+// Expect. The client is closed at the end of the test.
+func (l *Lobby) New(wire Wire, cfg client.Config) *Client {
 	l.t.Helper()
+	if wire < 0 || int(wire) >= len(wireNames) {
+		l.t.Fatalf("parlortest: there is no %s", wire)
+	}
 	key, err := box.NewKey()
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	c := &Client{l: l, phone: &phone{lobby: l, wire: wire, key: key}}
+	c := &Client{l: l, user: cfg.Username, phone: &phone{lobby: l, wire: wire, key: key}}
 	cfg.Dialer = c.phone
 	if cfg.ServerKey = l.key.Public(); wire == Packet { // which has no keys
 		cfg.ServerKey = ""
@@ -70,11 +79,23 @@ func (l *Lobby) newClient(wire Wire, cfg client.Config) *Client {
 	if c.Client, err = client.New("127.0.0.1", cfg); err != nil {
 		l.t.Fatal(err)
 	}
-	l.t.Cleanup(func() {
-		c.Close()
-		c.Wait()
-	})
+	l.t.Cleanup(c.end)
 	return c
+}
+
+// end closes the client. What the author has given it may be stuck.
+func (c *Client) end() {
+	c.Close()
+	ended := make(chan struct{})
+	go func() { // ends with the events; if it does not, Run says so
+		c.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		c.l.t.Errorf("parlortest: a function of %s's configuration, or a callback, does not return", c.user)
+	}
 }
 
 // watch notes what the client is told.
@@ -127,6 +148,10 @@ func (c *Client) note(line string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.seen = append(c.seen, line)
+	if c.news != nil {
+		close(c.news)
+		c.news = nil
+	}
 }
 
 // Join joins a game, or creates it.
@@ -135,7 +160,7 @@ func (c *Client) Join(game string) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := c.JoinGame(ctx, game, client.GameOptions{}); err != nil {
-		c.l.t.Fatalf("parlortest: %s joins game %q: %v", c.Username(), game, err)
+		c.l.t.Fatalf("parlortest: %s joins game %q: %v", c.user, game, err)
 	}
 }
 
@@ -146,12 +171,12 @@ func (c *Client) Ask(message string, payload any) parlor.Response {
 	defer cancel()
 	r, err := c.Request(ctx, message, payload)
 	if err != nil {
-		c.l.t.Fatalf("parlortest: %s asks %q: %v", c.Username(), message, err)
+		c.l.t.Fatalf("parlortest: %s asks %q: %v", c.user, message, err)
 	}
 	return r
 }
 
-// Saw returns what the client has seen since the last call of Saw or Expect, when nothing more happens at the moment:
+// Saw returns what the client has seen since the last call of Saw, Expect or Await, when nothing more happens at the moment:
 //
 //	connected           it has logged in; disconnected likewise
 //	in game NAME        the game has changed; "in no game" likewise
@@ -169,12 +194,49 @@ func (c *Client) Saw() []string {
 	return seen
 }
 
-// Expect is an error of the test if the client has not seen just this, as Saw describes it, since the last call of either.
+// Expect is an error of the test if the client has not seen just this, as Saw describes it, since the last call of Saw, Expect or
+// Await.
 func (c *Client) Expect(want ...string) {
 	c.l.t.Helper()
 	if got := c.Saw(); !slices.Equal(got, want) {
-		c.l.t.Errorf("%s has seen\n\t%s\nwant\n\t%s", c.Username(), strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+		c.l.t.Errorf("%s has seen\n\t%s\nwant\n\t%s", c.user, list(got), list(want))
 	}
+}
+
+// Await lets time pass until the client has seen a line that is this, or begins with it and a space, and returns that line. What
+// was seen before it is forgotten, what came behind it is not; lines since the last call of Saw, Expect or Await count too. When it has not
+// come within a minute the test ends.
+func (c *Client) Await(want string) string {
+	c.l.t.Helper()
+	late := time.After(patience)
+	for {
+		c.mu.Lock()
+		for i, line := range c.seen {
+			if line == want || strings.HasPrefix(line, want+" ") {
+				c.seen = slices.Clone(c.seen[i+1:])
+				c.mu.Unlock()
+				return line
+			}
+		}
+		if c.news == nil {
+			c.news = make(chan struct{})
+		}
+		news := c.news
+		c.mu.Unlock()
+		select {
+		case <-news:
+		case <-late:
+			c.l.t.Fatalf("%s has seen\n\t%s\nand within %v no\n\t%s", c.user, list(c.Saw()), patience, want)
+		}
+	}
+}
+
+// list shows what was seen.
+func list(lines []string) string {
+	if len(lines) == 0 {
+		return "(nothing)"
+	}
+	return strings.Join(lines, "\n\t")
 }
 
 // Pushes returns all pushes that have come so far, when nothing more happens at the moment.
@@ -210,5 +272,13 @@ func (c *Client) Offline() {
 // Online ends what Offline began. The client connects again when its next try is due.
 func (c *Client) Online() { c.phone.set(func() { c.phone.offline = false }, false) }
 
-// Lag is how long a byte is under way, in each direction, on links that are dialed from now on. It has no effect on a Local client.
-func (c *Client) Lag(d time.Duration) { c.phone.set(func() { c.phone.lag = d }, false) }
+// Lag is how long a byte is under way from now on, in each direction. It has no effect on a Local client.
+func (c *Client) Lag(d time.Duration) {
+	c.phone.set(func() {
+		c.phone.lag = d
+		if s := c.phone.socket; s != nil {
+			s.Out().SetPath(memnet.Path{Latency: d})
+			s.In().SetPath(memnet.Path{Latency: d})
+		}
+	}, false)
+}

@@ -14,11 +14,16 @@
 //		})
 //	}
 //
-// [Client.Cut], [Client.Offline] and [Client.Lag] do what networks do to players; [Lobby.Stop] and [Lobby.Start] restart the
-// server. [Lobby.Dial] logs in over any of the wires, so that a game can be tested with all of them at once.
+// [Client.Await] waits for something to be told, however long it takes. [Client.Cut], [Client.Offline] and [Client.Lag] do what networks
+// do to players; [Lobby.Stop] and [Lobby.Start] restart the server. [Lobby.Dial] logs in over any of the wires, so that a game can
+// be tested with all of them at once; [Lobby.New] is for logins that are to fail. The administrator is l.Client(parlor.AdminName).
 //
 // The room's clock is virtual too, and its random source is the same in each run. What the game does must not
-// depend on anything out of the test, such as the network or goroutines that wait for it.
+// depend on anything out of the test, such as the network or goroutines that wait for it. The fields of a game may be looked at behind
+// [Lobby.Settle] and [Lobby.Step], when it is idle.
+//
+// A test fails, and ends, also if the game panics, or does not return. One that itself waits for what never happens, on a channel
+// for instance, goes on until the limit of go test (-timeout), as the virtual time of its server goes on.
 //
 // All methods are for the goroutine of the test.
 package parlortest

@@ -1,6 +1,7 @@
 package parlortest_test
 
 import (
+	"flag"
 	"fmt"
 	"testing"
 	"time"
@@ -65,6 +66,9 @@ func Example() {
 
 // run stands in for go test.
 func run(test func(t *testing.T)) (passed bool) {
+	v := flag.Lookup("test.v").Value.String()
+	flag.Set("test.v", "false") // or what it prints would be taken for the example's
+	defer flag.Set("test.v", v)
 	everything := func(string, string) (bool, error) { return true, nil }
 	return testing.RunTests(everything, []testing.InternalTest{{Name: "Example", F: test}})
 }

@@ -14,7 +14,7 @@ import (
 // connection ends before the login is answered. It returns the sockets too, as they are dialed.
 func (l *Lobby) DialOver(wire Wire, cfg client.Config, up, down []memnet.Path) *Client {
 	l.t.Helper()
-	c := l.newClient(wire, cfg)
+	c := l.New(wire, cfg)
 	c.phone.paths = func(n int) (p [2]memnet.Path) {
 		if n < len(up) {
 			p[0] = up[n]

@@ -3,7 +3,6 @@ package parlortest
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -38,19 +37,24 @@ func Run(t *testing.T, game parlor.NewGame, test func(t *testing.T, l *Lobby)) {
 }
 
 // RunServer is Run with a server of a given configuration. What it leaves out is filled in: AdminPassword, a Logger that writes
-// to the log of the test, a Store in memory, and a Seed, so that the random sources of rooms give the same in each run.
+// to the log of the test, a Store in memory, and a Seed, so that the random sources of rooms give the same in each run. What that Logger
+// gets as an error, such as a game that panics, is an error of the test; give another one to a test that wants it to happen.
 //
-// The test runs in a bubble of testing/synctest. The server has saved and ended, and all clients have ended, before RunServer
-// returns.
+// The test runs in a bubble of testing/synctest, and begins at midnight UTC 2000-01-01. The server has saved and ended, and all clients
+// have ended, before RunServer returns. Goroutines that do not end, such as that of a game whose method does not return, are an error
+// of the test, which shows where they are.
 func RunServer(t *testing.T, cfg server.Config, test func(t *testing.T, l *Lobby)) {
 	t.Helper()
+	var b bubble
+	defer b.check(t)
 	synctest.Test(t, func(t *testing.T) {
+		b.enter()
 		l := &Lobby{t: t, cfg: cfg, network: memnet.New(1)}
 		if l.cfg.AdminPassword == "" {
 			l.cfg.AdminPassword = AdminPassword
 		}
 		if l.cfg.Logger == nil {
-			l.cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+			l.cfg.Logger = logger(t)
 		}
 		if l.cfg.Store == nil {
 			l.cfg.Store = &store.Memory{}
@@ -64,7 +68,10 @@ func RunServer(t *testing.T, cfg server.Config, test func(t *testing.T, l *Lobby
 		}
 		l.cfg.PublicKey = l.key.Public()
 		l.Start()
-		t.Cleanup(l.Stop)
+		t.Cleanup(func() {
+			l.Stop()
+			time.Sleep(time.Hour) // sleep: virtual; a game that is only slow has ended then
+		})
 		test(t, l)
 	})
 }
@@ -91,6 +98,7 @@ func (l *Lobby) Server() *server.Server {
 const (
 	addressWS     = "127.0.0.1:38929"
 	addressPacket = "127.0.0.1:38930"
+	addressTLS    = "127.0.0.1:38931" // packets over TLS, for tests of our own
 )
 
 // running is a server with its wires.

@@ -2,7 +2,9 @@ package parlortest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"time"
@@ -29,7 +31,12 @@ const (
 var wireNames = [...]string{"native", "pgnet", "packet", "local"}
 
 // String is the wire's name.
-func (w Wire) String() string { return wireNames[w] }
+func (w Wire) String() string {
+	if w < 0 || int(w) >= len(wireNames) {
+		return fmt.Sprintf("wire %d", int(w))
+	}
+	return wireNames[w]
+}
 
 // Wires returns all of them.
 func Wires() []Wire { return []Wire{Native, Pgnet, Packet, Local} }
@@ -41,7 +48,10 @@ type phone struct {
 	lobby *Lobby
 	wire  Wire
 	key   *box.Key
-	paths func(n int) [2]memnet.Path // what happens to the bytes of the n-th connection, up and down; nil: nothing. For tests of our own
+
+	// For tests of our own.
+	paths func(n int) [2]memnet.Path // what happens to the bytes of the n-th connection, up and down; nil: nothing
+	trust *tls.Config                // not nil: packets go over TLS
 
 	mu      sync.Mutex // guards what follows
 	lag     time.Duration
@@ -61,7 +71,11 @@ func (p *phone) Dial(ctx context.Context, _ string) (link.Conn, error) {
 	}
 	switch p.wire {
 	case Packet:
-		return packetlink.Dialer{DialContext: p.dialSocket, Logger: p.lobby.cfg.Logger}.Dial(ctx, addressPacket)
+		address := addressPacket
+		if p.trust != nil {
+			address = addressTLS
+		}
+		return packetlink.Dialer{DialContext: p.dialSocket, TLS: p.trust, Logger: p.lobby.cfg.Logger}.Dial(ctx, address)
 	case Local:
 		return p.dialLocal(ctx)
 	}
