@@ -6,7 +6,7 @@ BENCH    ?= .
 FUZZTIME ?= 10s
 export GO BENCH FUZZTIME
 
-.PHONY: build fmt lint test bench fuzz
+.PHONY: build fmt lint test bench fuzz cuts
 
 # The program, as bin/parlor. Where git cannot read the checkout (another user's), it is built without
 # the commit in it.
@@ -31,3 +31,7 @@ bench:
 # FUZZTIME is how long each fuzz target runs.
 fuzz:
 	@scripts/fuzz
+
+# Cuts the links of a scripted game at every byte, on each wire, in some minutes; make test does so at every write.
+cuts:
+	@scripts/cuts

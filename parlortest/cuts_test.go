@@ -1,7 +1,10 @@
 package parlortest_test
 
 import (
+	"cmp"
+	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -11,9 +14,14 @@ import (
 
 	"parlor"
 	"parlor/client"
+	"parlor/internal/certtest"
 	"parlor/internal/memnet"
 	"parlor/parlortest"
+	"parlor/server"
 )
+
+// allCuts has links cut at every byte: make cuts.
+var allCuts = os.Getenv("PARLOR_CUTS") == "all"
 
 // tally notes what it executes, and tells everybody.
 type tally struct {
@@ -30,7 +38,7 @@ func (g *tally) HandleGamePacket(p parlor.Packet) parlor.Response {
 
 // notebook is what a client under test was told, answers and pushes together.
 type notebook struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // guards lines
 	lines []string
 }
 
@@ -40,53 +48,90 @@ func (n *notebook) note(format string, args ...any) {
 	n.lines = append(n.lines, fmt.Sprintf(format, args...))
 }
 
+// send makes a request, and notes the answer.
+func (n *notebook) send(t *testing.T, c *client.Client, message string, payload parlor.Payload) {
+	err := c.Send(parlor.Packet{Message: message, Payload: payload}, func(r parlor.Response, err error) {
+		if err != nil {
+			n.note("%s failed: %v", message, err)
+			return
+		}
+		n.note("%s: %s %s", message, r.Message, r.Payload)
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // outcome is what a script leaves behind.
 type outcome struct {
-	log        []string // what the game has executed
-	ann, bob   []string // what the clients were told
-	up, down   []memnet.Write
-	lost       int
-	reconnects int
-	cuts       string
+	log      []string // what the game has executed
+	ann, bob []string // what the clients were told
+	lost     int      // pushes
+	dialed   int      // connections of ann
+	up, down way      // of the last of them
+}
+
+// way is what went one way of a connection, where its path records it, but for the last minutes: what is cut then is not found soon
+// enough.
+type way []memnet.Write
+
+func newWay(s *memnet.Stream, last time.Time) way {
+	return slices.DeleteFunc(s.Writes(), func(w memnet.Write) bool { return w.Time.After(last) })
+}
+
+// course is a wire on which the script is played, and what becomes of links that are cut.
+type course struct {
+	name string
+	wire parlortest.Wire
+	tls  bool
+	do   memnet.Action
+}
+
+func courses() (all []course) {
+	for _, wire := range []course{{"native", parlortest.Native, false, 0}, {"packet", parlortest.Packet, false, 0}, {"packet over TLS", parlortest.Packet, true, 0}} {
+		for do, name := range map[memnet.Action]string{memnet.Reset: "reset", memnet.End: "ended", memnet.Swallow: "silent"} {
+			all = append(all, course{wire.name + ", " + name, wire.wire, wire.tls, do})
+		}
+	}
+	slices.SortFunc(all, func(a, b course) int { return cmp.Compare(a.name, b.name) })
+	return all
+}
+
+// pause is how long the script waits for all to be as it would be: a link that is dead without a word is found by the keepalive of
+// its wire.
+func (c course) pause() time.Duration {
+	if c.do == memnet.Swallow {
+		return 2 * time.Minute
+	}
+	return 30 * time.Second
 }
 
 // play has ann, whose connections have the given paths, and bob play a script. Requests of ann go out together, join and leave
 // among them.
-func play(t *testing.T, wire parlortest.Wire, up, down []memnet.Path) (o outcome) {
+func (c course) play(t *testing.T, up, down []memnet.Path) (o outcome) {
 	t.Helper()
-	o.cuts = fmt.Sprint("up ", offsets(up), " down ", offsets(down))
-	newTally := func(r parlor.Room, _ string) (parlor.Game, error) { return &tally{r, &o.log}, nil }
-	parlortest.Run(t, newTally, func(t *testing.T, l *parlortest.Lobby) {
+	cfg := server.Config{Logger: slog.New(slog.DiscardHandler), Games: map[string]parlor.NewGame{
+		"tally": func(r parlor.Room, _ string) (parlor.Game, error) { return &tally{r, &o.log}, nil },
+	}}
+	parlortest.RunServer(t, cfg, func(t *testing.T, l *parlortest.Lobby) {
 		ann, bob := &notebook{}, &notebook{}
 		config := func(user string, n *notebook) client.Config {
 			return client.Config{
 				Username: user, Password: "pw",
 				OnPush: func(p *parlor.Push) { n.note("%s %s", p.Message, p.Payload) },
 				OnLost: func(k int) { o.lost += k },
-				OnLink: func(bool) { o.reconnects++ },
 			}
 		}
-		b := l.Dial(wire, config("bob", bob))
+		b := l.Dial(c.wire, config("bob", bob))
 		b.Join("table")
-		a := l.DialOver(wire, config("ann", ann), up, down)
-		send := func(message string, payload parlor.Payload) {
-			err := a.Send(parlor.Packet{Message: message, Payload: payload}, func(r parlor.Response, err error) {
-				if err != nil {
-					ann.note("%s failed: %v", message, err)
-					return
-				}
-				ann.note("%s: %s %s", message, r.Message, r.Payload)
-			})
-			if err != nil {
-				t.Error(err)
-			}
-		}
+		a := l.DialOver(c.wire, config("ann", ann), c.trust(t, l), up, down)
+		send := func(message string, payload parlor.Payload) { ann.send(t, a.Client, message, payload) }
 		table := parlor.Encode(parlor.Map{"name": "table"})
 		send(parlor.RequestJoinGame, table)
 		for i := range 5 {
 			send(fmt.Sprint("a", i), parlor.Payload{})
 		}
-		l.Step(time.Minute / 2)
+		l.Step(c.pause())
 		b.Ask("b0", nil)
 		b.Ask("b1", nil)
 		for i := range 3 {
@@ -95,127 +140,144 @@ func play(t *testing.T, wire parlortest.Wire, up, down []memnet.Path) (o outcome
 		send(parlor.RequestLeaveGame, parlor.Payload{})
 		send(parlor.RequestJoinGame, table)
 		send("d0", parlor.Payload{})
-		l.Step(time.Minute / 2)
+		l.Step(c.pause())
 		b.Ask("b2", nil)
-		l.Step(time.Minute)
-		o.ann, o.bob = ann.lines, bob.lines
-		if s := a.Socket(); s != nil {
-			o.up, o.down = s.Out().Writes(), s.In().Writes()
+		last := time.Now()
+		l.Step(2 * c.pause())
+		if a.Dialed() > 1 {
+			last = last.Add(c.pause()) // the one before was cut by then
 		}
+		s := a.Socket()
+		o.up, o.down = newWay(s.Out(), last), newWay(s.In(), last)
+		o.ann, o.bob, o.dialed = ann.lines, bob.lines, a.Dialed()
 	})
 	return o
 }
 
-// TestCuts: wherever a link is cut, also twice in a row, everything is executed once and seen once, in the same order.
-func TestCuts(t *testing.T) {
-	for _, wire := range []parlortest.Wire{parlortest.Native, parlortest.Packet} {
-		t.Run(wire.String(), func(t *testing.T) { testCuts(t, wire) })
+// trust is nil without TLS. The certificate is made in virtual time, in which it is to be good.
+func (c course) trust(t *testing.T, l *parlortest.Lobby) *tls.Config {
+	if !c.tls {
+		return nil
 	}
+	certFile, keyFile := certtest.Make(t)
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.ServeTLS(cert)
+	return &tls.Config{RootCAs: certtest.Pool(t, certFile)}
 }
 
-func testCuts(t *testing.T, wire parlortest.Wire) {
-	record := []memnet.Path{{Record: true}}
-	whole := play(t, wire, record, record)
-	if len(whole.log) != 12 || whole.reconnects != 0 {
-		t.Fatalf("without a cut the game executes %q", whole.log)
+var record = memnet.Path{Record: true}
+
+// whole is the script without a cut.
+func (c course) whole(t *testing.T) outcome {
+	t.Helper()
+	whole := c.play(t, []memnet.Path{record}, []memnet.Path{record})
+	if len(whole.log) != 12 || whole.dialed != 1 {
+		t.Fatalf("without a cut, over %d connections, the game executes %q", whole.dialed, whole.log)
 	}
-	ups, downs := points(whole.up), points(whole.down)
-	if os.Getenv("PARLOR_CUTS") == "all" { // make cuts
-		ups, downs = every(whole.up), every(whole.down)
+	return whole
+}
+
+// TestCuts: wherever a link is cut, everything is executed once and seen once, in the same order.
+func TestCuts(t *testing.T) {
+	for _, c := range courses() {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			whole := c.whole(t)
+			up, down := some(whole.up.points(allCuts), 10), some(whole.down.points(allCuts), 10)
+			for _, offset := range up {
+				c.same(t, whole, c.play(t, []memnet.Path{c.at(offset)}, nil), 2, "up", offset)
+			}
+			for _, offset := range down {
+				c.same(t, whole, c.play(t, nil, []memnet.Path{c.at(offset)}), 2, "down", offset)
+			}
+			t.Logf("%d cuts of %d bytes up and %d down", len(up)+len(down), whole.up.size(), whole.down.size())
+		})
 	}
-	for _, offset := range ups {
-		same(t, wire, whole, play(t, wire, []memnet.Path{at(offset)}, nil))
-	}
-	for _, offset := range downs {
-		same(t, wire, whole, play(t, wire, nil, []memnet.Path{at(offset)}))
-	}
-	t.Logf("%d cuts of %d and %d bytes", len(ups)+len(downs), size(whole.up), size(whole.down))
 }
 
 // TestCutsTwice: the connection that comes behind a cut is cut too.
 func TestCutsTwice(t *testing.T) {
-	for _, wire := range []parlortest.Wire{parlortest.Native, parlortest.Packet} {
-		t.Run(wire.String(), func(t *testing.T) { testCutsTwice(t, wire) })
-	}
-}
-
-func testCutsTwice(t *testing.T, wire parlortest.Wire) {
-	record := memnet.Path{Record: true}
-	whole := play(t, wire, []memnet.Path{record}, []memnet.Path{record})
-	rng := rand.New(rand.NewPCG(1, 1))
-	first := points(whole.down)
-	if os.Getenv("PARLOR_CUTS") != "all" {
-		rng.Shuffle(len(first), func(i, j int) { first[i], first[j] = first[j], first[i] })
-		first = first[:min(len(first), 20)]
-	}
-	for _, offset := range first {
-		second := play(t, wire, []memnet.Path{{}, record}, []memnet.Path{at(offset), record})
-		same(t, wire, whole, second)
-		for _, up := range []bool{true, false} {
-			writes := second.down
-			if up {
-				writes = second.up
+	for _, c := range courses() {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			whole := c.whole(t)
+			n, firsts := 0, whole.down.points(false)
+			if !allCuts {
+				firsts = shuffled(firsts)[:4]
 			}
-			all := points(writes)
-			again := at(all[rng.IntN(len(all))])
-			paths := [2]memnet.Path{{}, again}
-			if up {
-				paths = [2]memnet.Path{again, {}}
+			for _, first := range firsts {
+				second := c.play(t, []memnet.Path{{}, record}, []memnet.Path{c.at(first), record})
+				c.same(t, whole, second, 2, "down", first)
+				for _, again := range shuffled(second.up.points(true))[:2] {
+					c.same(t, whole, c.play(t, []memnet.Path{{}, c.at(again)}, []memnet.Path{c.at(first)}), 3, "down and up", first, again)
+					n++
+				}
+				for _, again := range shuffled(second.down.points(true))[:2] {
+					c.same(t, whole, c.play(t, nil, []memnet.Path{c.at(first), c.at(again)}), 3, "down and down", first, again)
+					n++
+				}
 			}
-			same(t, wire, whole, play(t, wire, []memnet.Path{{}, paths[0]}, []memnet.Path{at(offset), paths[1]}))
-		}
+			t.Logf("%d pairs of cuts", n)
+		})
 	}
 }
 
 // at is a path that ends at a byte.
-func at(offset int64) memnet.Path {
-	return memnet.Path{Faults: []memnet.Fault{{At: offset, Do: memnet.Reset}}}
+func (c course) at(offset int64) memnet.Path {
+	return memnet.Path{Faults: []memnet.Fault{{At: offset, Do: c.do}}}
 }
 
-// same checks that a script has ended as it does without a cut.
-func same(t *testing.T, wire parlortest.Wire, want, got outcome) {
+// same checks that a script has ended as it does without a cut, over so many connections.
+func (c course) same(t *testing.T, want, got outcome, dialed int, where string, offsets ...int64) {
 	t.Helper()
 	if !slices.Equal(got.log, want.log) || !slices.Equal(got.ann, want.ann) || !slices.Equal(got.bob, want.bob) || got.lost != 0 {
-		t.Errorf("%s, cut at %v: executed\n\t%q\nann saw\n\t%q\nbob saw\n\t%q\nwant\n\t%q\n\t%q\n\t%q", wire, got.cuts,
+		t.Errorf("cut at %s %v: executed\n\t%q\nann saw\n\t%q\nbob saw\n\t%q\nwant\n\t%q\n\t%q\n\t%q", where, offsets,
 			got.log, got.ann, got.bob, want.log, want.ann, want.bob)
+	}
+	if got.dialed < dialed {
+		t.Errorf("cut at %s %v: there were %d connections", where, offsets, got.dialed)
 	}
 }
 
-func size(writes []memnet.Write) (n int64) {
-	for _, w := range writes {
+// points are where to cut: every byte, or before each write, behind its first byte, in its middle, and before its last. The last bytes
+// over TLS are left out: it is not always the same number.
+func (w way) points(every bool) (all []int64) {
+	offset := int64(0)
+	for _, w := range w {
+		n := int64(len(w.Bytes))
+		all = append(all, offset, offset+1, offset+n/2, offset+n-1)
+		offset += n
+	}
+	all = slices.Compact(append(all, offset))
+	if every {
+		for all = all[:0]; int64(len(all)) <= offset; {
+			all = append(all, int64(len(all)))
+		}
+	}
+	return slices.DeleteFunc(all, func(at int64) bool { return at > offset-8 })
+}
+
+func (w way) size() (n int64) {
+	for _, w := range w {
 		n += int64(len(w.Bytes))
 	}
 	return n
 }
 
-// points are where to cut: at the beginning of each write, behind its first byte, in its middle, and before its last.
-func points(writes []memnet.Write) (all []int64) {
-	offset := int64(0)
-	for _, w := range writes {
-		n := int64(len(w.Bytes))
-		all = append(all, offset, offset+1, offset+n/2, offset+n-1)
-		offset += n
+// some is a sample where the race detector makes everything slow, and else all.
+func some(points []int64, n int) []int64 {
+	if !race || allCuts {
+		return points
 	}
-	all = append(all, offset)
-	slices.Sort(all)
-	return slices.Compact(all)
+	return shuffled(points)[:min(n, len(points))]
 }
 
-// every is every byte.
-func every(writes []memnet.Write) (all []int64) {
-	for offset := range size(writes) + 1 {
-		all = append(all, offset)
-	}
-	return all
-}
-
-func offsets(paths []memnet.Path) (all []int64) {
-	for _, p := range paths {
-		at := int64(-1)
-		for _, f := range p.Faults {
-			at = f.At
-		}
-		all = append(all, at)
-	}
-	return all
+// shuffled is in the same order each time.
+func shuffled(points []int64) []int64 {
+	rng := rand.New(rand.NewPCG(1, 1))
+	rng.Shuffle(len(points), func(i, j int) { points[i], points[j] = points[j], points[i] })
+	return points
 }

@@ -2,19 +2,42 @@ package parlortest
 
 import (
 	"context"
+	"crypto/tls"
+	"time"
 
 	"parlor"
 	"parlor/box"
 	"parlor/client"
 	"parlor/internal/memnet"
 	"parlor/link"
+	"parlor/link/packetlink"
 )
 
-// DialOver is Dial over connections with the given paths, one after the other, and then with none; it tries again when a
-// connection ends before the login is answered. It returns the sockets too, as they are dialed.
-func (l *Lobby) DialOver(wire Wire, cfg client.Config, up, down []memnet.Path) *Client {
+// ServeTLS has the lobby listen for packets over TLS too, until the end of the test.
+func (l *Lobby) ServeTLS(cert tls.Certificate) {
+	l.t.Helper()
+	packets, err := packetlink.New(packetlink.Config{
+		Lobby: l.Server(), Logger: l.cfg.Logger, TLS: &tls.Config{Certificates: []tls.Certificate{cert}},
+	})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	ln, done := l.listen(addressTLS), make(chan error, 1)
+	go func() { done <- packets.Serve(ln) }() // ends with Close
+	l.t.Cleanup(func() {
+		packets.Close()
+		if err := <-done; err != nil {
+			l.t.Error(err)
+		}
+	})
+}
+
+// DialOver is Dial over connections with the given paths, one after the other, and then with none, over TLS if it is given what to
+// trust. It tries again when a connection ends before the login is answered.
+func (l *Lobby) DialOver(wire Wire, cfg client.Config, trust *tls.Config, up, down []memnet.Path) *Client {
 	l.t.Helper()
 	c := l.New(wire, cfg)
+	c.phone.trust = trust
 	c.phone.paths = func(n int) (p [2]memnet.Path) {
 		if n < len(up) {
 			p[0] = up[n]
@@ -24,16 +47,17 @@ func (l *Lobby) DialOver(wire Wire, cfg client.Config, up, down []memnet.Path) *
 		}
 		return p
 	}
-	for range len(up) + len(down) + 1 {
+	var err error
+	for range 10 {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		err := c.Connect(ctx)
+		err = c.Connect(ctx)
 		cancel()
 		if err == nil {
 			return c
 		}
-		l.Settle() // the server has noticed
+		l.Step(10 * time.Second) // the server notices what the client has
 	}
-	l.t.Fatal("the client cannot log in")
+	l.t.Fatalf("the client cannot log in: %v", err)
 	return nil
 }
 
@@ -78,4 +102,11 @@ func (l *Lobby) Unread(wire Wire) int64 {
 		return r.packets.Stats().QueueFull.Load()
 	}
 	return r.ws.Stats().QueueFull.Load()
+}
+
+// Dialed is how many connections the client has dialed.
+func (c *Client) Dialed() int {
+	c.phone.mu.Lock()
+	defer c.phone.mu.Unlock()
+	return c.phone.dialed
 }

@@ -98,7 +98,7 @@ func (l *Lobby) Server() *server.Server {
 const (
 	addressWS     = "127.0.0.1:38929"
 	addressPacket = "127.0.0.1:38930"
-	addressTLS    = "127.0.0.1:38931" // packets over TLS, for tests of our own
+	addressTLS    = "localhost:38931" // packets over TLS, for tests of our own
 )
 
 // running is a server with its wires.

@@ -1,0 +1,5 @@
+//go:build race
+
+package parlortest_test
+
+const race = true
