@@ -3,6 +3,7 @@ package parlortest
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -53,7 +54,7 @@ func (l *Lobby) Dial(wire Wire, cfg client.Config) *Client {
 
 // New makes a client that has not connected yet, for a login that is to be refused, or a network that is bad from the
 // beginning: client.Client.Connect logs in, and returns why not. The Dialer and ServerKey of the configuration are set here, the
-// Password of the user admin where it is empty, and the Logger where there is none. Its functions are called besides what is noted for
+// Password of the user admin where it is empty, the Logger where there is none, and Reconnect.Jitter, which is the same in each run. Its functions are called besides what is noted for
 // Expect. The client is closed at the end of the test.
 func (l *Lobby) New(wire Wire, cfg client.Config) *Client {
 	l.t.Helper()
@@ -66,11 +67,19 @@ func (l *Lobby) New(wire Wire, cfg client.Config) *Client {
 	}
 	c := &Client{l: l, user: cfg.Username, phone: &phone{lobby: l, wire: wire, key: key}}
 	cfg.Dialer = c.phone
-	if cfg.ServerKey = l.key.Public(); wire == Packet { // which has no keys
+	if cfg.ServerKey = l.key.Public(); wire == Packet || wire == PacketTLS { // which have no keys
 		cfg.ServerKey = ""
+	}
+	if wire == PacketTLS {
+		l.secure()
 	}
 	if cfg.Username == parlor.AdminName && cfg.Password == "" {
 		cfg.Password = l.cfg.AdminPassword
+	}
+	if cfg.Reconnect.Jitter == nil {
+		l.clients++
+		rng := rand.New(rand.NewPCG(1, uint64(l.clients)))
+		cfg.Reconnect.Jitter = func(below time.Duration) time.Duration { return time.Duration(rng.Int64N(int64(below))) }
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = l.cfg.Logger
@@ -261,6 +270,11 @@ func (c *Client) Heartbeat() parlor.Response {
 func (c *Client) Cut() {
 	c.phone.set(func() {}, true)
 	synctest.Wait()
+}
+
+// CutAfter cuts the client's link in a while, when a request is on its way perhaps. It returns at once.
+func (c *Client) CutAfter(d time.Duration) {
+	time.AfterFunc(d, func() { c.phone.set(func() {}, true) })
 }
 
 // Offline cuts the link, and keeps the client from getting another one until Online.

@@ -1,8 +1,6 @@
 package parlortest_test
 
 import (
-	"cmp"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -14,7 +12,6 @@ import (
 
 	"parlor"
 	"parlor/client"
-	"parlor/internal/certtest"
 	"parlor/internal/memnet"
 	"parlor/parlortest"
 	"parlor/server"
@@ -83,17 +80,13 @@ func newWay(s *memnet.Stream, last time.Time) way {
 type course struct {
 	name string
 	wire parlortest.Wire
-	tls  bool
 	do   memnet.Action
 }
 
 func courses() (all []course) {
-	for _, wire := range []course{{"native", parlortest.Native, false, 0}, {"packet", parlortest.Packet, false, 0}, {"packet over TLS", parlortest.Packet, true, 0}} {
-		for do, name := range map[memnet.Action]string{memnet.Reset: "reset", memnet.End: "ended", memnet.Swallow: "silent"} {
-			all = append(all, course{wire.name + ", " + name, wire.wire, wire.tls, do})
-		}
+	for _, wire := range []parlortest.Wire{parlortest.Native, parlortest.Packet, parlortest.PacketTLS} {
+		all = append(all, course{"reset", wire, memnet.Reset}, course{"ended", wire, memnet.End}, course{"silent", wire, memnet.Swallow})
 	}
-	slices.SortFunc(all, func(a, b course) int { return cmp.Compare(a.name, b.name) })
 	return all
 }
 
@@ -124,7 +117,7 @@ func (c course) play(t *testing.T, up, down []memnet.Path) (o outcome) {
 		}
 		b := l.Dial(c.wire, config("bob", bob))
 		b.Join("table")
-		a := l.DialOver(c.wire, config("ann", ann), c.trust(t, l), up, down)
+		a := l.DialOver(c.wire, config("ann", ann), up, down)
 		send := func(message string, payload parlor.Payload) { ann.send(t, a.Client, message, payload) }
 		table := parlor.Encode(parlor.Map{"name": "table"})
 		send(parlor.RequestJoinGame, table)
@@ -154,20 +147,6 @@ func (c course) play(t *testing.T, up, down []memnet.Path) (o outcome) {
 	return o
 }
 
-// trust is nil without TLS. The certificate is made in virtual time, in which it is to be good.
-func (c course) trust(t *testing.T, l *parlortest.Lobby) *tls.Config {
-	if !c.tls {
-		return nil
-	}
-	certFile, keyFile := certtest.Make(t)
-	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.ServeTLS(cert)
-	return &tls.Config{RootCAs: certtest.Pool(t, certFile)}
-}
-
 var record = memnet.Path{Record: true}
 
 // whole is the script without a cut.
@@ -183,7 +162,7 @@ func (c course) whole(t *testing.T) outcome {
 // TestCuts: wherever a link is cut, everything is executed once and seen once, in the same order.
 func TestCuts(t *testing.T) {
 	for _, c := range courses() {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(c.wire.String()+", "+c.name, func(t *testing.T) {
 			t.Parallel()
 			whole := c.whole(t)
 			up, down := some(whole.up.points(allCuts), 10), some(whole.down.points(allCuts), 10)
@@ -201,7 +180,7 @@ func TestCuts(t *testing.T) {
 // TestCutsTwice: the connection that comes behind a cut is cut too.
 func TestCutsTwice(t *testing.T) {
 	for _, c := range courses() {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(c.wire.String()+", "+c.name, func(t *testing.T) {
 			t.Parallel()
 			whole := c.whole(t)
 			n, firsts := 0, whole.down.points(false)

@@ -14,9 +14,10 @@
 //		})
 //	}
 //
-// [Client.Await] waits for something to be told, however long it takes. [Client.Cut], [Client.Offline] and [Client.Lag] do what networks
-// do to players; [Lobby.Stop] and [Lobby.Start] restart the server. [Lobby.Dial] logs in over any of the wires, so that a game can
-// be tested with all of them at once; [Lobby.New] is for logins that are to fail. The administrator is l.Client(parlor.AdminName).
+// [Client.Await] waits for something to be told, for a minute at most. [Client.Cut], [Client.CutAfter], [Client.Offline] and
+// [Client.Lag] do what networks do to players; [Lobby.Stop] and [Lobby.Start] restart the server. [Lobby.Dial] logs in over any
+// of the wires, so that a game can be tested with all of them at once; [Lobby.New] is for logins that are to fail. The administrator
+// is l.Client(parlor.AdminName).
 //
 // The room's clock is virtual too, and its random source is the same in each run. What the game does must not
 // depend on anything out of the test, such as the network or goroutines that wait for it. The fields of a game may be looked at behind

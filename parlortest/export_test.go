@@ -2,7 +2,6 @@ package parlortest
 
 import (
 	"context"
-	"crypto/tls"
 	"time"
 
 	"parlor"
@@ -11,33 +10,13 @@ import (
 	"parlor/internal/memnet"
 	"parlor/link"
 	"parlor/link/packetlink"
+	"parlor/link/wslink"
 )
 
-// ServeTLS has the lobby listen for packets over TLS too, until the end of the test.
-func (l *Lobby) ServeTLS(cert tls.Certificate) {
-	l.t.Helper()
-	packets, err := packetlink.New(packetlink.Config{
-		Lobby: l.Server(), Logger: l.cfg.Logger, TLS: &tls.Config{Certificates: []tls.Certificate{cert}},
-	})
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	ln, done := l.listen(addressTLS), make(chan error, 1)
-	go func() { done <- packets.Serve(ln) }() // ends with Close
-	l.t.Cleanup(func() {
-		packets.Close()
-		if err := <-done; err != nil {
-			l.t.Error(err)
-		}
-	})
-}
-
-// DialOver is Dial over connections with the given paths, one after the other, and then with none, over TLS if it is given what to
-// trust. It tries again when a connection ends before the login is answered.
-func (l *Lobby) DialOver(wire Wire, cfg client.Config, trust *tls.Config, up, down []memnet.Path) *Client {
+// DialOver is Dial over connections with the given paths, one after the other, and then with none. It tries again when a connection ends before the login is answered.
+func (l *Lobby) DialOver(wire Wire, cfg client.Config, up, down []memnet.Path) *Client {
 	l.t.Helper()
 	c := l.New(wire, cfg)
-	c.phone.trust = trust
 	c.phone.paths = func(n int) (p [2]memnet.Path) {
 		if n < len(up) {
 			p[0] = up[n]
@@ -97,11 +76,20 @@ func (l *Lobby) DialLink(wire Wire, user string) link.StreamConn {
 
 // Unread is how many links of a wire were closed as their clients did not read.
 func (l *Lobby) Unread(wire Wire) int64 {
-	r := l.server.Load()
-	if wire == Packet {
-		return r.packets.Stats().QueueFull.Load()
+	var n int64
+	for _, server := range l.server.Load().wires {
+		switch server := server.(type) {
+		case *wslink.Server:
+			if wire == Native {
+				n += server.Stats().QueueFull.Load()
+			}
+		case *packetlink.Server:
+			if wire == Packet {
+				n += server.Stats().QueueFull.Load()
+			}
+		}
 	}
-	return r.ws.Stats().QueueFull.Load()
+	return n
 }
 
 // Dialed is how many connections the client has dialed.

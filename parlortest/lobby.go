@@ -2,7 +2,12 @@ package parlortest
 
 import (
 	"context"
-	"fmt"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"math/big"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -27,6 +32,8 @@ type Lobby struct {
 	cfg     server.Config
 	key     *box.Key
 	network *memnet.Network
+	clients int                     // made so far
+	trust   *tls.Config             // of clients on the wire PacketTLS, nil before the first
 	server  atomic.Pointer[running] // nil while it is stopped
 }
 
@@ -96,17 +103,21 @@ func (l *Lobby) Server() *server.Server {
 
 // The addresses at which the wires listen.
 const (
-	addressWS     = "127.0.0.1:38929"
-	addressPacket = "127.0.0.1:38930"
-	addressTLS    = "localhost:38931" // packets over TLS, for tests of our own
+	addressWS     = "localhost:38929"
+	addressPacket = "localhost:38930"
+	addressTLS    = "localhost:38931"
 )
 
 // running is a server with its wires.
 type running struct {
-	lobby   *server.Server
-	ws      *wslink.Server
-	packets *packetlink.Server
-	done    chan error // has an entry for each of those that serve
+	lobby *server.Server
+	wires []wireServer
+	done  chan error // has an entry for each of those that serve
+}
+
+type wireServer interface {
+	Serve(net.Listener) error
+	Shutdown(context.Context) error
 }
 
 // Start starts the server again that was stopped, with what it has saved.
@@ -115,33 +126,81 @@ func (l *Lobby) Start() {
 	if l.server.Load() != nil {
 		l.t.Fatal("parlortest: the server runs already")
 	}
-	r := &running{done: make(chan error, 3)}
-	var err error
-	if r.lobby, err = server.New(l.cfg); err != nil {
+	lobby, err := server.New(l.cfg)
+	if err != nil {
 		l.t.Fatal(err)
 	}
-	if r.ws, err = wslink.New(wslink.Config{Lobby: r.lobby, Key: l.key, Logger: l.cfg.Logger}); err != nil {
-		l.t.Fatal(err)
-	}
-	if r.packets, err = packetlink.New(packetlink.Config{Lobby: r.lobby, Logger: l.cfg.Logger}); err != nil {
-		l.t.Fatal(err)
-	}
-	go func() { // ends with Stop, as those below
-		_, err := r.lobby.Run(context.Background())
+	r := &running{lobby: lobby, done: make(chan error, 4)}
+	go func() { // ends with Stop
+		_, err := lobby.Run(context.Background())
 		r.done <- err
 	}()
-	go func() { r.done <- r.ws.Serve(l.listen(addressWS)) }()
-	go func() { r.done <- r.packets.Serve(l.listen(addressPacket)) }()
 	l.server.Store(r)
+	ws, err := wslink.New(wslink.Config{Lobby: lobby, Key: l.key, Logger: l.cfg.Logger})
+	l.serve(ws, err, addressWS)
+	l.servePackets(addressPacket, nil)
+	if l.trust != nil {
+		l.servePackets(addressTLS, l.trust)
+	}
 	synctest.Wait()
 }
 
-func (l *Lobby) listen(address string) net.Listener {
+func (l *Lobby) servePackets(address string, secure *tls.Config) {
+	l.t.Helper()
+	packets, err := packetlink.New(packetlink.Config{Lobby: l.Server(), TLS: secure, Logger: l.cfg.Logger})
+	l.serve(packets, err, address)
+}
+
+// serve has a wire listen, unless it could not be made.
+func (l *Lobby) serve(w wireServer, err error, address string) {
+	l.t.Helper()
+	if err != nil {
+		l.t.Fatal(err)
+	}
 	ln, err := l.network.Listen(address)
 	if err != nil {
-		panic(fmt.Sprintf("parlortest: %v", err)) // never: the server before has ended
+		l.t.Fatal(err)
 	}
-	return ln
+	r := l.server.Load()
+	r.wires = append(r.wires, w)
+	go func() { r.done <- w.Serve(ln) }() // ends with Stop
+}
+
+// secure has the wire PacketTLS be served, by a server that runs and by those that come.
+func (l *Lobby) secure() {
+	l.t.Helper()
+	if l.trust != nil {
+		return
+	}
+	cert, err := certificate()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(cert.Leaf)
+	l.trust = &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: pool}
+	if l.Server() != nil {
+		l.servePackets(addressTLS, l.trust)
+		synctest.Wait()
+	}
+}
+
+// certificate is one for localhost that signs itself, good for a hundred years.
+func certificate() (cert tls.Certificate, err error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return cert, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(100, 0, 0),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return cert, err
+	}
+	leaf, err := x509.ParseCertificate(der)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, err
 }
 
 // Stop has the server save, say goodbye, and end. Clients reconnect when it is started again. It does nothing if the server is
@@ -158,7 +217,7 @@ func (l *Lobby) Stop() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	for _, wire := range []interface{ Shutdown(context.Context) error }{r.ws, r.packets} {
+	for _, wire := range r.wires {
 		if err := wire.Shutdown(ctx); err != nil {
 			l.t.Errorf("parlortest: a wire of the server ends with: %v", err)
 		}

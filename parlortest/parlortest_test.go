@@ -134,12 +134,22 @@ func testWire(t *testing.T, l *parlortest.Lobby, wire parlortest.Wire) {
 	ann.Await("link up")
 	ann.Expect(`push line {"text": "two"}`)
 
+	ann.Lag(20 * time.Millisecond)
+	ann.CutAfter(30 * time.Millisecond) // when the answer is on its way
+	if n := number(t, ann.Ask("once more", nil).Payload, "lines"); n != 6 {
+		t.Errorf("%d lines", n)
+	}
+	l.Settle()
+	bob.Expect(`push line {"text": "once more"}`)
+	ann.Await("link up")
+	ann.Expect()
+
 	ann.Offline() // for longer than the server keeps her seat
 	l.Step(5 * time.Minute / 2)
 	ann.Online()
 	ann.Await("link up")
 	ann.Expect()
-	if ann.Game() != "" || ann.Stats().Resumed != 2 {
+	if ann.Game() != "" || ann.Stats().Resumed != 3 {
 		t.Errorf("in game %q, %+v", ann.Game(), ann.Stats())
 	}
 	ann.Join("the book")
@@ -221,13 +231,18 @@ func TestAdmin(t *testing.T) {
 	}
 }
 
-// TestSame: each run is the same, by luck too.
+// TestSame: each run is the same, by luck too, and when clients come back.
 func TestSame(t *testing.T) {
 	play := func() (seen string) {
 		parlortest.Run(t, newBook, func(t *testing.T, l *parlortest.Lobby) {
 			ann := l.Client("ann")
 			ann.Join("the book")
 			seen = fmt.Sprint(time.Now().UTC(), ann.Ask("dice", nil).Payload)
+			ann.Offline()
+			l.Step(20 * time.Second)
+			ann.Online()
+			ann.Await("link up")
+			seen += time.Now().String()
 		})
 		return seen
 	}

@@ -2,7 +2,6 @@ package parlortest
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -22,13 +21,14 @@ type Wire int
 
 // The wires. All but Pgnet push, and their sessions outlive a link that is cut.
 const (
-	Native Wire = iota // on WebSocket
-	Pgnet              // on WebSocket, as pgnet's clients do
-	Packet             // packets on TCP
-	Local              // within the process, without a socket
+	Native    Wire = iota // on WebSocket
+	Pgnet                 // on WebSocket, as pgnet's clients do
+	Packet                // packets on TCP
+	PacketTLS             // packets on TLS
+	Local                 // within the process, without a socket
 )
 
-var wireNames = [...]string{"native", "pgnet", "packet", "local"}
+var wireNames = [...]string{"native", "pgnet", "packet", "packet/TLS", "local"}
 
 // String is the wire's name.
 func (w Wire) String() string {
@@ -39,7 +39,7 @@ func (w Wire) String() string {
 }
 
 // Wires returns all of them.
-func Wires() []Wire { return []Wire{Native, Pgnet, Packet, Local} }
+func Wires() []Wire { return []Wire{Native, Pgnet, Packet, PacketTLS, Local} }
 
 var errOffline = errors.New("the client is offline")
 
@@ -48,10 +48,7 @@ type phone struct {
 	lobby *Lobby
 	wire  Wire
 	key   *box.Key
-
-	// For tests of our own.
-	paths func(n int) [2]memnet.Path // what happens to the bytes of the n-th connection, up and down; nil: nothing
-	trust *tls.Config                // not nil: packets go over TLS
+	paths func(n int) [2]memnet.Path // what happens to the bytes of the n-th connection, up and down; nil: nothing. For tests of our own
 
 	mu      sync.Mutex // guards what follows
 	lag     time.Duration
@@ -71,11 +68,9 @@ func (p *phone) Dial(ctx context.Context, _ string) (link.Conn, error) {
 	}
 	switch p.wire {
 	case Packet:
-		address := addressPacket
-		if p.trust != nil {
-			address = addressTLS
-		}
-		return packetlink.Dialer{DialContext: p.dialSocket, TLS: p.trust, Logger: p.lobby.cfg.Logger}.Dial(ctx, address)
+		return packetlink.Dialer{DialContext: p.dialSocket, Logger: p.lobby.cfg.Logger}.Dial(ctx, addressPacket)
+	case PacketTLS:
+		return packetlink.Dialer{DialContext: p.dialSocket, TLS: p.lobby.trust, Logger: p.lobby.cfg.Logger}.Dial(ctx, addressTLS)
 	case Local:
 		return p.dialLocal(ctx)
 	}
