@@ -6,13 +6,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"parlor"
 	chat "parlor/examples/chat/game"
 	positions "parlor/examples/positions/game"
 	tictactoe "parlor/examples/tictactoe/game"
+	"parlor/parlortest"
 )
 
 // TestTictactoe: two play, two watch. Everybody is told each event of the others once, in order, and sees the same board
@@ -56,11 +56,11 @@ func TestTictactoe(t *testing.T) {
 		pt.settle()
 		for _, p := range pt.players {
 			if end := board(pt.t, p.ask("board", nil).Payload); end != "XXOOOXXOX " {
-				pt.t.Errorf("%s, %s: the board is %s", p.name, p.wire.name, end)
+				pt.t.Errorf("%s, %s: the board is %s", p.name, p.wire, end)
 			}
-			if !p.wire.pushes {
+			if !p.pushes() {
 				if end := board(pt.t, p.lastBeat()); end != "XXOOOXXOX " {
-					pt.t.Errorf("%s, %s: the board of heartbeats is %s", p.name, p.wire.name, end)
+					pt.t.Errorf("%s, %s: the board of heartbeats is %s", p.name, p.wire, end)
 				}
 				continue
 			}
@@ -81,7 +81,7 @@ func TestTictactoe(t *testing.T) {
 				got = append(got, push.Message+" "+who+" "+board(pt.t, what))
 			}
 			if !slices.Equal(got, want[p.name]) {
-				pt.t.Errorf("%s, %s, was told\n%s\nwant\n%s", p.name, p.wire.name, strings.Join(got, "\n"), strings.Join(want[p.name], "\n"))
+				pt.t.Errorf("%s, %s, was told\n%s\nwant\n%s", p.name, p.wire, strings.Join(got, "\n"), strings.Join(want[p.name], "\n"))
 			}
 		}
 	})
@@ -130,7 +130,7 @@ func TestChat(t *testing.T) {
 
 		var want []string // by the first player who is told
 		for _, p := range pt.players {
-			if !p.wire.pushes {
+			if !p.pushes() {
 				continue
 			}
 			var said []string
@@ -140,10 +140,10 @@ func TestChat(t *testing.T) {
 				switch {
 				case i == 0:
 					if push.Message != "log" {
-						pt.t.Errorf("%s, %s: first comes %s", p.name, p.wire.name, show(push))
+						pt.t.Errorf("%s, %s: first comes %s", p.name, p.wire, show(push))
 					}
 				case push.Message != "line":
-					pt.t.Errorf("%s, %s was told %s", p.name, p.wire.name, show(push))
+					pt.t.Errorf("%s, %s was told %s", p.name, p.wire, show(push))
 				case !strings.HasPrefix(line, "Joined: "):
 					said = append(said, line)
 				}
@@ -152,7 +152,7 @@ func TestChat(t *testing.T) {
 				want = said
 			}
 			if !slices.Equal(said, want) {
-				pt.t.Errorf("%s, %s was told\n%q, others\n%q", p.name, p.wire.name, said, want)
+				pt.t.Errorf("%s, %s was told\n%q, others\n%q", p.name, p.wire, said, want)
 			}
 		}
 		if len(want) != len(pt.players)*lines {
@@ -167,14 +167,14 @@ func TestChat(t *testing.T) {
 			next[name]++
 		}
 		for _, p := range pt.players {
-			if p.wire.pushes {
+			if p.pushes() {
 				continue
 			}
 			var news struct {
 				Log []string `json:"log"`
 			}
 			if err := p.lastBeat().Bind(&news); err != nil || !slices.Equal(news.Log, want[len(want)-10:]) {
-				pt.t.Errorf("%s, %s: heartbeats say %q, %v, want the end of %q", p.name, p.wire.name, news.Log, err, want)
+				pt.t.Errorf("%s, %s: heartbeats say %q, %v, want the end of %q", p.name, p.wire, news.Log, err, want)
 			}
 		}
 	})
@@ -183,22 +183,21 @@ func TestChat(t *testing.T) {
 // TestMissed: who is away for longer than a server keeps pushes for her, but not so long that she loses her seat, is shown
 // where everybody is when she is back.
 func TestMissed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := open(t, positions.New)
+	open(t, positions.New, func(t *testing.T, l *parlortest.Lobby) {
 		pt := &party{t: t}
 		for i, w := range wires {
-			pt.players = append(pt.players, l.enter(names[i], w))
+			pt.players = append(pt.players, enter(t, l, names[i], w))
 		}
 		walker, others := pt.players[0], pt.players[1:] // of pgnet's wire, which cannot come back
 		for _, p := range others {
-			p.lose(true)
+			p.Offline()
 		}
 		for turn := range 14 { // of 4 s each
 			walker.ask("steer", parlor.Map{"x": 10 - turn%2*20, "y": 0})
 			time.Sleep(4 * time.Second) // sleep: virtual
 		}
 		for _, p := range others {
-			p.lose(false)
+			p.Online()
 		}
 		pt.settle()
 		walker.ask("steer", parlor.Map{"x": 1, "y": 1}) // the steps from here on are told as always
@@ -221,7 +220,7 @@ func TestMissed(t *testing.T) {
 				}
 			}
 			if fmt.Sprint(v) != fmt.Sprint(want) || states != 2 || misfits == 0 {
-				t.Errorf("%s, %s: was pushed %d states, and %d that did not fit; knows of\n%v, want\n%v", p.name, p.wire.name, states, misfits, v, want)
+				t.Errorf("%s, %s: was pushed %d states, and %d that did not fit; knows of\n%v, want\n%v", p.name, p.wire, states, misfits, v, want)
 			}
 		}
 	})
@@ -250,18 +249,18 @@ func TestPositions(t *testing.T) {
 		}
 		for _, p := range pt.players {
 			var v positions.View
-			if !p.wire.pushes {
+			if !p.pushes() {
 				if err := v.State(p.lastBeat()); err != nil {
 					pt.t.Error(err)
 				}
 			}
 			for _, push := range p.told(true) {
 				if err := v.Push(push); err != nil {
-					pt.t.Fatalf("%s, %s: %s: %v", p.name, p.wire.name, show(push), err)
+					pt.t.Fatalf("%s, %s: %s: %v", p.name, p.wire, show(push), err)
 				}
 			}
 			if fmt.Sprint(v) != fmt.Sprint(want) {
-				pt.t.Errorf("%s, %s: knows of\n%v, want\n%v", p.name, p.wire.name, v, want)
+				pt.t.Errorf("%s, %s: knows of\n%v, want\n%v", p.name, p.wire, v, want)
 			}
 		}
 	})

@@ -1,277 +1,68 @@
 package examples_test
 
 import (
-	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"parlor"
-	"parlor/box"
 	"parlor/client"
-	"parlor/internal/certtest"
-	"parlor/internal/memnet"
-	"parlor/link"
-	"parlor/link/memlink"
-	"parlor/link/packetlink"
-	"parlor/link/wslink"
+	"parlor/parlortest"
 	"parlor/server"
 )
 
-// wire is one of the ways to a lobby.
-type wire struct {
-	name   string
-	pushes bool // otherwise there are heartbeats
-	dialer func(l *lobby, p *player) link.Dialer
+// wires are the ways to a lobby that players take.
+var wires = []parlortest.Wire{parlortest.Pgnet, parlortest.Native, parlortest.PacketTLS, parlortest.Local}
+
+// open opens a lobby with one kind of game.
+func open(t *testing.T, newGame parlor.NewGame, test func(t *testing.T, l *parlortest.Lobby)) {
+	parlortest.RunServer(t, server.Config{
+		Games: map[string]parlor.NewGame{"game": newGame}, Logger: slog.New(slog.DiscardHandler),
+	}, test)
 }
 
-var wires = []wire{
-	{"pgnet", false, func(l *lobby, p *player) link.Dialer {
-		return address{wslink.Dialer{PgnetOnly: true, DialContext: l.dial}, webAddress}
-	}},
-	{"native", true, func(l *lobby, p *player) link.Dialer {
-		// Who comes back must have the same key: a Dialer without one makes another each time.
-		return address{wslink.Dialer{Key: newKey(l.T), DialContext: p.dial(l)}, webAddress}
-	}},
-	{"packet", true, func(l *lobby, p *player) link.Dialer {
-		return address{packetlink.Dialer{DialContext: p.dial(l), TLS: l.trust}, packetAddress}
-	}},
-	{"local", true, func(l *lobby, p *player) link.Dialer { return local{memlink.Dialer{Lobby: l.server}, p} }},
-}
-
-const (
-	webAddress    = "localhost:38929"
-	packetAddress = "localhost:38930"
-)
-
-// address dials always the same one.
-type address struct {
-	link.Dialer
-	to string
-}
-
-func (a address) Dial(ctx context.Context, _ string) (link.Conn, error) {
-	return a.Dialer.Dial(ctx, a.to)
-}
-
-// local remembers how to cut what it has dialed.
-type local struct {
-	memlink.Dialer
-	p *player
-}
-
-func (d local) Dial(ctx context.Context, to string) (link.Conn, error) {
-	if d.p.isLost() {
-		return nil, errLost
-	}
-	c, err := d.Dialer.Dial(ctx, to)
-	if err == nil {
-		d.p.cuttable(c.(link.StreamConn).Abort)
-	}
-	return c, err
-}
-
-// lobby is a server that all wires lead to, on a network in memory.
-type lobby struct {
-	*testing.T
-	memnet *memnet.Network
-	server *server.Server
-	trust  *tls.Config
-}
-
-// open opens a lobby with one kind of game, until the end of the test.
-func open(t *testing.T, newGame parlor.NewGame) *lobby {
-	t.Helper()
-	quiet := slog.New(slog.DiscardHandler)
-	key := newKey(t)
-	l := &lobby{T: t, memnet: memnet.New(1)}
-	var err error
-	l.server, err = server.New(server.Config{
-		Games: map[string]parlor.NewGame{"game": newGame}, AdminPassword: "secret", PublicKey: key.Public(), Logger: quiet,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ran := make(chan error, 1)
-	go func() { // ends with Shutdown
-		_, err := l.server.Run(context.Background())
-		ran <- err
-	}()
-	web, err := wslink.New(wslink.Config{Lobby: l.server, Key: key, Logger: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	certFile, keyFile := certtest.Make(t)
-	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.trust = &tls.Config{RootCAs: certtest.Pool(t, certFile)}
-	packets, err := packetlink.New(packetlink.Config{
-		Lobby: l.server, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}, Logger: quiet,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 2)
-	webs, others := l.listen(webAddress), l.listen(packetAddress)
-	go func() { served <- web.Serve(webs) }()       // ends with Close
-	go func() { served <- packets.Serve(others) }() // ends with Close
-	t.Cleanup(func() {
-		l.server.Shutdown(0)
-		if err := errors.Join(<-ran, web.Close(), packets.Close(), <-served, <-served); err != nil {
-			t.Error(err)
-		}
-	})
-	return l
-}
-
-func newKey(t *testing.T) *box.Key {
-	t.Helper()
-	key, err := box.NewKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func (l *lobby) listen(at string) net.Listener {
-	l.Helper()
-	ln, err := l.memnet.Listen(at)
-	if err != nil {
-		l.Fatal(err)
-	}
-	return ln
-}
-
-func (l *lobby) dial(ctx context.Context, network, to string) (net.Conn, error) {
-	return l.memnet.DialContext(ctx, network, to)
-}
-
-// player is a user in the game, and all that she was told there.
+// player is a user in the game.
 type player struct {
-	*client.Client
+	*parlortest.Client
 	t    *testing.T
 	name string
-	wire wire
-
-	mu     sync.Mutex // guards the fields below
-	pushes []*parlor.Push
-	beats  int
-	beat   parlor.Payload // of the last heartbeat
-	links  []func()       // each cuts one
-	lost   bool           // she has no network
+	wire parlortest.Wire
 }
 
-var errLost = errors.New("no network")
+// pushes tells whether the player's wire does; otherwise there are heartbeats.
+func (p *player) pushes() bool { return p.wire != parlortest.Pgnet }
 
-// enter has a user join the game by a wire.
-func (l *lobby) enter(name string, w wire) *player {
-	l.Helper()
-	p := &player{t: l.T, name: name, wire: w}
-	cfg := client.Config{
-		Username: name, Dialer: w.dialer(l, p), Logger: slog.New(slog.DiscardHandler),
-		Reconnect: client.Reconnect{Max: time.Second},
+// enter has a user join the game by a wire, from some way off.
+func enter(t *testing.T, l *parlortest.Lobby, name string, w parlortest.Wire) *player {
+	t.Helper()
+	p := &player{l.New(w, client.Config{Username: name, Reconnect: client.Reconnect{Max: time.Second}}), t, name, w}
+	p.Lag(20 * time.Millisecond)
+	if err := p.Connect(t.Context()); err != nil {
+		t.Fatal(err)
 	}
-	if w.pushes {
-		cfg.OnPush = func(push *parlor.Push) {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			p.pushes = append(p.pushes, push)
-		}
-	} else {
-		cfg.OnHeartbeat = func(beat parlor.Response) {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			p.beats++
-			p.beat = beat.Payload
-		}
-	}
-	var err error
-	if p.Client, err = client.Dial(l.Context(), "lobby", cfg); err != nil {
-		l.Fatal(err)
-	}
-	l.Cleanup(func() {
-		p.Close()
-		p.Wait()
-	})
-	if err := p.JoinGame(l.Context(), "game", client.GameOptions{}); err != nil {
-		l.Fatal(err)
-	}
-	if p.Streams() != w.pushes {
-		l.Fatalf("the wire %s carries envelopes: %t", w.name, p.Streams())
+	p.Join("game")
+	if p.Streams() != p.pushes() {
+		t.Fatalf("the wire %s carries envelopes: %t", w, p.Streams())
 	}
 	return p
-}
-
-// dial makes connections that can be cut.
-func (p *player) dial(l *lobby) func(ctx context.Context, network, to string) (net.Conn, error) {
-	return func(ctx context.Context, _, to string) (net.Conn, error) {
-		if p.isLost() {
-			return nil, errLost
-		}
-		far := memnet.Path{Latency: 20 * time.Millisecond}
-		c, err := memnet.Dialer{Network: l.memnet, Up: far, Down: far}.Dial(ctx, to)
-		if err != nil {
-			return nil, err
-		}
-		p.cuttable(c.Reset)
-		return c, nil
-	}
-}
-
-func (p *player) cuttable(cut func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.links = append(p.links, cut)
-}
-
-// cut ends the player's link without a word.
-func (p *player) cut() {
-	p.mu.Lock()
-	last := p.links[len(p.links)-1]
-	p.mu.Unlock()
-	last()
-}
-
-// lose takes the network from the player, or gives it back.
-func (p *player) lose(lost bool) {
-	p.mu.Lock()
-	p.lost = lost
-	p.mu.Unlock()
-	if lost {
-		p.cut()
-	}
-}
-
-func (p *player) isLost() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.lost
 }
 
 // ask sends a packet to the game, and returns the answer, which must be one of success.
 func (p *player) ask(message string, payload any) parlor.Response {
 	r, err := p.Request(p.t.Context(), message, payload)
 	if err != nil || r.Status != parlor.StatusOK {
-		p.t.Errorf("%s, %s: %s: %s, %v", p.name, p.wire.name, message, r.DebugText(), err)
+		p.t.Errorf("%s, %s: %s: %s, %v", p.name, p.wire, message, r.DebugText(), err)
 	}
 	return r
 }
 
 // told is what the player was pushed by the game up to now, but for who was away and back if that is not wanted.
 func (p *player) told(presence bool) (all []*parlor.Push) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, push := range p.pushes {
+	for _, push := range p.Pushes() {
 		if push.Game != "game" {
-			p.t.Errorf("%s, %s: push %s of %q", p.name, p.wire.name, push.Message, push.Game)
+			p.t.Errorf("%s, %s: push %s of %q", p.name, p.wire, push.Message, push.Game)
 		}
 		if presence || push.Message != "away" && push.Message != "back" {
 			all = append(all, push)
@@ -282,12 +73,11 @@ func (p *player) told(presence bool) (all []*parlor.Push) {
 
 // lastBeat is the last heartbeat of a player on a wire without pushes.
 func (p *player) lastBeat() parlor.Payload {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.beats == 0 {
-		p.t.Errorf("%s, %s: no heartbeat was answered", p.name, p.wire.name)
+	beat := p.Heartbeat()
+	if beat.Status != parlor.StatusOK {
+		p.t.Errorf("%s, %s: no heartbeat was answered", p.name, p.wire)
 	}
-	return p.beat
+	return beat.Payload
 }
 
 // party is a player on each wire, all in one game.
@@ -305,16 +95,15 @@ var names = []string{"alice", "bobby", "carol", "david"}
 func play(t *testing.T, newGame parlor.NewGame, script func(pt *party)) {
 	for first := range wires {
 		for _, rough := range []bool{false, true} {
-			name := "first " + wires[first].name
+			name := "first " + wires[first].String()
 			if rough {
 				name += ", cut"
 			}
 			t.Run(name, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					l := open(t, newGame)
+				open(t, newGame, func(t *testing.T, l *parlortest.Lobby) {
 					pt := &party{t: t, rough: rough}
 					for i := range wires {
-						pt.players = append(pt.players, l.enter(names[i], wires[(first+i)%len(wires)]))
+						pt.players = append(pt.players, enter(t, l, names[i], wires[(first+i)%len(wires)]))
 					}
 					script(pt)
 					pt.checkCuts()
@@ -331,10 +120,9 @@ func (pt *party) trouble() {
 		return
 	}
 	for _, p := range pt.players {
-		if p.wire.pushes {
+		if p.pushes() {
 			pt.troubles++
-			after := time.Duration(pt.troubles*13%80) * time.Millisecond
-			time.AfterFunc(after, p.cut) // long before the game has settled
+			p.CutAfter(time.Duration(pt.troubles*13%80) * time.Millisecond) // long before the game has settled
 		}
 	}
 }
@@ -348,21 +136,18 @@ func (pt *party) settle() {
 // checkCuts checks that the links of a rough game, and only those, were cut, and that all are back with their seats.
 func (pt *party) checkCuts() {
 	for _, p := range pt.players {
-		p.mu.Lock()
-		links := len(p.links)
-		p.mu.Unlock()
-		if cut := links > 1; p.wire.pushes && cut != pt.rough {
-			pt.t.Errorf("%s, %s: there were %d links", p.name, p.wire.name, links)
+		if s := p.Stats(); p.pushes() && s.Links > 0 != pt.rough || s.Resumed != s.Links {
+			pt.t.Errorf("%s, %s: %+v", p.name, p.wire, s)
 		}
 		if p.Game() != "game" || !p.Connected() {
-			pt.t.Errorf("%s, %s: not in the game any more: %s", p.name, p.wire.name, p.Status())
+			pt.t.Errorf("%s, %s: not in the game any more: %s", p.name, p.wire, p.Status())
 		}
 		seen := map[string]int{}
 		for _, push := range p.told(true) {
 			seen[push.Message]++
 		}
-		if p.wire.pushes && (seen["away"] > 0) != pt.rough || seen["away"] != seen["back"] {
-			pt.t.Errorf("%s, %s: %d away, %d back", p.name, p.wire.name, seen["away"], seen["back"])
+		if p.pushes() && (seen["away"] > 0) != pt.rough || seen["away"] != seen["back"] {
+			pt.t.Errorf("%s, %s: %d away, %d back", p.name, p.wire, seen["away"], seen["back"])
 		}
 	}
 }
