@@ -1,6 +1,7 @@
 package parlortest_test
 
 import (
+	"fmt"
 	"errors"
 	"log/slog"
 	"runtime"
@@ -113,8 +114,8 @@ func TestIsolation(t *testing.T) {
 		until = make(chan struct{}) // of the bubble, so that who waits on it does not hold up time
 		defer close(until)
 		var neighbours []*parlortest.Client
-		for _, wire := range parlortest.Wires() {
-			c := l.Dial(wire, client.Config{Username: "at" + wire.String(), Password: "pw"})
+		for i, wire := range parlortest.Wires() {
+			c := l.Dial(wire, client.Config{Username: fmt.Sprint("neighbour", i), Password: "pw"})
 			c.Join("room of " + wire.String())
 			neighbours = append(neighbours, c)
 		}
