@@ -1,8 +1,8 @@
 package parlortest_test
 
 import (
-	"fmt"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"slices"
@@ -116,7 +116,7 @@ func TestIsolation(t *testing.T) {
 		var neighbours []*parlortest.Client
 		for i, wire := range parlortest.Wires() {
 			c := l.Dial(wire, client.Config{Username: fmt.Sprint("neighbour", i), Password: "pw"})
-			c.Join("room of " + wire.String())
+			c.Join(fmt.Sprint("room ", i))
 			neighbours = append(neighbours, c)
 		}
 		eve, pan := l.Client("eve"), l.Client("pan")
