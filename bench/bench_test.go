@@ -52,6 +52,9 @@ func TestQuick(t *testing.T) {
 	}
 	wants = append(wants, `(?m)^  rate: \d+/s   aim at least 400000/s: (reached|MISSED)$`, `(?m)^A broadcast to 20 users .*\n.*\n  raw WebSocket .*\n  native .*\n  rate, of the raw WebSocket`+ratio,
 		`(?m)^5 games of 4 users, .*\n.*\n  raw WebSocket .*\n  native .*\n  p99, of the raw WebSocket`+ratio, `(?m)^  server CPU, of the raw WebSocket`+ratio)
+	wants = append(wants, `(?m)^50 clients in 50 games, in turn\n.*\n  undisturbed .*\n  beside bad rooms .*\n  p99, of the undisturbed`+ratio,
+		`(?m)^20 clients on the native wire, in games of 10, whose links are all cut`, `(?m)^  all back after \S+s; half of them after \S+s; 0 have another seat$`,
+		`(?m)^  20 links, of which 20 have resumed; 0 pushes lost, and 0 gaps in what was pushed$`, `(?m)^  all back, median: .* aim at most 10s: (reached|MISSED)$`)
 	if runtime.GOOS == "linux" {
 		wants = append(wants, `(?m)^20 idle packet connections: -?\d+\.\d MB, -?\d+\.\d\d kB each +aim 10 KiB: (reached|MISSED)$`,
 			`(?m)^  at Shutdown: 20 were told the reason, 0 something else, 0 nothing +aim all told: reached$`,

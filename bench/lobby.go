@@ -46,6 +46,9 @@ var games = map[string]parlor.NewGame{
 	"board": func(parlor.Room, string) (parlor.Game, error) { return board{}, nil },
 	"echo":  func(parlor.Room, string) (parlor.Game, error) { return echoGame{}, nil },
 	"relay": func(room parlor.Room, _ string) (parlor.Game, error) { return relayGame{room}, nil },
+
+	"isolation": newIsolated,
+	"seats":     newSeats,
 }
 
 // serveLobby is "bench server": a server as host.Main runs it, with its limits, on a free port.
@@ -54,7 +57,7 @@ func serveLobby(args []string, stdin io.Reader, stdout io.Writer) error {
 	cpu := f.String("cpuprofile", "", "file for the CPU profile")
 	mem := f.String("memprofile", "", "file for the profile of allocations")
 	packets := f.Bool("packets", false, "open to the packet wire too, and say where")
-	game := f.String("game", "board", "board, echo or relay")
+	game := f.String("game", "board", "board, echo, relay, isolation or seats")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -67,6 +70,9 @@ func serveLobby(args []string, stdin io.Reader, stdout io.Writer) error {
 		Listen:        "127.0.0.1:0",
 		AdminPassword: "bench, on the loopback only",
 		Logger:        slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	if *game == "isolation" { // whose games do wrong on purpose
+		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	if *packets {
 		cfg.PacketListen = cfg.Listen

@@ -31,8 +31,10 @@ type options struct {
 	conns   int           // idle packet connections, as far as the open file limit allows
 	crowd   int           // users of one game who get its broadcasts
 	rooms   int           // games of four users, as far as the open file limit allows
-	only    string        // one of parts; empty: all
-	match   string        // what the titles of the loads of native and packet wires contain that are measured; empty: all
+
+	returners int    // clients whose links are cut at once, as far as the open file limit allows
+	only      string // one of parts; empty: all
+	match     string // what the titles of the loads of native and packet wires contain that are measured; empty: all
 
 	cpuProfile, memProfile string // files that the server writes; empty: none
 }
@@ -108,6 +110,8 @@ var parts = []part{
 	{"packets", measurePackets},
 	{"packetwire", measurePacketwire},
 	{"native", measureNative},
+	{"isolation", measureIsolation},
+	{"resume", measureResume},
 	{"lobby", measureLobby},
 	{"memory", measureMemory},
 }
@@ -172,6 +176,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	f.IntVar(&o.conns, "conns", idlePackets, "idle packet connections")
 	f.IntVar(&o.crowd, "crowd", 1000, "users of one game who get its broadcasts")
 	f.IntVar(&o.rooms, "rooms", 1000, "games of four users at once")
+	f.IntVar(&o.returners, "returners", 5000, "clients whose links are cut at once")
 	f.StringVar(&o.only, "only", "", "the `part` to measure: "+partNames()+"; default all")
 	f.StringVar(&o.match, "match", "", "`text` that the titles of loads must contain, of the native and the packet wire")
 	f.BoolVar(&quick, "quick", false, "a smoke test: one pair, 0.2 s, few users")
@@ -182,7 +187,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	}
 	if quick {
 		o.pairs, seconds, o.clients, o.idle, o.seldom, o.conns = 1, 0.2, 10, 20, true, 20
-		o.crowd, o.rooms = 20, 5
+		o.crowd, o.rooms, o.returners = 20, 5, 20
 	}
 	o.turn = time.Duration(seconds * float64(time.Second))
 	switch {
@@ -194,6 +199,8 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 		return o, errors.New("-only must be one of " + partNames())
 	case o.conns < 1 || o.conns > 50_000:
 		return o, errors.New("-conns must be 1 to 50000")
+	case o.returners < 1 || o.returners > 50_000:
+		return o, errors.New("-returners must be 1 to 50000")
 	case o.crowd < 1 || o.crowd > 20_000 || o.rooms < 1 || o.rooms > 5000:
 		return o, errors.New("-crowd must be 1 to 20000, -rooms 1 to 5000")
 	case seconds < 0.01 || seconds > 60:
