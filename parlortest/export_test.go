@@ -98,3 +98,18 @@ func (c *Client) Dialed() int {
 	defer c.phone.mu.Unlock()
 	return c.phone.dialed
 }
+
+// DialSocket opens a connection to where a wire listens, on which nobody speaks yet.
+func (l *Lobby) DialSocket(wire Wire) *memnet.Conn {
+	l.t.Helper()
+	address := addressWS
+	if wire == Packet {
+		address = addressPacket
+	}
+	socket, err := l.network.Dial(context.Background(), address)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { socket.Close() })
+	return socket
+}

@@ -23,7 +23,8 @@ import (
 
 // Dialer connects to pgnet's and Parlor's servers. The zero Dialer makes a key for each connection.
 type Dialer struct {
-	// Key is the client's key pair. Default: a new one for each connection.
+	// Key is the client's key pair. Default: a new one for each connection, with which no session can be resumed, as that takes the
+	// key that it began with. A client.Client gives its own to a Dialer that has none.
 	Key *box.Key
 	// TLS is how to check the server of a wss:// address; nil trusts the system's authorities.
 	TLS *tls.Config
