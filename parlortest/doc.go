@@ -2,7 +2,7 @@
 //
 // [Run] starts a server for a game. [Lobby.Client] logs users in, over the real wires and an in-memory network;
 // [Client.Ask] makes requests, [Client.Expect] checks what a client was told, in its order. Time passes only when the test says so
-// with [Lobby.Step], or when everybody waits: an hour of a game is over in milliseconds, and a test that passes once passes always.
+// with [Lobby.Step], or when everybody waits: an idle hour is over in about 100 milliseconds, and a test that passes once passes always.
 //
 //	func TestTurns(t *testing.T) {
 //		parlortest.Run(t, NewGame, func(t *testing.T, l *parlortest.Lobby) {

@@ -113,3 +113,12 @@ func (l *Lobby) DialSocket(wire Wire) *memnet.Conn {
 	l.t.Cleanup(func() { socket.Close() })
 	return socket
 }
+
+// Vanish takes the network from the client, without a word to either side, until Online.
+func (c *Client) Vanish() {
+	c.phone.set(func() {
+		c.phone.offline = true
+		c.phone.socket.Out().Swallow()
+		c.phone.socket.In().Swallow()
+	}, false)
+}

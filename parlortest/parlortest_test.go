@@ -156,6 +156,47 @@ func testWire(t *testing.T, l *parlortest.Lobby, wire parlortest.Wire) {
 	ann.Expect("in game the book")
 }
 
+// watched is a game that tells who is away.
+type watched struct{ book }
+
+func (w *watched) UserAway(user string)      { w.room.Broadcast("away", parlor.Map{"user": user}) }
+func (w *watched) UserBack(_ string, _ bool) {}
+
+// TestVanish: a client that is gone without a word is found to be away by the keepalive of its wire, and finds it out itself.
+// Packets give 45 s, and look four times in that.
+func TestVanish(t *testing.T) {
+	newWatched := func(room parlor.Room, _ string) (parlor.Game, error) { return &watched{book{room: room}}, nil }
+	for _, c := range []struct {
+		wire        parlortest.Wire
+		least, most time.Duration
+	}{{parlortest.Native, 10 * time.Second, 25 * time.Second}, {parlortest.Packet, 25 * time.Second, time.Minute}, {parlortest.PacketTLS, 25 * time.Second, time.Minute}} {
+		t.Run(c.wire.String(), func(t *testing.T) {
+			parlortest.Run(t, newWatched, func(t *testing.T, l *parlortest.Lobby) {
+				bob := l.Client("bob")
+				bob.Join("table")
+				ann := l.Dial(c.wire, client.Config{Username: "ann"})
+				ann.Join("table")
+				l.Step(5 * time.Minute)
+				ann.Saw()
+				begun := time.Now()
+				ann.Vanish()
+				bob.Await(`push away {"user": "ann"}`)
+				if took := time.Since(begun); took < c.least || took > c.most {
+					t.Errorf("she is away after %v", took)
+				}
+				ann.Await("link down")
+				if took := time.Since(begun); took > time.Minute {
+					t.Errorf("she finds it out after %v", took)
+				}
+				bob.Ask("still there?", nil)
+				ann.Online()
+				ann.Await("link up")
+				ann.Expect(`push away {"user": "ann"}`, `push line {"text": "still there?"}`)
+			})
+		})
+	}
+}
+
 // TestRestart: a server that is started again has its users and games, and clients find it by themselves.
 func TestRestart(t *testing.T) {
 	for _, wire := range parlortest.Wires() {

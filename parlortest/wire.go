@@ -19,7 +19,8 @@ import (
 // Wire is what a client speaks.
 type Wire int
 
-// The wires. All but Pgnet push, and their sessions outlive a link that is cut.
+// The wires. All but Pgnet push, and their sessions outlive a link that is cut. In a game clients on Pgnet send heartbeats, 10 a second
+// if the game does not say otherwise, which makes long times take long: four of them, for an hour, some seconds.
 const (
 	Native    Wire = iota // on WebSocket
 	Pgnet                 // on WebSocket, as pgnet's clients do
