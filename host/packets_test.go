@@ -149,10 +149,19 @@ func TestPacketWire(t *testing.T) {
 
 // TestPacketWirePing: a ping is answered without a login.
 func TestPacketWirePing(t *testing.T) {
-	s := start(t, host.Config{PacketListen: "localhost:0"})
+	own := map[string]any{"motd": "hi", host.PingKey: "not the program's"}
+	s := start(t, host.Config{PacketListen: "localhost:0", Packets: packetlink.Config{Ping: own}})
 	pong, err := ping.Do(t.Context(), s.PacketAddrs()[0].String(), nil, packets.Config{})
 	if err != nil || pong.Data["peng3dnet"] == nil {
 		t.Errorf("got %v, error %v", pong, err)
+	}
+	lobby, _ := pong.Data[host.PingKey].(map[string]any)
+	wires, _ := lobby["wires"].([]any)
+	if len(lobby) != 3 || lobby["version"] != int64(1) || fmt.Sprint(wires) != "[native packet pgnet]" || lobby["public_key"] != s.Lobby().PublicKey() {
+		t.Errorf("strangers are told %#v", lobby)
+	}
+	if pong.Data["motd"] != "hi" || own[host.PingKey] != "not the program's" {
+		t.Errorf("got %v of the program's own %v", pong.Data, own)
 	}
 	if n := s.Packets().Packets().Accepted.Load(); n != 1 {
 		t.Errorf("%d connections were counted", n)

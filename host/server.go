@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"parlor/box"
 	"parlor/internal/lockfile"
+	"parlor/link"
 	"parlor/link/packetlink"
 	"parlor/link/wslink"
 	"parlor/server"
@@ -138,6 +140,7 @@ func (s *Server) open(secured *tls.Config) error {
 		return err
 	}
 	packets := s.cfg.Packets
+	packets.Ping = pingData(packets.Ping, key.Public())
 	packets.Lobby, packets.AllowClear, packets.Logger = s.lobby, s.cfg.PacketInsecure, s.cfg.Logger
 	if secured != nil {
 		packets.TLS = secured.Clone()
@@ -145,6 +148,18 @@ func (s *Server) open(secured *tls.Config) error {
 	}
 	s.packets, err = packetlink.New(packets)
 	return err
+}
+
+// PingKey is where the answers to pings of the packet wire say that it is a lobby's (docs/PROTOCOL.md, section 4.1): a map. The rest is what
+// Config.Packets has for Ping.
+const PingKey = "parlor"
+
+// pingData is what strangers are told who ping: what they may be told on WebSocket too, and the program's own data.
+func pingData(own map[string]any, publicKey string) map[string]any {
+	data := map[string]any{}
+	maps.Copy(data, own)
+	data[PingKey] = map[string]any{"version": link.Version, "wires": []any{"native", "packet", "pgnet"}, "public_key": publicKey}
+	return data
 }
 
 // openKey opens the key file, and the file of logins beside it.

@@ -12,8 +12,8 @@ import (
 // (docs/PROTOCOL.md, section 3.1). Others ignore it.
 const greetingKey = "parlor"
 
-// version is that of the envelopes and what goes with them.
-const version = 1
+// Version is that of the envelopes and what goes with them.
+const Version = 1
 
 // greeting is the value of that key. What a side does not say is left out.
 type greeting struct {
@@ -30,7 +30,7 @@ type greeting struct {
 // WithOffer adds an offer to the payload of a login, which must be an object. Noise is the handshake message of the native
 // wire, nil on others.
 func WithOffer(login parlor.Payload, o Offer, noise []byte) parlor.Payload {
-	return withGreeting(login, greeting{Version: version, Noise: encode(noise), Token: encode(o.Token), Seq: &o.Seq})
+	return withGreeting(login, greeting{Version: Version, Noise: encode(noise), Token: encode(o.Token), Seq: &o.Seq})
 }
 
 // OfferOf reads the offer of a login. It is not ok if there is none, or none that makes sense: the client is then served
@@ -50,7 +50,7 @@ func OfferOf(login parlor.Payload) (o Offer, noise []byte, ok bool) {
 // WithWelcome adds a welcome to the payload of the answer to a login, which must be an object.
 func WithWelcome(answer parlor.Payload, w Welcome, noise []byte) parlor.Payload {
 	window := w.Window.Seconds()
-	g := greeting{Version: version, Noise: encode(noise), Token: encode(w.Token), Window: &window, Resumed: &w.Resumed}
+	g := greeting{Version: Version, Noise: encode(noise), Token: encode(w.Token), Window: &window, Resumed: &w.Resumed}
 	if w.Resumed {
 		g.ID, g.Lost = &w.ID, &w.Lost
 	}

@@ -110,6 +110,13 @@ func (s *Server) connState(nc net.Conn, state http.ConnState) {
 // Stats are the server's counters.
 func (s *Server) Stats() *Stats { return &s.stats }
 
+// Subprotocol is the WebSocket subprotocol of servers that know the native wire. A client that offers it learns that before it
+// logs in (docs/PROTOCOL.md, section 3.1); for the connection it means nothing.
+const Subprotocol = "parlor.1"
+
+// upgrader takes no extension, and no other subprotocol.
+var upgrader = ws.HTTPUpgrader{Protocol: func(offered string) bool { return offered == Subprotocol }}
+
 // ServeHTTP upgrades a request, whatever its path (section 2.1). What is no upgrade gets 426, and a bad one
 // 400, with a line of text.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -132,7 +139,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// What else the two may list has been looked at.
 	r.Header.Set("Upgrade", "websocket")
 	r.Header.Set("Connection", "Upgrade")
-	nc, rw, _, err := ws.UpgradeHTTP(r, w) // no subprotocol and no extension
+	nc, rw, _, err := upgrader.Upgrade(r, w)
 	if err != nil {
 		s.stats.BadUpgrades.Add(1)
 		if nc != nil {
