@@ -17,8 +17,8 @@ type request struct {
 var requests = []request{
 	{parlor.RequestHelp, nil},
 	{parlor.RequestGameDir, nil},
-	{parlor.RequestCreateGame, []string{"name", "password"}},
-	{parlor.RequestJoinGame, []string{"name", "password"}},
+	{parlor.RequestCreateGame, []string{"name", "password", "kind"}},
+	{parlor.RequestJoinGame, []string{"name", "password", "kind"}},
 	{parlor.RequestLeaveGame, nil},
 	{parlor.RequestDebug, nil},
 	{parlor.RequestSave, nil},

@@ -23,8 +23,9 @@ import (
 
 const connectHelp = `Talk to a server, as a developer or administrator.
 
-ADDRESS is HOST, HOST:PORT, or a ws:// or wss:// URL of a lobby; the default is localhost:38929. Packet servers and
-unix sockets are for parlor ping alone.
+ADDRESS is HOST, HOST:PORT, or a ws:// or wss:// URL of a lobby; the default is localhost:38929. Addresses of a lobby's
+packet wire are tcp://HOST:PORT, tls://HOST:PORT and unix:/PATH, or with --wire packet HOST and HOST:PORT; its default
+port is 38930. Packet servers of other kinds are for parlor ping alone.
 
 Each line is a request:  MESSAGE;KEY=VALUE;KEY=VALUE...
   .help                           a dot stands for __pgnet__. and TAB completes what follows
@@ -34,7 +35,12 @@ Each line is a request:  MESSAGE;KEY=VALUE;KEY=VALUE...
   hello                           anything else goes to the game you are in
   quit                            ends, as does the end of the input
 
-Answers go to standard output; what else happens goes to standard error. Lines may come from a pipe.
+Answers go to standard output; what else happens goes to standard error, as PUSH what the game says by itself, and as
+LOBBY what the lobby does: try __parlor__.subscribe. Lines may come from a pipe.
+
+On the native and the packet wire a lost connection is not the end at a terminal: it comes back by itself, to the same
+session and seat if the server still has it, for --reconnect long. Then lines wait. Nothing is sent twice, and no game is
+joined again by itself. Scripts end with their connection, unless --reconnect is given.
 
 The exit code is 0 after quit, the end of the input or a shutdown that was asked for here, whatever the answers
 were, and 1 after an error: no connection, a refused login, a lost connection, a signal.
@@ -50,12 +56,19 @@ type connectOptions struct {
 	invite  string
 	local   bool
 
+	wire           string // one of wires; "" is auto
+	tls            tlsOptions
+	packetInsecure bool // logs in on the packet wire without TLS, to other machines too
+
 	heartbeats bool
+	pushes     bool
+	reconnect  time.Duration // how long to try; 0: not at all
+	usual      bool          // reconnect was not given
 
 	password      string
 	passwordGiven bool // also an empty one
 
-	dialer link.Dialer // nil: WebSocket
+	dialer link.Dialer // nil: as wire and address say
 }
 
 func connectCommand() *cobra.Command {
@@ -71,10 +84,15 @@ func connectCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			keyGiven := cmd.Flags().Changed("key")
 			if err := host.BindEnv(cmd); err != nil {
 				return err
 			}
-			o.passwordGiven = cmd.Flags().Changed("password")
+			o.tls.settle(cmd, keyGiven)
+			o.passwordGiven, o.usual = cmd.Flags().Changed("password"), !cmd.Flags().Changed("reconnect")
+			if o.reconnect < 0 {
+				return fmt.Errorf("--reconnect %v: it must be positive, such as 5m, or 0 for not at all", o.reconnect)
+			}
 			if len(args) > 0 {
 				o.address = args[0]
 			}
@@ -89,7 +107,12 @@ func connectCommand() *cobra.Command {
 	f.StringVar(&o.password, "password", "", "password; asked for if input is a terminal")
 	f.StringVar(&o.invite, "invite", "", "invite code, to register where registration is off")
 	f.StringVar(&o.pubkey, "pubkey", "", "public key that the server must have, as it prints at its start")
-	f.BoolVar(&o.heartbeats, "heartbeats", false, "print the answers to heartbeats, by which games tell their news, whenever they change")
+	f.StringVar(&o.wire, "wire", wireAuto, "how to talk: native, pgnet or packet; auto is native if the server knows it, else pgnet, and packet at tcp://, tls:// and unix:")
+	f.BoolVar(&o.pushes, "pushes", true, "print what the server pushes; --pushes=false if that is too much")
+	f.BoolVar(&o.heartbeats, "heartbeats", false, "ask for news with heartbeats also where the server pushes, and print the answers whenever they change")
+	f.DurationVar(&o.reconnect, "reconnect", 0, "how long to try to get a lost connection back (default: 5m0s at a terminal; 0s, not at all, otherwise)")
+	f.BoolVar(&o.packetInsecure, "packet-insecure", false, "log in on the packet wire without TLS to other machines too: the password crosses the network in clear")
+	o.tls.flags(f)
 	f.BoolVar(&o.local, "local", false, "talk to a server with the game chat in this process, as admin; nothing is saved")
 	return cmd
 }
@@ -106,30 +129,15 @@ func connect(ctx context.Context, c *console, o connectOptions) error {
 	if err != nil {
 		return err
 	}
-	var onHeartbeat func(parlor.Response)
-	if o.heartbeats {
-		last := ""
-		onHeartbeat = func(beat parlor.Response) {
-			if text := beat.Message + " " + beat.Payload.String(); text != last {
-				last = text
-				c.tell("HEARTBEAT", text)
-			}
-		}
-	}
-	dialer := o.dialer
-	if dialer == nil {
-		dialer = quietDialer()
-	}
-	cl, err := client.Dial(ctx, o.address, client.Config{
+	n := newNews(c)
+	cfg := client.Config{
 		Username: o.user, Password: o.password, InviteCode: o.invite, ServerKey: o.pubkey,
-		Dialer:       dialer,
-		OnStatus:     func(status string) { c.tell("STATUS", status) },
-		OnConnection: func(connected bool) { c.tell("CONNECTION", pythonBool(connected)) },
-		OnGame:       func(game string) { c.tell("GAME", orNone(game)) },
-		OnHeartbeat:  onHeartbeat,
-		Logger:       logger,
-		Reconnect:    client.Reconnect{For: -1}, // the console ends with its connection, and says why
-	})
+		Dialer:    o.dialer,
+		Logger:    logger,
+		Reconnect: client.Reconnect{For: o.patience(c)},
+	}
+	n.config(&cfg, o)
+	cl, err := client.Dial(ctx, o.address, cfg)
 	if err != nil {
 		return loginError(ctx, o, err)
 	}
@@ -142,7 +150,19 @@ func connect(ctx context.Context, c *console, o connectOptions) error {
 			return err
 		}
 	}
-	return (&talk{console: c, client: cl}).run(ctx)
+	return (&talk{news: n, client: cl}).run(ctx)
+}
+
+// patience is how long to try to get a lost connection back: at a terminal somebody sees what happens, but a script's next line
+// counts on the session that it had.
+func (o *connectOptions) patience(c *console) time.Duration {
+	switch {
+	case o.usual && c.editor != nil && !o.local:
+		return 0 // the client's default
+	case o.reconnect == 0:
+		return -1
+	}
+	return o.reconnect
 }
 
 func (c *console) tell(what, text string) {
@@ -165,14 +185,11 @@ func orNone(game string) string {
 
 // complete fills in what was not given: it asks at a terminal, and makes the server of --local.
 func (o *connectOptions) complete(c *console, logger *slog.Logger) error {
+	if err := o.route(logger); err != nil {
+		return err
+	}
 	if o.local {
 		return o.makeLocal(logger)
-	}
-	if o.address == "" {
-		o.address = fmt.Sprintf("localhost:%d", parlor.DefaultPort)
-	}
-	if err := checkLobbyAddress(o.address); err != nil {
-		return err
 	}
 	if c.editor == nil {
 		if o.user == "" {
@@ -229,7 +246,7 @@ func (o *connectOptions) makeLocal(logger *slog.Logger) error {
 
 // talk is a connected client and who talks to it.
 type talk struct {
-	*console
+	*news
 	client *client.Client
 }
 
@@ -247,7 +264,7 @@ func (t *talk) run(ctx context.Context) error {
 		}
 		p, err := parseLine(line)
 		if err != nil {
-			fmt.Fprintln(t.news, visibleLines(err))
+			fmt.Fprintln(t.console.news, visibleLines(err))
 			continue
 		}
 		if ended, err := t.exchange(ctx, p); ended || err != nil {
@@ -262,9 +279,11 @@ type answer struct {
 	err      error
 }
 
-// exchange sends a request, and waits for the answer. Ended tells that the request has ended the server.
+// exchange sends a request, and waits for the answer. Ended tells that the request has ended the server, or that the input
+// has ended.
 func (t *talk) exchange(ctx context.Context, p parlor.Packet) (ended bool, err error) {
 	p.CreatedOn = parlor.Timestamp(time.Now())
+	t.stopping.Store(p.Message == parlor.RequestShutdown)
 	answered := make(chan answer, 1)
 	err = t.client.Send(p, func(r parlor.Response, err error) { answered <- answer{r, err} })
 	if errors.Is(err, client.ErrNotConnected) {
@@ -276,18 +295,19 @@ func (t *talk) exchange(ctx context.Context, p parlor.Packet) (ended bool, err e
 	if err := t.print(appendRequest(nil, p)); err != nil {
 		return false, err
 	}
-	var a answer
-	select {
-	case a = <-answered:
-	case <-ctx.Done():
-		return false, errInterrupted
+	a, err := t.await(ctx, p, answered)
+	if err != nil {
+		return true, err
 	}
 	var lost *client.DisconnectedError
 	switch {
+	case errors.As(a.err, &lost) && lost.Reason == client.ReasonSessionLost:
+		t.unanswered(p.Message, errors.Is(lost, client.ErrUncertain))
+		return false, nil
 	case errors.As(a.err, &lost):
 		return false, lostError(lost)
 	case errors.Is(a.err, link.ErrTooLarge):
-		fmt.Fprintln(t.news, "Not sent: the request is larger than a server takes; send less at once")
+		fmt.Fprintln(t.console.news, "Not sent: the request is larger than a server takes; send less at once")
 		return false, nil
 	case a.err != nil:
 		return false, fmt.Errorf("send %q: %w", p.Message, a.err)
@@ -301,23 +321,70 @@ func (t *talk) exchange(ctx context.Context, p parlor.Packet) (ended bool, err e
 	if p.Message == parlor.RequestShutdown && a.response.Status == parlor.StatusOK {
 		return t.awaitShutdown(ctx), nil
 	}
+	t.stopping.Store(false)
 	if a.response.Disconnecting {
 		return false, lostError(t.client.Wait()) // the client disconnects; the end of the input shall not hide it
 	}
 	return false, nil
 }
 
+const (
+	// slowAfter is how long an answer may take before that is told. On pgnet's wire the connection ends then.
+	slowAfter = 5 * time.Second
+	// lastWait is how long the answer to the last request is waited for when a terminal's input has ended meanwhile.
+	lastWait = time.Second
+)
+
+// await waits for an answer. At a terminal the next line may be typed meanwhile, and Ctrl-C or Ctrl-D ends the waiting: at
+// once while there is no connection.
+func (t *talk) await(ctx context.Context, p parlor.Packet, answered <-chan answer) (answer, error) {
+	var typed <-chan input
+	if t.editor != nil && t.early == nil {
+		t.want()
+		typed = t.lines
+	}
+	slow := time.NewTimer(slowAfter)
+	defer slow.Stop()
+	for {
+		select {
+		case a := <-answered:
+			return a, nil
+		case in := <-typed:
+			t.asked, t.early, typed = false, &in, nil
+			if in.err != nil && !t.up.Load() {
+				return answer{}, errInterrupted
+			}
+			if in.err != nil {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, lastWait)
+				defer cancel()
+			}
+		case <-slow.C:
+			if t.up.Load() {
+				t.tell("WAITING", fmt.Sprintf("no answer to %s after %v; Ctrl-C ends the waiting", p.Message, slowAfter))
+			} else {
+				t.tell("WAITING", p.Message+" waits for the connection; Ctrl-C ends the waiting")
+			}
+		case <-ctx.Done():
+			return answer{}, errInterrupted
+		}
+	}
+}
+
 // shutdownWait is how long a server that has agreed to shut down is given to do so.
 const shutdownWait = 5 * time.Second
 
-// awaitShutdown waits for the end of a server, which is no loss of the connection: it was asked for.
+// awaitShutdown waits for the end of a server, which is no loss of the connection: it was asked for, and nobody wants it back.
 func (t *talk) awaitShutdown(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, shutdownWait)
 	defer cancel()
 	select {
+	case <-t.lost:
+		return true
 	case <-t.client.Done():
 		return true
 	case <-ctx.Done():
+		t.stopping.Store(false)
 		return false
 	}
 }

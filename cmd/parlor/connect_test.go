@@ -21,6 +21,7 @@ import (
 	"parlor/client"
 	chat "parlor/examples/chat/game"
 	"parlor/host"
+	"parlor/internal/exampletest"
 	"parlor/internal/pypeer"
 	"parlor/link"
 	"parlor/link/memlink"
@@ -257,7 +258,7 @@ func TestConnectLost(t *testing.T) {
 		srv.Shutdown(0)
 	}()
 	out, _, err := script(t, in, connectOptions{user: "admin", password: "right", dialer: dialer})
-	checkError(t, err, "connection lost: the server has stopped (connect again when it is back)")
+	checkError(t, err, "connection lost: the server has stopped (connect again when it is back")
 	checkContains(t, out, "__pgnet__.game_dir")
 }
 
@@ -471,7 +472,7 @@ func TestConnectTerminal(t *testing.T) {
 	typed := "\rright\r" + // admin, and the password
 		".he\t\r" + // .help
 		"\x1b[A\x1b[A\x1b[D\x1b[D\x7f\x1b[Ce\r" + // back to it with the arrows, which do not find the password; edited: .hlep
-		".create_game;n\tarena;\tpw\t\r" +
+		".create_game;n\tarena;p\tpw\t\r" +
 		".de\t\x15.quit\x1b[H\x04\r" // the choice between three, erased; quit
 	var screen bytes.Buffer
 	e := newEditor(strings.NewReader(typed), &screen)
@@ -516,6 +517,55 @@ func TestConnectTerminalEnds(t *testing.T) {
 	}
 }
 
+// TestConnectTerminalWaits: while an answer is awaited a line may be typed, which is sent behind it; Ctrl-C ends the waiting.
+func TestConnectTerminalWaits(t *testing.T) {
+	hang := make(chan struct{})
+	srv, err := server.New(server.Config{AdminPassword: "right", Games: map[string]parlor.NewGame{
+		"pushy": func(room parlor.Room, _ string) (parlor.Game, error) { return &pushy{room, hang}, nil },
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = srv.Run(context.Background())
+	}()
+	defer func() { srv.Shutdown(0); <-done }()
+	for _, end := range []string{"answer", "Ctrl-C"} {
+		keyboard, keys := io.Pipe()
+		screen := exampletest.NewScreen()
+		e := newEditor(keyboard, screen)
+		c := editorConsole(e, e.terminal, e.terminal)
+		ended := make(chan error, 1)
+		go func() { // ends with connect
+			ended <- connect(t.Context(), c, connectOptions{user: "admin", password: "right", passwordGiven: true, pushes: true, dialer: memlink.Dialer{Lobby: srv}})
+			c.close()
+		}()
+		_, _ = io.WriteString(keys, ".join_game;name=arena\rhang\r")
+		screen.Await(t, "Packet(message='hang'")
+		if end == "answer" {
+			_, _ = io.WriteString(keys, "push\r")
+			screen.Await(t, ">> push")
+			if strings.Contains(screen.Text(), "message='push'") {
+				t.Error("a line is sent before the answer to the one before")
+			}
+			hang <- struct{}{}
+			screen.Await(t, "PUSH: hap\\x1bpens {'n': 1")
+			screen.Await(t, "MESSAGE:  done push")
+			_, _ = io.WriteString(keys, "\x04")
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		} else {
+			_, _ = io.WriteString(keys, "\x03")
+			checkError(t, <-ended, "interrupted; a request that was not answered yet may still be carried out")
+			hang <- struct{}{}
+		}
+		keys.Close()
+	}
+}
+
 func TestComplete(t *testing.T) {
 	for before, want := range map[string]string{
 		".he":                              "lp",
@@ -531,9 +581,10 @@ func TestComplete(t *testing.T) {
 		".help;":                           "",
 		".create_game;":                    "",
 		".create_game;p":                   "assword=",
-		".create_game;name=x;":             "password=",
-		`.create_game;name="a;p=\"";`:      "password=",
-		".create_game;name=x;password=y;":  "",
+		".create_game;name=x;":             "",
+		".create_game;name=x;k":            "ind=",
+		`.create_game;name="a;p=\"";p`:     "assword=",
+		".create_game;name=x;password=y;":  "kind=",
 		".create_game;name=pa":             "",
 		`.create_game;name="a;pa`:          "",
 		".create_game;bad;p":               "",

@@ -29,10 +29,10 @@ func TestConnectElsewhere(t *testing.T) {
 		"packets":                 {plain, noLobby + plain + " measures how fast it answers)"},
 		"packets, ws://":          {"ws://" + plain + "/path", noLobby + plain + " measures how fast it answers)"},
 		"packets, wss://":         {"wss://" + plain, noLobby + plain + " measures how fast it answers)"},
-		"packets with TLS":        {secured, "a server with TLS answers at " + secured + " (try wss://)"},
+		"packets with TLS":        {secured, "a server with TLS answers at " + secured + " (try --tls)"},
 		"web":                     {web(t, status(404, "")), "with 404 Not Found: no lobby is there (check the port, and the path of a URL)"},
 		"web, too many":           {web(t, status(503, "")), "with 503 Service Unavailable: the lobby takes no more connections for now"},
-		"web with TLS":            {site.Listener.Addr().String(), "a server with TLS answers at " + site.Listener.Addr().String() + " (try wss://)"},
+		"web with TLS":            {site.Listener.Addr().String(), "a server with TLS answers at " + site.Listener.Addr().String() + " (try --tls)"},
 		"SSH":                     {saying(t, "SSH-2.0-OpenSSH_9.2\r\n"), `which says "SSH-2.0-OpenSSH_9.2" (check the port)`},
 		"hangs up without a word": {saying(t, ""), "closes the connection w"},
 	} {
@@ -55,20 +55,19 @@ func TestConnectPacketsTLS(t *testing.T) {
 	addr, _ := servePackets(t, "127.0.0.1:0", packet.NewServer(packet.NewRegistry(), conf))
 	_, port, _ := net.SplitHostPort(addr)
 	e := &connectError{what: "connect to x", reason: "unknown"}
-	e.explainCall(t.Context(), "wss://localhost:"+port, tlsOptions{ca: cert})
+	e.explainCall(t.Context(), connectOptions{address: "wss://localhost:" + port, wire: wireAuto, tls: tlsOptions{ca: cert}})
 	checkError(t, e, "connect to x: a packet server answers there, and no lobby", "parlor ping localhost:"+port+" --tls measures")
 }
 
 // TestConnectNoLobby: addresses that are none of a lobby's are refused before anything is asked for.
 func TestConnectNoLobby(t *testing.T) {
 	t.Parallel()
-	sockets := "connect is for lobbies, which listen at HOST:PORT and not at unix sockets; parlor ping "
 	for address, want := range map[string]string{
-		"unix:/tmp/x.sock": `address "unix:/tmp/x.sock": ` + sockets + "unix:/tmp/x.sock says what answers there",
-		"/tmp/x":           `address "/tmp/x": ` + sockets + "unix:/tmp/x says what answers there",
-		"./x":              `address "./x": ` + sockets + "unix:./x says what answers there",
-		":8081":            `address ":8081": it names no host: try localhost:8081`,
-		":":                `address ":": it names no host: try localhost:38929`,
+		"/tmp/x": `address "/tmp/x": for a lobby's packet wire at a unix socket write unix:/tmp/x`,
+		"./x":    `address "./x": for a lobby's packet wire at a unix socket write unix:./x`,
+		"unix:":  `address "unix:": it names no socket: try unix:/PATH`,
+		":8081":  `address ":8081": it names no host: try localhost:8081`,
+		":":      `address ":": it names no host: try localhost:38929`,
 	} {
 		out, news, err := runConnect(t, strings.NewReader(""), address) // without a --user
 		if err == nil || err.Error() != want || out != "" || news != "" {

@@ -12,6 +12,7 @@ import (
 	"parlor/client"
 	"parlor/internal/near"
 	"parlor/link"
+	"parlor/link/packetlink"
 )
 
 // connectError is why a connection was not made or is lost, in words that may be shown, and what to try, if the reason
@@ -46,6 +47,8 @@ var refusalHints = map[string]string{
 	"Registration blocked.":              "ask the administrator for an invite code, and give it with --invite",
 	"User password required.":            "choose a password, and give it with PARLOR_PASSWORD or --password",
 	"Username not allowed.":              "choose a --user of " + userNameRule,
+	"Login without TLS refused, as the password would cross the network in clear: connect with TLS.": "try tls://HOST:PORT or --tls; " +
+		"a server that has no TLS takes logins of the packet wire from its own machine only, unless it is given --tls-cert and --tls-key, or --packet-insecure",
 }
 
 // reasonHints are what to try after a client's own reasons (section 13.2).
@@ -57,6 +60,7 @@ var reasonHints = map[string]string{
 	client.ReasonWrongKey: "the server has another key than --pubkey: check the key that the server printed at its start " +
 		"(with --save or --key it keeps one); if that is not it, somebody else is answering",
 	client.ReasonByClient: "it was given up before the server had answered: try again",
+	reasonNotNative:       "leave out --wire native, or take --wire pgnet, which all servers speak",
 	client.ReasonClosed:   "check that the address is that of a lobby, and look at the server's log",
 }
 
@@ -70,13 +74,14 @@ func loginError(ctx context.Context, o connectOptions, err error) error {
 	hint, refused := refusalHints[d.Reason]
 	switch {
 	case d.Reason == client.ReasonCallFailed:
-		switch e.hint = callHint(d.Err); {
-		case e.hint != "":
-		case o.dialer == nil:
-			e.explainCall(ctx, o.address, tlsOptions{})
-		default:
-			e.hint = addressHint
+		if e.hint = callHint(d.Err); e.hint == "" || e.hint == addressHint && o.wire == wirePacket && ctx.Err() == nil {
+			e.explainCall(ctx, o)
 		}
+	case errors.Is(err, packetlink.ErrClear):
+		e.reason = "not logged in, as the password would cross the network in clear"
+		e.hint = "connect with TLS, by tls://HOST:PORT or --tls; or with --packet-insecure where the network itself protects what crosses it"
+	case d.Reason == client.ReasonClosed && o.wire == wirePacket:
+		e.explainCall(ctx, o)
 	case refused:
 		e.what, e.hint = "log in as "+visible(o.user)+" at "+o.address, hint
 	case reasonHints[d.Reason] != "":
@@ -109,7 +114,7 @@ func callHint(err error) string {
 		return `no server listens there: check the port, start one with "parlor serve", or try --local`
 	case errors.As(err, &authority):
 		return "its certificate is self-signed, or of an authority unknown here: name the file of the certificate or " +
-			"authority in SSL_CERT_FILE. Without TLS sessions are sealed too, and --pubkey proves the server"
+			"authority with --ca. On WebSocket sessions are sealed without TLS too, and --pubkey proves the server"
 	case errors.As(err, &hostname):
 		return "use a name that the certificate is for"
 	case strings.Contains(err.Error(), "HTTP response to HTTPS client"):
@@ -140,6 +145,13 @@ func lostError(err error) error {
 	case d.Reason == client.ReasonTimeout:
 		e.reason = "the server or the game took more than 5 s"
 		e.hint = "a request that was not answered may still be carried out; connect again"
+	case d.Reason == client.ReasonWrongKey:
+		e.reason = "the server that answers now has another key"
+		e.hint = "a server without --save or --key makes a new one at each start: connect again if it was started anew; if not, somebody else is answering"
+	case d.Reason == client.ReasonCallFailed:
+		e.reason, e.hint = "the server could not be reached again", "connect again when it is back"
+	case refusalHints[d.Reason] != "":
+		e.hint = refusalHints[d.Reason] // of the login that would have brought it back, or the user is gone
 	case d.Reason != client.ReasonClosed || !errors.As(d.Err, &closed):
 	case closed.Code == link.CloseGoingAway:
 		e.reason, e.hint = "the server has stopped", "connect again when it is back"
@@ -150,6 +162,9 @@ func lostError(err error) error {
 		e.hint = "another login of this user with --takeover, idle for an hour, or the user was deleted: connect again"
 	case closed.Reason != "":
 		e.reason = "the server ended this session: " + visible(closed.Reason)
+	}
+	if errors.Is(err, client.ErrUncertain) {
+		e.hint += "; the request that was under way may have been carried out, or not"
 	}
 	return e
 }
@@ -175,6 +190,9 @@ func requestHint(message string) string {
 	name, reserved := strings.CutPrefix(message, parlor.RequestPrefix+".")
 	if !reserved || message == parlor.RequestHeartbeat {
 		return ""
+	}
+	if full := "__parlor__." + name; full == parlor.RequestSubscribe || full == parlor.RequestUnsubscribe {
+		return "no such request: ." + name + "; did you mean " + full + "?"
 	}
 	best, distance := "", 3 // letters that may be wrong
 	for _, r := range requests {

@@ -11,6 +11,7 @@ import (
 
 	"parlor"
 	chat "parlor/examples/chat/game"
+	positions "parlor/examples/positions/game"
 	tictactoe "parlor/examples/tictactoe/game"
 	"parlor/host"
 )
@@ -36,7 +37,7 @@ func rootCommand() *cobra.Command {
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(host.FlagError)
-	games := map[string]parlor.NewGame{"chat": chat.New, "tictactoe": tictactoe.New}
+	games := map[string]parlor.NewGame{"chat": chat.New, "tictactoe": tictactoe.New, "positions": positions.New}
 	root.AddCommand(host.ServeCommand(games, "chat"), connectCommand(), pingCommand(), versionCommand())
 	return root
 }

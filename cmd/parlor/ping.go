@@ -23,8 +23,9 @@ import (
 const pingHelp = `Ping a server again and again, until Ctrl-C or as often as --count says.
 
 ADDRESS is HOST:PORT, HOST (then the port is that of a lobby, 38929; packet servers mostly have 8080), unix:/PATH, or
-a ws:// or wss:// URL. It finds out by itself what answers there: a packet server, which says Hello at once and adds
-its own data to each answer, or a lobby, which is pinged by WebSocket.
+a ws://, wss://, tcp:// or tls:// URL. It finds out by itself what answers there: a packet server, which says Hello at
+once and adds its own data to each answer, or a lobby, which is pinged by WebSocket, or on its packet wire. Of a lobby it
+says which wires it speaks at the address: those are what parlor connect --wire takes. Nobody is logged in for that.
 
 Answers go to standard output, pings that fail to standard error; with --json both are objects on standard output. In
 the end, also after Ctrl-C, there is a summary; what was not answered by then counts as lost. Pinging ends early
@@ -60,11 +61,8 @@ func pingCommand() *cobra.Command {
 			if err := host.BindEnv(cmd); err != nil {
 				return misuse(cmd, err)
 			}
-			if o.tls.cert == "" && !keyGiven {
-				o.tls.key = "" // PARLOR_KEY is meant for parlor serve
-			}
+			o.tls.settle(cmd, keyGiven)
 			o.address = args[0]
-			o.tls.off = cmd.Flags().Changed("tls") && !o.tls.on
 			target, err := o.check(said)
 			if err != nil {
 				return misuse(cmd, err)
@@ -79,11 +77,7 @@ func pingCommand() *cobra.Command {
 	f.VarP(&o.timeout, "timeout", "W", "how long to wait for each answer, connecting included")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "nothing for each ping, only what answers and the summary")
 	f.BoolVar(&o.json, "json", false, "one JSON object a line, the last being the summary")
-	f.BoolVar(&o.tls.on, "tls", false, "the server has TLS; implied by wss:// and by the flags below")
-	f.StringVar(&o.tls.ca, "ca", "", "file with the certificates, in PEM form, that may sign the server's")
-	f.BoolVar(&o.tls.insecure, "insecure", false, "take any certificate of the server")
-	f.StringVar(&o.tls.cert, "cert", "", "file with a client certificate, in PEM form, for servers that want one")
-	f.StringVar(&o.tls.key, "key", "", "file with the private key of --cert, in PEM form")
+	o.tls.flags(f)
 	return cmd
 }
 
@@ -119,7 +113,7 @@ func (o pingOptions) check(said func(name, value string) string) (*target, error
 	case o.timeout.d <= 0:
 		return nil, fmt.Errorf("%s: that leaves no time for an answer: give more than 0 seconds, such as 5, or 200ms", said("timeout", o.timeout.text))
 	}
-	return newTarget(o.address, o.tls)
+	return newTarget(o.address, o.tls, parlor.DefaultPort)
 }
 
 // flagsAsGiven returns a function that writes a flag as the user has given it: on the command line, or else in the
@@ -168,7 +162,7 @@ func (p *pinging) run(ctx context.Context) error {
 		if err != nil && ctx.Err() != nil {
 			err = fmt.Errorf("given up after %.1f s without an answer", time.Since(begun).Seconds())
 		}
-		if err := p.report.ping(seq, p.target.kind, rtt, data, err); err != nil {
+		if err := p.report.ping(seq, p.target, rtt, data, err); err != nil {
 			return err
 		}
 		var hopeless *hopelessError
@@ -180,7 +174,7 @@ func (p *pinging) run(ctx context.Context) error {
 		}
 	}
 	p.drop()
-	if err := p.report.summary(p.target.kind); err != nil {
+	if err := p.report.summary(p.target); err != nil {
 		return err
 	}
 	if p.report.received() == 0 {

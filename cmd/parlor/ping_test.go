@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"parlor/host"
 	"parlor/internal/certtest"
 	"parlor/internal/exampletest"
 	"parlor/internal/pypeer"
@@ -186,6 +188,47 @@ func TestPingLobby(t *testing.T) {
 	}
 }
 
+// TestPingWires: which wires a lobby speaks is told of each of its addresses, without a login.
+func TestPingWires(t *testing.T) {
+	t.Parallel()
+	socket := "unix:" + filepath.Join(socketFolder(t), "s")
+	h := startHost(t, host.Config{PacketListen: "127.0.0.1:0"})
+	startHost(t, host.Config{PacketListen: socket})
+	cert, key := certtest.Make(t)
+	secured := startHost(t, host.Config{PacketListen: "127.0.0.1:0", TLSCert: cert, TLSKey: key})
+	python := pypeer.StartServer(t, pypeer.ServerOptions{})
+	packets, others := ": a lobby at .*, wires: packet\n.*\"public_key\"", ": a lobby at .*, wires: native, pgnet\n"
+	for args, want := range map[string]string{
+		h.address():                       others,
+		"ws://" + h.address():             others,
+		h.packets():                       packets,
+		"tcp://" + h.packets():            packets,
+		socket:                            packets,
+		secured.packets() + " --insecure": packets,
+		"tls://" + secured.packets() + " --insecure": packets,
+		python.Addr():           ": a lobby at .*, wires: pgnet\n",
+		h.packets() + " --json": `"server":"lobby","wires":\["packet"\],"rtt_ms".*\n.*"server":"lobby","wires":\["packet"\]`,
+		h.address() + " --json": `"server":"lobby","wires":\["native","pgnet"\]`,
+	} {
+		out, news, err := runPinging(t, append(strings.Fields(args), "-c", "1", "-W", "20")...)
+		if err != nil || news != "" || !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("ping %s: error %v, news %q, want %s in\n%s", args, err, news, want, out)
+		}
+	}
+	for args, want := range map[string]string{
+		"tcp://" + h.address():       "a lobby on WebSocket answers at " + h.address() + ", and no packets (ping it without tcp://)",
+		"ws://" + h.packets():        "a packet server answers at " + h.packets() + ", and no lobby (ping it without ws://)",
+		"tls://" + h.packets():       "a packet server without TLS answers at " + h.packets() + " (try tcp:// instead of tls://)",
+		"tcp://" + secured.packets(): "a server with TLS answers at " + secured.packets() + " (try tls://)",
+	} {
+		_, news, err := runPinging(t, append(strings.Fields(args), "-c", "3", "-W", "20")...)
+		wantCode(t, err, 1)
+		if !strings.Contains(news, want) || strings.Count(news, "\n") != 1 {
+			t.Errorf("ping %s: news %q, want %q", args, news, want)
+		}
+	}
+}
+
 // TestPingLoss: a server that goes is missed, and one that comes back is found.
 func TestPingLoss(t *testing.T) {
 	t.Parallel()
@@ -316,7 +359,7 @@ func TestPingMisuse(t *testing.T) {
 		"a --timeout=-1s":                   "--timeout -1s: that leaves no time for an answer: give more than 0 seconds, such as 5, or 200ms",
 		"http://a":                          `address "http://a": a lobby's URL begins with ws:// or wss://: try ws://a`,
 		"https://a:1/x":                     `address "https://a:1/x": a lobby's URL begins with ws:// or wss://: try wss://a:1/x`,
-		"ftp://a":                           `address "ftp://a": want HOST:PORT, unix:/PATH, or a ws:// or wss:// URL`,
+		"ftp://a":                           `address "ftp://a": want HOST:PORT, unix:/PATH, or a URL with ws:// or wss://, or for packets tcp:// or tls://`,
 		"ws://a:b":                          `address "ws://a:b": invalid port ":b" after host: try ws://a:38929`,
 		"WSS://:80/":                        `address "WSS://:80/": it names no host: try wss://localhost:80`,
 		":8081":                             `address ":8081": it names no host: try localhost:8081`,

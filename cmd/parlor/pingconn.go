@@ -14,6 +14,8 @@ import (
 
 	"github.com/coder/websocket"
 
+	"parlor/host"
+	"parlor/link/wslink"
 	"parlor/packet"
 	"parlor/packet/ping"
 )
@@ -35,10 +37,15 @@ type packetPinger struct {
 	first  *ping.Pong // that of connecting, which nobody has seen yet
 }
 
-func dialPacket(ctx context.Context, nc net.Conn) (pinger, error) {
+// dialPackets finds out whether it is a lobby whose packets these are: such a one says so.
+func (t *target) dialPackets(ctx context.Context, nc net.Conn) (pinger, error) {
 	c, first, err := ping.DialConn(ctx, nc, nil, packet.Config{Logger: slog.New(slog.DiscardHandler), CloseTimeout: time.Second})
 	if err != nil {
 		return nil, err
+	}
+	t.kind = packetKind
+	if _, isLobby := first.Data[host.PingKey].(map[string]any); isLobby {
+		t.wires = []string{wirePacket}
 	}
 	return &packetPinger{c, first}, nil
 }
@@ -83,10 +90,13 @@ func (t *target) dialLobby(ctx context.Context, nc net.Conn) (pinger, error) {
 	}
 	at = strings.ReplaceAll(at, "%", "%25") // before the zone of an IPv6 address
 	transport := &http.Transport{DialContext: give, DialTLSContext: give, DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10}
-	ws, answer, err := websocket.Dial(ctx, scheme+at+t.path, &websocket.DialOptions{HTTPClient: &http.Client{
-		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}})
+	ws, answer, err := websocket.Dial(ctx, scheme+at+t.path, &websocket.DialOptions{
+		HTTPClient: &http.Client{
+			Transport:     transport,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		Subprotocols: []string{wslink.Subprotocol}, // which servers of pgnet do not know
+	})
 	if err != nil {
 		nc.Close()
 		if answer != nil {
@@ -94,6 +104,9 @@ func (t *target) dialLobby(ctx context.Context, nc net.Conn) (pinger, error) {
 			err = &httpError{answer.StatusCode, answer.Header.Get("Location"), string(text), err}
 		}
 		return nil, err
+	}
+	if t.wires = []string{wirePgnet}; ws.Subprotocol() == wslink.Subprotocol {
+		t.wires = []string{wireNative, wirePgnet}
 	}
 	return &lobbyPinger{ws: ws, nc: nc, ended: ws.CloseRead(context.Background()), opened: time.Now()}, nil
 }

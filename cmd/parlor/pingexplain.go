@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"parlor"
+	"parlor/link/packetlink"
 	"parlor/packet"
 	"parlor/packet/ping"
 )
@@ -137,6 +138,8 @@ func (t *target) otherPort() string {
 	host, _, _ := net.SplitHostPort(t.address)
 	at := func(port int) string { return packet.FormatAddress(host, port) }
 	switch {
+	case t.onPackets():
+		return fmt.Sprintf("check the host and port; parlor serve has the packet wire where --packet-listen says, such as %d", packetlink.DefaultPort)
 	case t.scheme != "":
 		return fmt.Sprintf("check the host and port; a lobby has %d unless it is told another", parlor.DefaultPort)
 	case t.noPort:
@@ -181,13 +184,14 @@ func (t *target) noTLS(err error) error {
 // withoutTLS is what to try at a server without TLS.
 func (t *target) withoutTLS() string {
 	flags := strings.Join(t.flags.given(), ", ")
+	clear := clearSchemes[t.scheme]
 	switch {
 	case t.scheme == "":
 		return "leave out " + flags
 	case flags == "":
-		return "try ws:// instead of wss://"
+		return fmt.Sprintf("try %s:// instead of %s://", clear, t.scheme)
 	}
-	return "try ws:// instead of wss://, and leave out " + flags
+	return fmt.Sprintf("try %s:// instead of %s://, and leave out %s", clear, t.scheme, flags)
 }
 
 // wantsTLS is the error for a server with TLS that was pinged without.
@@ -197,8 +201,8 @@ func (t *target) wantsTLS() error {
 
 // withTLS is what to try at a server with TLS.
 func (t *target) withTLS() string {
-	if t.scheme != "" {
-		return "try wss://"
+	if secured, isClear := secureSchemes[t.scheme]; isClear {
+		return "try " + secured + "://"
 	}
 	return "try --tls"
 }

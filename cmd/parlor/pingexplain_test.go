@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"parlor"
 	"parlor/host"
 	"parlor/internal/exampletest"
 	"parlor/internal/pypeer"
@@ -163,7 +164,7 @@ func TestPingOtherPort(t *testing.T) {
 		"localhost:8080":  "nothing listens at localhost:8080 (check the host, and the port, which is a packet server's; for a lobby try localhost:38929)",
 		"ws://localhost":  "nothing listens at localhost:38929 (check the host and port; a lobby has 38929 unless it is told another)",
 	} {
-		target, err := newTarget(address, tlsOptions{})
+		target, err := newTarget(address, tlsOptions{}, parlor.DefaultPort)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -187,7 +188,7 @@ func TestPingZone(t *testing.T) {
 		{"::1", "", []string{"en0"}},
 		{"localhost", "", []string{"en0"}},
 	} {
-		target, err := newTarget(test.address, tlsOptions{})
+		target, err := newTarget(test.address, tlsOptions{}, parlor.DefaultPort)
 		if err != nil {
 			t.Fatal(err)
 		}

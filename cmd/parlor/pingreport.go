@@ -44,7 +44,11 @@ func (r *report) connected(t *target, remote net.Addr) error {
 		return nil
 	}
 	r.shown = true
-	_, err := fmt.Fprintf(r.out, "PING %s: a %s at %s, connected in %s ms\n", visible(r.address), t.kind, visible(packet.AddressOf(remote)), milliseconds(t.took))
+	of := ""
+	if len(t.wires) > 0 {
+		of = ", wires: " + strings.Join(t.wires, ", ")
+	}
+	_, err := fmt.Fprintf(r.out, "PING %s: a %s at %s, connected in %s ms%s\n", visible(r.address), t.what(), visible(packet.AddressOf(remote)), milliseconds(t.took), of)
 	return err
 }
 
@@ -53,6 +57,7 @@ type pingLine struct {
 	Type   string   `json:"type"` // "ping"
 	Seq    int      `json:"seq"`
 	Server string   `json:"server,omitempty"` // "packet" or "lobby", once it is known
+	Wires  []string `json:"wires,omitempty"`  // of a lobby: those that it speaks at this address
 	RTT    *float64 `json:"rtt_ms,omitempty"`
 	Data   any      `json:"data,omitempty"` // of the server
 	Error  string   `json:"error,omitempty"`
@@ -63,6 +68,7 @@ type summaryLine struct {
 	Type     string   `json:"type"` // "summary"
 	Address  string   `json:"address"`
 	Server   string   `json:"server,omitempty"`
+	Wires    []string `json:"wires,omitempty"`
 	Sent     int      `json:"sent"`
 	Received int      `json:"received"`
 	Loss     float64  `json:"loss_percent"`
@@ -74,7 +80,7 @@ type summaryLine struct {
 }
 
 // ping prints one.
-func (r *report) ping(seq int, k kind, rtt time.Duration, data map[string]any, failed error) error {
+func (r *report) ping(seq int, t *target, rtt time.Duration, data map[string]any, failed error) error {
 	r.sent++
 	if failed == nil {
 		r.rtts = append(r.rtts, rtt)
@@ -85,7 +91,7 @@ func (r *report) ping(seq int, k kind, rtt time.Duration, data map[string]any, f
 		return nil
 	}
 	if r.json {
-		line := pingLine{Type: "ping", Seq: seq, Server: short(k)}
+		line := pingLine{Type: "ping", Seq: seq, Server: short(t.what()), Wires: t.wires}
 		if failed != nil {
 			line.Error = failed.Error()
 		} else {
@@ -110,7 +116,7 @@ func (r *report) ping(seq int, k kind, rtt time.Duration, data map[string]any, f
 }
 
 // summary prints the end. When nothing was said of single pings, it says why none was answered.
-func (r *report) summary(k kind) error {
+func (r *report) summary(t *target) error {
 	loss := 0.0
 	if r.sent > 0 {
 		loss = 100 * float64(r.sent-len(r.rtts)) / float64(r.sent)
@@ -118,7 +124,7 @@ func (r *report) summary(k kind) error {
 	slices.Sort(r.rtts)
 	mute := len(r.rtts) == 0 && r.failed != nil
 	if r.json {
-		line := summaryLine{Type: "summary", Address: r.address, Server: short(k), Sent: r.sent, Received: len(r.rtts), Loss: loss}
+		line := summaryLine{Type: "summary", Address: r.address, Server: short(t.what()), Wires: t.wires, Sent: r.sent, Received: len(r.rtts), Loss: loss}
 		if len(r.rtts) > 0 {
 			for to, d := range map[**float64]time.Duration{
 				&line.Min: r.rtts[0], &line.Median: median(r.rtts), &line.P99: quantile(r.rtts, 0.99), &line.Max: r.rtts[len(r.rtts)-1],

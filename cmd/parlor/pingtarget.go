@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"parlor"
+	"parlor/link/packetlink"
 	"parlor/packet"
 )
 
@@ -25,22 +26,33 @@ const (
 	lobbyKind   kind = "lobby"
 )
 
+// what answers, which for a lobby may be packets.
+func (t *target) what() kind {
+	if t.kind == packetKind && len(t.wires) > 0 {
+		return lobbyKind
+	}
+	return t.kind
+}
+
 // target is a server that is pinged.
 type target struct {
 	network, address string
 	port             int           // 0: a unix socket
 	noPort           bool          // the port is the default
-	scheme           string        // of a URL: "ws" or "wss"
+	scheme           string        // of a URL: "ws", "wss", "tcp" or "tls"
 	path             string        // of the WebSocket's URL
+	any              bool          // a server of either kind is wanted, also with a URL
 	flags            tlsOptions    // as given
 	tls              *tls.Config   // nil: none
 	asked            bool          // the server has asked for a client certificate
 	kind             kind          // once it is known
+	wires            []string      // of a lobby, that it speaks at this address; likewise
 	took             time.Duration // by the last connecting, TLS included
 }
 
-// newTarget reads an address. That of a URL is a lobby's.
-func newTarget(address string, o tlsOptions) (_ *target, err error) {
+// newTarget reads an address. That of a URL is a lobby's: on WebSocket with ws:// and wss://, on its packet wire with tcp:// and
+// tls://, for which the default port is another.
+func newTarget(address string, o tlsOptions, defaultPort int) (_ *target, err error) {
 	if path, ok := strings.CutPrefix(address, unixPrefix); ok {
 		if path == "" {
 			return nil, fmt.Errorf("address %q: it names no socket: try unix:/PATH", address)
@@ -60,7 +72,10 @@ func newTarget(address string, o tlsOptions) (_ *target, err error) {
 	case strings.Contains(address, "/"):
 		return nil, fmt.Errorf("address %q: what has a path is a URL: try ws://%s", address, visible(address))
 	}
-	name, port, err := packet.ParseAddress(hostport, parlor.DefaultPort)
+	if t.onPackets() {
+		defaultPort = packetlink.DefaultPort
+	}
+	name, port, err := packet.ParseAddress(hostport, defaultPort)
 	switch {
 	case errors.Is(err, packet.ErrUnsupportedAddress):
 		err = errors.New("it has several colons, and is no IPv6 address")
@@ -75,7 +90,7 @@ func newTarget(address string, o tlsOptions) (_ *target, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("address %q: %w: try %s", address, err, suggest(t.scheme, hostport))
 	}
-	_, other, _ := packet.ParseAddress(hostport, packet.DefaultPort)
+	_, other, _ := packet.ParseAddress(hostport, defaultPort+1)
 	t.address, t.port, t.noPort = packet.FormatAddress(name, port), port, port != other
 	return t, t.secure(name)
 }
@@ -86,11 +101,18 @@ func (t *target) readURL(address string) (hostport string, err error) {
 	scheme = strings.ToLower(scheme)
 	at, _, _ := strings.Cut(rest, "/")
 	switch scheme {
+	case "tcp", "tls":
+		hostport, path, _ := strings.Cut(rest, "/")
+		if path != "" {
+			return "", fmt.Errorf("what begins with %s:// has no path: try %[1]s://%s", scheme, visible(hostport))
+		}
+		t.scheme = scheme
+		return hostport, nil
 	case "ws", "wss":
 	case "http", "https":
 		return "", fmt.Errorf("a lobby's URL begins with ws:// or wss://: try %s://%s", strings.Replace(scheme, "http", "ws", 1), visible(rest))
 	default:
-		return "", errors.New("want HOST:PORT, unix:/PATH, or a ws:// or wss:// URL")
+		return "", errors.New("want HOST:PORT, unix:/PATH, or a URL with ws:// or wss://, or for packets tcp:// or tls://")
 	}
 	u, err := url.Parse(address)
 	if bad := (*url.Error)(nil); errors.As(err, &bad) {
@@ -119,7 +141,11 @@ func suggest(scheme, hostport string) string {
 	at := func(port int) string { return visible(packet.FormatAddress(cmp.Or(host, "localhost"), port)) }
 	switch {
 	case scheme != "" && (err != nil || port == 0):
-		return scheme + "://" + at(parlor.DefaultPort)
+		port := parlor.DefaultPort
+		if scheme == "tcp" || scheme == "tls" {
+			port = packetlink.DefaultPort
+		}
+		return scheme + "://" + at(port)
 	case scheme != "":
 		return scheme + "://" + at(int(port))
 	case err != nil || port == 0:
@@ -155,6 +181,9 @@ func (t *target) where() string {
 	return t.address
 }
 
+// onPackets tells whether the address is of packets, and nothing else.
+func (t *target) onPackets() bool { return t.scheme == "tcp" || t.scheme == "tls" }
+
 // helloWait is how long a packet server has for its Hello, beside a few times what connecting took.
 const helloWait = 500 * time.Millisecond
 
@@ -168,7 +197,7 @@ func (t *target) dial(ctx context.Context) (pinger, error) {
 	t.took = time.Since(begun)
 	switch t.kind {
 	case packetKind:
-		return dialPacket(ctx, nc)
+		return t.dialPackets(ctx, nc)
 	case lobbyKind:
 		return t.dialLobby(ctx, nc)
 	}
@@ -194,16 +223,15 @@ func (t *target) find(ctx context.Context, nc net.Conn) (pinger, error) {
 		return nil, err
 	}
 	if spoke {
-		p, err := dialPacket(ctx, seen)
-		if err == nil {
-			t.kind = packetKind
-		}
-		return p, err
+		return t.dialPackets(ctx, seen)
 	}
 	seen.ask()
 	p, err := t.dialLobby(ctx, seen) // which ends as soon as a frame comes: the server may wait for one as well
 	var answer *httpError
 	switch said := seen.begin(); {
+	case err == nil && t.onPackets() && !t.any:
+		p.close()
+		return nil, &hopelessError{fmt.Sprintf("a lobby on WebSocket answers at %s, and no packets (ping it without %s://)", t.where(), t.scheme)}
 	case err == nil:
 		t.kind = lobbyKind
 	case seen.looksLikeFrame(): // a packet server that was slow
@@ -225,7 +253,7 @@ func (t *target) find(ctx context.Context, nc net.Conn) (pinger, error) {
 
 // packetsAllowed is an error for a URL, at which a packet server was found.
 func (t *target) packetsAllowed() error {
-	if t.scheme == "" {
+	if t.scheme == "" || t.onPackets() || t.any {
 		return nil
 	}
 	t.kind = packetKind

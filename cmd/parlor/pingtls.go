@@ -8,6 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // tlsOptions are the flags for TLS. Each of them turns it on.
@@ -18,6 +21,23 @@ type tlsOptions struct {
 	insecure bool
 	// cert and key are this side's certificate, for servers that want one.
 	cert, key string
+}
+
+// flags are these for a command.
+func (o *tlsOptions) flags(f *pflag.FlagSet) {
+	f.BoolVar(&o.on, "tls", false, "the server has TLS; implied by wss:// and tls://, and by the flags below")
+	f.StringVar(&o.ca, "ca", "", "file with the certificates, in PEM form, that may sign the server's")
+	f.BoolVar(&o.insecure, "insecure", false, "take any certificate of the server")
+	f.StringVar(&o.cert, "cert", "", "file with a client certificate, in PEM form, for servers that want one")
+	f.StringVar(&o.key, "key", "", "file with the private key of --cert, in PEM form")
+}
+
+// settle is called when the flags were read, the environment's too; keyGiven tells whether --key was typed.
+func (o *tlsOptions) settle(cmd *cobra.Command, keyGiven bool) {
+	if o.cert == "" && !keyGiven {
+		o.key = "" // PARLOR_KEY is meant for parlor serve
+	}
+	o.off = cmd.Flags().Changed("tls") && !o.on
 }
 
 // given are the flags that were given and make no sense without TLS.
@@ -33,9 +53,17 @@ func (o tlsOptions) given() (names []string) {
 	return names
 }
 
+// Schemes of URLs, and those of the same wire with TLS and without.
+var (
+	secureSchemes = map[string]string{"ws": "wss", "tcp": "tls"}
+	clearSchemes  = map[string]string{"wss": "ws", "tls": "tcp"}
+)
+
 // check finds contradictions between the flags, and with the scheme of a URL; scheme is "" for other addresses.
 func (o tlsOptions) check(scheme string) error {
 	flags := strings.Join(o.given(), ", ")
+	secured, isClear := secureSchemes[scheme]
+	clear, isSecured := clearSchemes[scheme]
 	switch {
 	case o.cert != "" && o.key == "":
 		return errors.New("--cert without --key: give both, the file of the certificate and that of its private key")
@@ -45,10 +73,10 @@ func (o tlsOptions) check(scheme string) error {
 		return errors.New("--ca and --insecure contradict each other: --insecure takes any certificate, whoever signed it; leave out one of them")
 	case o.off && flags != "":
 		return fmt.Errorf("--tls=false and %s contradict each other: leave out what you do not want", flags)
-	case o.off && scheme == "wss":
-		return errors.New("--tls=false and wss:// contradict each other: take ws:// for a server without TLS, or leave out --tls=false")
-	case scheme == "ws" && flags != "":
-		return fmt.Errorf("ws:// and %s contradict each other: take wss:// for a server with TLS, or leave out %[1]s for one without", flags)
+	case o.off && isSecured:
+		return fmt.Errorf("--tls=false and %s:// contradict each other: take %s:// for a server without TLS, or leave out --tls=false", scheme, clear)
+	case isClear && flags != "":
+		return fmt.Errorf("%s:// and %s contradict each other: take %s:// for a server with TLS, or leave out %[2]s for one without", scheme, flags, secured)
 	}
 	return nil
 }
@@ -58,7 +86,7 @@ func (o tlsOptions) config(hostname, scheme string) (*tls.Config, error) {
 	if err := o.check(scheme); err != nil {
 		return nil, err
 	}
-	if len(o.given()) == 0 && scheme != "wss" {
+	if _, secured := clearSchemes[scheme]; len(o.given()) == 0 && !secured {
 		return nil, nil
 	}
 	cfg := &tls.Config{ServerName: hostname, InsecureSkipVerify: o.insecure, MinVersion: tls.VersionTLS12}

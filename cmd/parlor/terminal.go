@@ -26,6 +26,8 @@ type console struct {
 	readLine func() (string, error)
 	ask      chan struct{} // asks the reader for a line; nil before the first
 	lines    chan input    // what it has read
+	asked    bool          // for a line that has not been taken yet
+	early    *input        // what was typed while an answer was awaited; nil: nothing
 }
 
 // input is one line, or the end.
@@ -94,13 +96,14 @@ func scriptConsole(in io.Reader, out, errOut io.Writer) *console {
 // next waits for a line; io.EOF is the end of the input. It gives up when ctx ends or stop is closed; the
 // line that is being waited for then is lost.
 func (c *console) next(ctx context.Context, stop <-chan struct{}) (string, error) {
-	if c.ask == nil {
-		c.ask = make(chan struct{}, 1)
-		go c.read(c.ask) // ends with close, once the line or the end that it waits for has come
+	if in := c.early; in != nil {
+		c.early = nil
+		return in.line, in.err
 	}
-	c.ask <- struct{}{}
+	c.want()
 	select {
 	case in := <-c.lines:
+		c.asked = false
 		return in.line, in.err
 	case <-ctx.Done():
 		return "", errInterrupted
@@ -108,9 +111,22 @@ func (c *console) next(ctx context.Context, stop <-chan struct{}) (string, error
 	}
 	select {
 	case in := <-c.lines: // it came at the same moment, and may be the end
+		c.asked = false
 		return in.line, in.err
 	default:
 		return "", errStopped
+	}
+}
+
+// want asks for a line, unless one is being read.
+func (c *console) want() {
+	if c.ask == nil {
+		c.ask = make(chan struct{}, 1)
+		go c.read(c.ask) // ends with close, once the line or the end that it waits for has come
+	}
+	if !c.asked {
+		c.asked = true
+		c.ask <- struct{}{}
 	}
 }
 
