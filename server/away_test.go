@@ -171,3 +171,29 @@ func TestHandoverBytes(t *testing.T) {
 		})
 	}
 }
+
+// TestResumeOfHeldRequests: requests that wait for acknowledgements go on when the client says in its login that it has the answers.
+func TestResumeOfHeldRequests(t *testing.T) {
+	runStreams(t, server.Limits{Unacknowledged: 3}, func(t *testing.T, srv *server.Server, g *counting) {
+		c := &streamClient{t: t, srv: srv, name: "alice"}
+		c.connect(-1)
+		c.ask(parlor.RequestCreateGame)
+		synctest.Wait()
+		c.read()
+		g.quiet = true
+		c.askAll("a", "b", "c", "d", "e", "f")
+		synctest.Wait()
+		c.read() // three answers, whose acknowledgement is lost
+		if g.n != 3 {
+			t.Fatalf("%d requests were executed", g.n)
+		}
+		c.cut()
+		c.connect(-1)
+		time.Sleep(time.Minute) // sleep: virtual
+		synctest.Wait()
+		c.read()
+		if g.n < 5 {
+			t.Errorf("%d requests were executed: %q", g.n, c.got)
+		}
+	})
+}

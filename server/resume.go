@@ -38,14 +38,19 @@ func (ss *session) accept(p *port, e *link.Envelope, r *request) (first bool, er
 		ss.srv.tokens.forget(st.before)
 		st.before = tokenHash{}
 	}
-	if ss.held && !st.full() {
-		ss.held, ss.busy = false, true
-		go ss.work(ss.take()) // ends with the queue
-	}
+	ss.letGo()
 	if e.Kind == link.KindNote {
 		return false, nil
 	}
 	return ss.admit(p, r)
+}
+
+// letGo has requests worked off that were held, when the client has acknowledged enough. The lock is held.
+func (ss *session) letGo() {
+	if ss.held && !ss.stream.full() {
+		ss.held, ss.busy = false, true
+		go ss.work(ss.take()) // ends with the queue
+	}
 }
 
 // Push takes a push of the user's room.
@@ -176,6 +181,7 @@ func (ss *session) attach(p *port, o link.Offer, used tokenHash) bool {
 	w.Resumed, w.ID, w.Lost = true, st.lastID, lost
 	before := ss.connect(p, &w)
 	ss.catchUp(p.link.(link.Stream))
+	ss.letGo()
 	missed := st.lost() > 0
 	ss.mu.Unlock()
 	if before != nil { // the server had not noticed its end yet
