@@ -228,6 +228,9 @@ func (c *clientConn) Write(ctx context.Context, es ...*link.Envelope) error {
 			return err
 		}
 	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	select {
 	case c.writing <- struct{}{}:
 	case <-c.ended:
@@ -271,6 +274,9 @@ func (c *clientConn) Read(ctx context.Context) ([]link.Envelope, error) {
 
 func (c *clientConn) read(ctx context.Context, most int) ([]link.Envelope, error) {
 	for {
+		if ctx.Err() != nil { // or what is ready might win
+			return nil, context.Cause(ctx)
+		}
 		if es := c.take(most); es != nil {
 			return es, nil
 		}
