@@ -283,7 +283,7 @@ type answer struct {
 // has ended.
 func (t *talk) exchange(ctx context.Context, p parlor.Packet) (ended bool, err error) {
 	p.CreatedOn = parlor.Timestamp(time.Now())
-	t.stopping.Store(p.Message == parlor.RequestShutdown)
+	t.expectEnd(p.Message == parlor.RequestShutdown)
 	answered := make(chan answer, 1)
 	err = t.client.Send(p, func(r parlor.Response, err error) { answered <- answer{r, err} })
 	if errors.Is(err, client.ErrNotConnected) {

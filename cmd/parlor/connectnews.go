@@ -67,6 +67,15 @@ func (n *news) link(up bool) {
 	n.anew = false
 }
 
+// expectEnd is called before a request that ends the server is sent, and before all others.
+func (n *news) expectEnd(ends bool) {
+	select {
+	case <-n.lost: // of a link that is back
+	default:
+	}
+	n.stopping.Store(ends)
+}
+
 func (n *news) joined(game string) {
 	n.game = game
 	n.tell("GAME", orNone(game))

@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -38,6 +41,7 @@ func (g *pushy) HandleGamePacket(p parlor.Packet) parlor.Response {
 	case "push":
 		g.room.Broadcast("hap\x1bpens", parlor.Map{"n": 1, "text": "a\nb"})
 	case "hang":
+		g.room.Broadcast("hangs", nil)
 		<-g.hang
 	}
 	return parlor.OK("done " + p.Message)
@@ -53,6 +57,10 @@ func startHost(t *testing.T, cfg host.Config) *hosted {
 	}
 	cfg.AdminPassword, cfg.Out, cfg.Logger = "right", io.Discard, slog.New(slog.DiscardHandler)
 	s, err := host.Start(t.Context(), cfg)
+	for tries := 0; errors.Is(err, syscall.EADDRINUSE) && tries < 500; tries++ {
+		time.Sleep(10 * time.Millisecond) // sleep: a socket of this machine may have had the port that a server is started at again
+		s, err = host.Start(t.Context(), cfg)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +234,8 @@ func TestConnectRestart(t *testing.T) {
 			c.typeLine(".game_dir")
 			startHost(t, cfg)
 			c.news.Await(t, "GAME: None\nCONNECTION: False\nCONNECTION: True\nSTATUS: Logged in as alice @ "+address+"\nSESSION: lost: a new one was begun; you are in no game\n")
-			c.typeLine(".leave_game") // what waited was for the old session
+			c.news.Await(t, "NOT SENT: __pgnet__.game_dir: the session was lost before\n")
+			c.typeLine(".leave_game")
 			c.out.Await(t, "Not in game")
 			c.typeLine("quit")
 			if err := c.end(t); err != nil {
@@ -290,6 +299,7 @@ func TestConnectShutdownAsked(t *testing.T) {
 type cutter struct {
 	net.Listener
 	conns chan net.Conn
+	shut  atomic.Bool // none gets through
 }
 
 func startCutter(t *testing.T, to string) *cutter {
@@ -298,7 +308,7 @@ func startCutter(t *testing.T, to string) *cutter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cutter{ln, make(chan net.Conn, 10)}
+	c := &cutter{Listener: ln, conns: make(chan net.Conn, 10)}
 	done := make(chan struct{})
 	go func() { // ends with ln
 		defer close(done)
@@ -308,6 +318,10 @@ func startCutter(t *testing.T, to string) *cutter {
 				return
 			}
 			out, err := net.Dial("tcp", to)
+			if err == nil && c.shut.Load() {
+				out.Close()
+				err = net.ErrClosed
+			}
 			if err != nil {
 				in.Close()
 				continue
@@ -349,5 +363,55 @@ func TestConnectResumed(t *testing.T) {
 	}
 	if n := strings.Count(c.out.Text(), "MESSAGE:  done hang"); n != 1 {
 		t.Errorf("%d answers", n)
+	}
+}
+
+// TestConnectUncertain: the answer to a request is lost with the session, as another client has taken the seat meanwhile.
+func TestConnectUncertain(t *testing.T) {
+	t.Parallel()
+	hang := make(chan struct{})
+	h := startHost(t, host.Config{Games: map[string]parlor.NewGame{"pushy": func(room parlor.Room, _ string) (parlor.Game, error) {
+		return &pushy{room, hang}, nil
+	}}})
+	between := startCutter(t, h.address())
+	c := startConnect(t, between.Addr().String(), "--user", "alice", "--password", "pw", "--reconnect", "1m")
+	c.typeLine(".join_game;name=arena")
+	c.news.Await(t, "GAME: arena\n")
+	c.typeLine("hang")
+	c.news.Await(t, "PUSH: hangs ")
+	between.shut.Store(true)
+	(<-between.conns).Close()
+	c.news.Await(t, "(try 1)")
+	hang <- struct{}{}
+	if _, news, err := runConnect(t, strings.NewReader(".leave_game\n"), h.address(), "--user", "alice", "--password", "pw"); err != nil {
+		t.Fatalf("%v\n%s", err, news)
+	}
+	between.shut.Store(false)
+	c.news.Await(t, "SESSION: lost: a new one was begun; you are in no game\n")
+	c.news.Await(t, "NO ANSWER: hang: the session was lost meanwhile, and nobody knows whether it was carried out")
+	c.typeLine("quit")
+	if err := c.end(t); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPatience: at a terminal a lost connection is tried to get back, unless --reconnect says something else.
+func TestPatience(t *testing.T) {
+	terminal, script := editorConsole(newEditor(strings.NewReader(""), io.Discard), io.Discard, io.Discard), newConsole(strings.NewReader(""), io.Discard, io.Discard)
+	for _, test := range []struct {
+		c    *console
+		o    connectOptions
+		want time.Duration
+	}{
+		{terminal, connectOptions{usual: true}, 0},
+		{terminal, connectOptions{usual: true, local: true}, -1},
+		{terminal, connectOptions{}, -1},
+		{terminal, connectOptions{reconnect: time.Minute}, time.Minute},
+		{script, connectOptions{usual: true}, -1},
+		{script, connectOptions{reconnect: time.Minute}, time.Minute},
+	} {
+		if got := test.o.patience(test.c); got != test.want {
+			t.Errorf("%+v: %v, want %v", test.o, got, test.want)
+		}
 	}
 }
