@@ -14,11 +14,13 @@ import (
 	"time"
 
 	"parlor"
+	"parlor/client"
 	chat "parlor/examples/chat/game"
 	"parlor/host"
 	"parlor/internal/certtest"
 	"parlor/internal/exampletest"
 	"parlor/internal/pypeer"
+	"parlor/link/packetlink"
 	"parlor/packet"
 )
 
@@ -414,4 +416,14 @@ func TestPatience(t *testing.T) {
 			t.Errorf("%+v: %v, want %v", test.o, got, test.want)
 		}
 	}
+}
+
+// TestConnectClear: a login that would cross the network in clear is explained, whichever side refuses it.
+func TestConnectClear(t *testing.T) {
+	o := connectOptions{user: "alice", address: "tcp://203.0.113.1", wire: wirePacket}
+	checkError(t, loginError(t.Context(), o, &client.DisconnectedError{Reason: client.ReasonClosed, Err: packetlink.ErrClear}),
+		"connect to tcp://203.0.113.1: not logged in, as the password would cross the network in clear (connect with TLS, by tls://HOST:PORT or --tls; or with --packet-insecure")
+	words, _, _ := strings.Cut(packetlink.ErrClear.Error(), " (") // the server's, in its answer
+	checkError(t, loginError(t.Context(), o, &client.DisconnectedError{Reason: words + "."}),
+		"log in as alice at tcp://203.0.113.1: Login without TLS refused", "try tls://HOST:PORT or --tls; ")
 }
