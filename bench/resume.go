@@ -20,17 +20,20 @@ import (
 // aimResume is how long it may take until all are back whose links were cut at the same moment.
 const aimResume = 10 * time.Second
 
-// seatsGame gives each user a seat, and pushes a number to all of them once a second.
+// seatsGame gives each user a seat, and pushes a number to all of them now and then.
 type seatsGame struct {
 	seats map[string]int
 	next  int
 }
 
-const pushTick = "tick"
+const (
+	pushTick     = "tick"
+	tickInterval = 5 * time.Second
+)
 
 func newSeats(room parlor.Room, _ string) (parlor.Game, error) {
 	tick := 0
-	room.Every(time.Second, func() {
+	room.Every(tickInterval, func() {
 		tick++
 		room.Broadcast(pushTick, parlor.Map{"n": tick})
 	})
@@ -172,7 +175,7 @@ func measureResume(ctx context.Context, o options, w io.Writer) (err error) {
 		end := home.took[len(home.took)-1]
 		last = append(last, end.Seconds())
 		fmt.Fprintf(w, "  all back after %v; half of them after %v; %d have another seat\n", end.Round(time.Millisecond), home.took[len(home.took)/2].Round(time.Millisecond), home.others)
-		pause(ctx, time.Second) // for what the clients acknowledge
+		pause(ctx, 2*time.Second) // for what the clients acknowledge
 	}
 	ours = cpuTime() - ours
 	after, err := lobby.ask(commandStats)
