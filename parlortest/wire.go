@@ -29,9 +29,9 @@ const (
 	Local                 // within the process, without a socket
 )
 
-var wireNames = [...]string{"native", "pgnet", "packet", "packet/TLS", "local"}
+var wireNames = [...]string{"native", "pgnet", "packet", "tls", "local"}
 
-// String is the wire's name.
+// String is the wire's name, in small letters: part of the name of a user or a game, if need be.
 func (w Wire) String() string {
 	if w < 0 || int(w) >= len(wireNames) {
 		return fmt.Sprintf("wire %d", int(w))
