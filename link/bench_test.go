@@ -24,6 +24,15 @@ var usual = []struct {
 	{"note", link.Envelope{Kind: link.KindNote, Ack: 1002}, 0},
 }
 
+// spare is how many more allocations so many payloads may cost: none, but with the race detector sync.Pool forgets a quarter of what
+// it is given.
+func spare(payloads float64) float64 {
+	if raceEnabled {
+		return 3 * payloads
+	}
+	return 0
+}
+
 func TestAllocations(t *testing.T) {
 	for _, c := range usual {
 		t.Run(c.name, func(t *testing.T) {
@@ -31,7 +40,7 @@ func TestAllocations(t *testing.T) {
 			if n := testing.AllocsPerRun(100, func() { buf, _ = c.e.Append(buf[:0]) }); n != 0 {
 				t.Errorf("Append: %v allocations, want none", n)
 			}
-			if n := testing.AllocsPerRun(100, func() { _, _, _ = link.DecodeEnvelope(buf, msgpack.Limits{}) }); n != c.texts {
+			if n := testing.AllocsPerRun(100, func() { _, _, _ = link.DecodeEnvelope(buf, msgpack.Limits{}) }); n < c.texts || n > c.texts+spare(1) {
 				t.Errorf("DecodeEnvelope: %v allocations, want %v, those of its texts and its payload", n, c.texts)
 			}
 			frame := bytes.Repeat(buf, 10)
@@ -41,7 +50,7 @@ func TestAllocations(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-			}); n != 10*c.texts {
+			}); n < 10*c.texts || n > 10*c.texts+spare(10) {
 				t.Errorf("Envelopes: %v allocations for ten, want %v", n, 10*c.texts)
 			}
 		})

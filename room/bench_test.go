@@ -120,20 +120,24 @@ func BenchmarkBroadcast(b *testing.B) {
 // TestPacketAllocations: what costs memory for each packet would cost it for each of hundreds of thousands a
 // second.
 func TestPacketAllocations(t *testing.T) {
+	spare := 0.0
+	if raceEnabled { // sync.Pool forgets a quarter of what it is given then
+		spare = 16
+	}
 	r, s := sinkRoom(t, 100)
 	ps := packets(64)
 	s.burst(r, ps, true)
 	s.burst(r, ps, false)
-	if n := testing.AllocsPerRun(100, func() { s.burst(r, ps, true) }); n >= 1 {
+	if n := testing.AllocsPerRun(100, func() { s.burst(r, ps, true) }); n >= 1+spare {
 		t.Errorf("64 packets together: %v allocations, want none", n)
 	}
 	ps = ps[:32] // as the mailbox of a room that was very busy is not kept
-	if n := testing.AllocsPerRun(100, func() { s.burst(r, ps, false) }); n >= 1 {
+	if n := testing.AllocsPerRun(100, func() { s.burst(r, ps, false) }); n >= 1+spare {
 		t.Errorf("32 packets singly: %v allocations, want none", n)
 	}
 	ps = ps[:1]
 	ps[0].Message, ps[0].Payload = "broadcast", parlor.Encode(1)
-	if n := testing.AllocsPerRun(100, func() { s.burst(r, ps, true) }); n >= 4 {
+	if n := testing.AllocsPerRun(100, func() { s.burst(r, ps, true) }); n >= 4+spare {
 		t.Errorf("broadcast to 100 users: %v allocations, want one Push and little else", n)
 	}
 }
