@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"errors"
 	"net"
+	"sync"
 	"sync/atomic"
 
 	"parlor"
@@ -28,12 +29,16 @@ type serverLink struct {
 	bytes   int           // of envelopes since
 
 	welcomed atomic.Bool
+	received atomic.Uint64 // the number of the last request that came
 	acked    atomic.Uint64 // the highest number that the client was told of
 	taken    atomic.Uint64 // the highest number that the session has taken
 	asked    atomic.Int64  // Server.clock at the last request
 	sent     atomic.Int64  // likewise, when something was sent
 
 	before uint64 // the sweeper's: taken when it came before
+
+	out  sync.Mutex // guards held, and the order of what is written
+	held *frames    // answers that wait for others; nil: none
 }
 
 var _ link.Stream = (*serverLink)(nil)
@@ -65,6 +70,9 @@ func (l *serverLink) take(id packet.ID, body packet.Body) error {
 	kind, number := l.in.Kind, l.in.ID
 	if l.session == nil {
 		return l.login(&l.in)
+	}
+	if kind == link.KindRequest {
+		l.received.Store(number)
 	}
 	err = l.session.Request(&l.in)
 	l.in = link.Envelope{} // an idle link holds none
@@ -144,6 +152,7 @@ func (l *serverLink) Send(r parlor.Response) error { return l.deliver(0, link.Me
 // Welcome answers the login. The client may send larger envelopes from then on.
 func (l *serverLink) Welcome(r parlor.Response, w link.Welcome) error {
 	l.acked.Store(w.ID)
+	l.received.Store(w.ID)
 	l.taken.Store(w.ID)
 	l.asked.Store(l.srv.clock.Load())
 	l.conn.SetMaxFrame(0)
@@ -161,49 +170,88 @@ func (l *serverLink) Deliver(ack uint64, messages ...link.Message) error {
 
 func (l *serverLink) deliver(ack uint64, messages ...link.Message) error {
 	f := getFrames()
-	defer putFrames(f)
+	waits := true
 	for _, m := range messages {
 		id := IDAnswer
 		if m.Push != nil {
 			id = IDPush
 		}
 		if err := f.add(id, l.srv.cfg.MessageSize, func(b []byte) ([]byte, error) { return link.AppendMessage(b, ack, m) }); err != nil {
+			putFrames(f)
 			if errors.Is(err, link.ErrTooLarge) {
 				l.srv.stats.TooLarge.Add(1)
 			}
 			return err
 		}
+		waits = waits && m.Push == nil && m.ID != l.received.Load()
 	}
-	return l.write(ack, f.b)
+	return l.write(ack, f, waits)
 }
 
 // note acknowledges alone.
 func (l *serverLink) note(ack uint64) {
 	l.srv.stats.Notes.Add(1)
 	f := getFrames()
-	defer putFrames(f)
 	e := link.Envelope{Kind: link.KindNote, Ack: ack}
 	_ = f.add(IDPush, l.srv.cfg.MessageSize, e.Append) // a note can be written
-	_ = l.write(ack, f.b)                              // and a link that has ended needs none
+	_ = l.write(ack, f, false)                         // and a link that has ended needs none
 }
 
-// write writes frames that acknowledge so much. The only error is net.ErrClosed.
-func (l *serverLink) write(ack uint64, frames []byte) error {
+// heldMost is how many bytes of answers wait for others.
+const heldMost = 16 << 10
+
+// write writes frames that acknowledge so much; they belong to it. Answers behind which others are to be expected may wait for
+// these, for a moment. The only error is net.ErrClosed.
+func (l *serverLink) write(ack uint64, f *frames, waits bool) error {
+	for old := l.acked.Load(); ack > old && !l.acked.CompareAndSwap(old, ack); old = l.acked.Load() {
+	}
+	l.out.Lock()
+	first := l.held == nil
+	if first {
+		l.held = f
+	} else {
+		l.held.b = append(l.held.b, f.b...)
+		putFrames(f)
+	}
+	if waits && len(l.held.b) < heldMost && (!first || l.srv.late.Add(l)) {
+		l.out.Unlock()
+		return nil
+	}
+	err := l.flush()
+	l.out.Unlock()
+	return err
+}
+
+// Flush writes what waits.
+func (l *serverLink) Flush() {
+	l.out.Lock()
+	defer l.out.Unlock()
+	_ = l.flush() // who delivers next hears of the end
+}
+
+// flush is Flush with the lock held.
+func (l *serverLink) flush() error {
+	if l.held == nil {
+		return nil
+	}
 	l.sent.Store(l.srv.clock.Load())
-	err := l.conn.WriteFrames(frames)
+	err := l.conn.WriteFrames(l.held.b)
+	putFrames(l.held)
+	l.held = nil
 	if err != nil {
 		if errors.Is(err, packet.ErrWriteQueueFull) {
 			l.srv.stats.QueueFull.Add(1)
 		}
 		return net.ErrClosed
 	}
-	for old := l.acked.Load(); ack > old && !l.acked.CompareAndSwap(old, ack); old = l.acked.Load() {
-	}
 	return nil
 }
 
 // Close ends the link after what was sent before.
-func (l *serverLink) Close(code link.Code, reason string) { l.conn.Close(reasonOf(code, reason)) }
+func (l *serverLink) Close(code link.Code, reason string) {
+	l.Flush()
+	l.conn.Close(reasonOf(code, reason))
+}
 
 // closed is called when the connection has ended.
 func (l *serverLink) closed(why *packet.CloseError) {

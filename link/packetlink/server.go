@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"parlor/internal/late"
 	"parlor/link"
 	"parlor/msgpack"
 	"parlor/packet"
@@ -25,6 +26,7 @@ type Server struct {
 	clock atomic.Int64 // ticks since the start, from 1
 	stop  chan struct{}
 	once  sync.Once
+	late  late.Group     // links with answers that wait for others
 	wg    sync.WaitGroup // the sweeper
 
 	mu        sync.Mutex // guards the fields below
@@ -167,7 +169,10 @@ func (s *Server) sweep() {
 // left is cut off. It returns after all goroutines; an error means that some still run.
 func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.wg.Wait()
-	s.once.Do(func() { close(s.stop) })
+	s.once.Do(func() {
+		close(s.stop)
+		s.late.Close()
+	})
 	err := s.packets.ShutdownReason(ctx, reasonOf(link.CloseGoingAway, ""))
 	if err == context.Cause(ctx) { // all were cut off
 		return nil

@@ -138,7 +138,8 @@ func (c *conn) takeFrame(b *batch) error {
 }
 
 // Deliver encodes messages into the frame that is sent next. An answer behind which none is to be expected is written by
-// its sender, as on pgnet's wire; all else is left to the flushers, so that more can join it.
+// its sender, as on pgnet's wire; a push is left to the flushers, so that more can join it; and other answers wait a moment for
+// those behind them.
 func (c *conn) Deliver(ack uint64, messages ...link.Message) error {
 	if len(messages) > 1 { // for a client that has come back: none is sent if one cannot be
 		if err := sendable(ack, messages); err != nil {
@@ -150,17 +151,22 @@ func (c *conn) Deliver(ack uint64, messages ...link.Message) error {
 	if !o.closing && !o.dead && o.size > c.srv.cfg.QueueSize {
 		c.tooMuch()
 	}
-	last := false
+	when := later
 	for i := range messages {
 		m := &messages[i]
 		if err := c.join(ack, m); err != nil {
 			o.mu.Unlock()
 			return err
 		}
-		last = last || m.Push == nil && m.ID == c.native.received.Load()
+		switch {
+		case m.Push != nil:
+			when = min(when, soon)
+		case m.ID == c.native.received.Load():
+			when = now
+		}
 	}
 	o.acked = max(o.acked, ack)
-	c.schedule(last)
+	c.schedule(when)
 	return nil
 }
 
@@ -191,20 +197,32 @@ func (c *conn) note() {
 	if c.join(taken, nil) == nil {
 		o.acked = taken
 	}
-	c.schedule(false)
+	c.schedule(soon)
 }
+
+// urgency is when what was joined is written.
+type urgency int
+
+const (
+	now   urgency = iota // by the caller
+	soon                 // by a flusher
+	later                // by a flusher, within late.Delay
+)
 
 // schedule sees to it that what was joined is written: by the caller, by the writer that runs already, by a flusher, or,
 // where a write may block, by a writer. The lock is held, and released.
-func (c *conn) schedule(now bool) {
+func (c *conn) schedule(when urgency) {
 	o := &c.out
 	switch {
-	case o.running || len(o.queue) == 0 || o.dead || o.dirty && !now:
+	case o.running || len(o.queue) == 0 || o.dead || o.dirty && when != now || o.late && when == later:
+		o.mu.Unlock()
+	case when == later && len(o.queue) == 1 && c.srv.late.Add(c):
+		o.late = true
 		o.mu.Unlock()
 	case c.direct == nil:
 		c.flush()
 		o.mu.Unlock()
-	case now:
+	case when == now:
 		o.running = true
 		o.mu.Unlock()
 		c.writeDirect()
@@ -213,6 +231,13 @@ func (c *conn) schedule(now bool) {
 		o.mu.Unlock()
 		c.srv.flushers.add(c)
 	}
+}
+
+// Flush is called when a moment is over.
+func (c *conn) Flush() {
+	c.out.mu.Lock()
+	c.out.late = false
+	c.schedule(soon)
 }
 
 // joinSize is up to where more envelopes are joined to those of a frame, in bytes.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"parlor/internal/late"
 	"parlor/link"
 )
 
@@ -31,6 +32,7 @@ type Server struct {
 	clock    atomic.Int64 // seconds since the start, of the sweeper
 	stop     chan struct{}
 	flushers *flushers
+	late     late.Group     // connections with answers that wait for others
 	wg       sync.WaitGroup // the sweeper, the flushers, and two goroutines for each connection
 
 	mu        sync.Mutex // guards the fields below
@@ -373,6 +375,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for _, c := range s.snapshot() {
 		c.Close(link.CloseGoingAway, "")
 	}
+	s.late.Close()
 	s.flushers.close() // what is joined from now on is of connections that are closing
 	defer context.AfterFunc(ctx, func() {
 		for _, c := range s.snapshot() {

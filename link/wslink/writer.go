@@ -33,6 +33,7 @@ type outbox struct {
 	size     int       // bytes in queue, and under way
 	running  bool      // somebody is writing: the writer, a flusher, or a sender
 	dirty    bool      // a flusher is to come
+	late     bool      // Server.late is to come
 	closing  bool      // a close frame is queued or sent: nothing is queued any more
 	code     link.Code // its code
 	acked    uint64    // the number of the last request that the client was told to have come; on the native wire
