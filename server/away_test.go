@@ -3,6 +3,7 @@ package server_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -196,4 +197,87 @@ func TestResumeOfHeldRequests(t *testing.T) {
 			t.Errorf("%d requests were executed: %q", g.n, c.got)
 		}
 	})
+}
+
+// TestCutWhileJoining: a game that takes a user whose link has ended meanwhile is told that she is away, and keeps her seat for as
+// long as it keeps others.
+func TestCutWhileJoining(t *testing.T) {
+	for window, want := range map[time.Duration][]string{
+		10 * time.Second: {"joined alice", "joined bob", "away bob", "left bob"},
+		time.Hour:        {"joined alice", "joined bob", "away bob"},
+		-1:               {"joined alice", "joined bob", "left bob"},
+	} {
+		t.Run(window.String(), func(t *testing.T) {
+			runStreams(t, server.Limits{}, func(t *testing.T, srv *server.Server, g *counting) {
+				g.window = window
+				c := newStreamClient(t, srv)
+				bob := &streamClient{t: t, srv: srv, name: "bob"}
+				bob.connect(-1)
+				c.askAll("slow")
+				synctest.Wait()
+				bob.askAll(parlor.RequestJoinGame)
+				synctest.Wait()
+				bob.cut()
+				for _, d := range []time.Duration{time.Second, 9900 * time.Millisecond} {
+					pass(d)
+					if want := want[:3]; !slices.Equal(g.seen, want) {
+						t.Errorf("the game was told %q, want %q", g.seen, want)
+					}
+					c.ask("x") // and the game goes on behind that look at it
+				}
+				pass(2 * time.Minute)
+				if !slices.Equal(g.seen, want) {
+					t.Errorf("the game was told %q, want %q", g.seen, want)
+				}
+			})
+		})
+	}
+}
+
+// lateLink is a link that takes until then to say who it is, when it is about to get a session.
+type lateLink struct {
+	*streamLink
+	asked int
+	until time.Time
+}
+
+func (l *lateLink) Peer() link.Peer {
+	if l.asked++; l.asked == 3 { // with the session's lock held
+		time.Sleep(time.Until(l.until)) // sleep: virtual
+	}
+	return l.streamLink.Peer()
+}
+
+// TestBackAtTheLastMoment: the end of the window that comes while the client is taken back does not end her session, nor her next absence.
+func TestBackAtTheLastMoment(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		t.Run(fmt.Sprint("cut again ", again), func(t *testing.T) {
+			runStreams(t, server.Limits{}, func(t *testing.T, srv *server.Server, g *counting) {
+				c := newStreamClient(t, srv)
+				c.cut()
+				end := time.Now().Add(time.Minute)
+				pass(59 * time.Second)
+				l := &streamLink{offer: link.Offer{Token: c.token, Seq: c.seq}, key: c.name, takes: -1}
+				var err error
+				if l.session, err = srv.Open(&lateLink{streamLink: l, until: end}); err != nil {
+					t.Fatal(err)
+				}
+				if err := l.session.Receive(parlor.Packet{Message: parlor.MessageHandshake, Payload: parlor.Encode(parlor.Map{"username": c.name, "password": "pw"})}); err != nil {
+					t.Fatal(err)
+				}
+				if again {
+					l.end(false)
+				}
+				if !time.Now().Equal(end) || l.welcome == nil || !l.welcome.Resumed {
+					t.Fatalf("at %v of %v the welcome is %+v", time.Now(), end, l.welcome)
+				}
+				pass(59 * time.Second)
+				c.token = l.welcome.Token
+				c.connect(-1)
+				if c.ask("x"); g.n != 1 {
+					t.Error("the session is gone")
+				}
+			})
+		})
+	}
 }

@@ -222,8 +222,7 @@ func (s *Server) entered(g *game, ss *session, text string, joined room.Joined) 
 	s.mu.Lock()
 	g.members[ss] = struct{}{}
 	s.mu.Unlock()
-	ss.window.Store(int64(joined.Window))
-	ss.game.Store(g)
+	ss.enter(g, joined.Window)
 	if !joined.PushOnHeartbeat {
 		ss.stopRiding()
 	}

@@ -132,8 +132,39 @@ func (ss *session) goesAway() bool {
 		return false
 	}
 	ss.port = nil
-	ss.stream.away = time.AfterFunc(window, ss.expire)
+	ss.waitFor(window)
 	return true
+}
+
+// waitFor has a session wait so long for another link, and tells the game, if it is in one: with the lock held, so that the game hears
+// of away and back in their order.
+func (ss *session) waitFor(window time.Duration) {
+	st := ss.stream
+	st.stopWaiting()
+	ss.absences++
+	n := ss.absences
+	st.away = time.AfterFunc(window, func() { ss.expire(n) })
+	if g := ss.game.Load(); g != nil {
+		g.room.Away(ss.user, ss)
+	}
+}
+
+// enter notes that the user is in a game, which keeps her seat for a time of its own: from now on for who has gone away while the
+// game took her. The game hears of that now.
+func (ss *session) enter(g *game, window time.Duration) {
+	ss.mu.Lock()
+	ss.window.Store(int64(window))
+	ss.game.Store(g)
+	away := ss.port == nil && ss.stream != nil && !ss.ended
+	if away && window > 0 {
+		ss.waitFor(window)
+		away = false
+	}
+	ss.ended = ss.ended || away
+	ss.mu.Unlock()
+	if away {
+		ss.leave()
+	}
 }
 
 // keeps is how long the session outlives its link.
@@ -144,10 +175,10 @@ func (ss *session) keeps() time.Duration {
 	return ss.srv.cfg.ResumeWindow
 }
 
-// expire ends a session whose client has not come back in time.
-func (ss *session) expire() {
+// expire ends a session whose client has not come back in the time of an absence, which may be over.
+func (ss *session) expire(absence int) {
 	ss.mu.Lock()
-	if ss.port != nil || ss.ended {
+	if ss.port != nil || ss.ended || ss.absences != absence {
 		ss.mu.Unlock()
 		return
 	}
@@ -181,13 +212,12 @@ func (ss *session) attach(p *port, o link.Offer, used tokenHash) bool {
 	w.Resumed, w.ID, w.Lost = true, st.lastID, lost
 	before := ss.connect(p, &w)
 	ss.catchUp(p.link.(link.Stream))
+	ss.isBack(st.lost() > 0)
 	ss.letGo()
-	missed := st.lost() > 0
 	ss.mu.Unlock()
 	if before != nil { // the server had not noticed its end yet
 		before.link.Close(link.CloseNormal, "")
 	}
-	ss.isBack(missed)
 	ss.srv.stats.Resumed.Add(1)
 	return true
 }
@@ -233,12 +263,12 @@ func (ss *session) reclaim(p *port) bool {
 	}
 	before := ss.connect(p, w)
 	ss.untold.Store(true)
+	ss.isBack(true)
 	ss.mu.Unlock()
 	if before != nil {
 		before.link.Close(link.ClosePolicy, textTakenOver)
 	}
 	ss.srv.feed.remove(ss)
-	ss.isBack(true)
 	return true
 }
 
@@ -267,7 +297,7 @@ func (ss *session) connect(p *port, w *link.Welcome) (before *port) {
 	return before
 }
 
-// isBack tells the game.
+// isBack tells the game. The lock is held, as in waitFor.
 func (ss *session) isBack(missed bool) {
 	if g := ss.game.Load(); g != nil {
 		g.room.Back(ss.user, ss, missed)

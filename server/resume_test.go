@@ -234,6 +234,8 @@ type counting struct {
 	quiet bool                   // it pushes nothing by itself
 	says  atomic.Pointer[any]    // the payload of its answers and its news; nil: none
 	every time.Duration          // how long each packet takes
+
+	window time.Duration // how long it keeps a seat; 0: a minute
 }
 
 func (g *counting) HandleGamePacket(p parlor.Packet) parlor.Response {
@@ -280,6 +282,8 @@ func (g *counting) LobbyInfo() string {
 	}
 	return ""
 }
+
+func (g *counting) ResumeWindow() time.Duration { return cmp.Or(g.window, time.Minute) }
 
 func (g *counting) UserJoined(user string) { g.seen = append(g.seen, "joined "+user) }
 func (g *counting) UserLeft(user string)   { g.seen = append(g.seen, "left "+user) }

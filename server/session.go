@@ -35,6 +35,7 @@ type session struct {
 	busy     bool          // a request is under way
 	held     bool          // those in the queue wait until the client has acknowledged some answers
 	ended    bool          // the user is to be gone
+	absences int           // how often she went away
 
 	riders       riders
 	subscription *subscription // to the directory; nil: none
@@ -194,9 +195,6 @@ func (ss *session) closed(p *port, onPurpose bool) {
 	ss.wake()
 	if !onPurpose && ss.goesAway() {
 		ss.mu.Unlock()
-		if g := ss.game.Load(); g != nil {
-			g.room.Away(ss.user, ss)
-		}
 		return
 	}
 	ss.ended = true
