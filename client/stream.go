@@ -151,7 +151,7 @@ func (r *run) serveStream(p *path) *path {
 // hasEnded tells whether the server has ended the session with the link.
 func hasEnded(err error) bool {
 	var closes *link.CloseError
-	return errors.As(err, &closes) && (closes.Code == link.CloseNormal || closes.Code == link.ClosePolicy)
+	return errors.As(err, &closes) && closes.Code.EndsSession()
 }
 
 // reader is who reads a link.
@@ -333,10 +333,9 @@ func (r *run) receive(e *link.Envelope) error {
 		if e.Err != nil {
 			err = fmt.Errorf("read answer to %q: %w", req.packet.Message, e.Err)
 		}
-		r.take(req, parlor.Response{
-			Message: e.Message, Payload: e.Payload, Status: e.Status, Disconnecting: e.Disconnecting, Game: e.Game,
-			CreatedOn: parlor.Timestamp(time.Now()), // envelopes do not say
-		}, err)
+		resp := e.Response()
+		resp.CreatedOn = parlor.Timestamp(time.Now())
+		r.take(req, resp, err)
 		r.poke() // there is room for another one, and the game's rate may be another
 	}
 	return nil

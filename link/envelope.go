@@ -202,22 +202,34 @@ func Envelopes(frame []byte, lim msgpack.Limits) iter.Seq2[Envelope, error] {
 	}
 }
 
+// Envelope is what carries the message, with an acknowledgement.
+func (m *Message) Envelope(ack uint64) Envelope {
+	if p := m.Push; p != nil {
+		return Envelope{Kind: KindPush, Ack: ack, Seq: m.Seq, Game: p.Game, Message: p.Message, Payload: p.Payload}
+	}
+	r := m.Response
+	return Envelope{
+		Kind: KindAnswer, Ack: ack, Seq: m.Seq, ID: m.ID, Message: r.Message, Payload: r.Payload,
+		Status: r.Status, Disconnecting: r.Disconnecting, Game: r.Game,
+	}
+}
+
+// Response is what an answer says. It has no time, as envelopes do not say.
+func (e *Envelope) Response() parlor.Response {
+	return parlor.Response{Message: e.Message, Payload: e.Payload, Status: e.Status, Disconnecting: e.Disconnecting, Game: e.Game}
+}
+
 // AppendMessage appends the envelope of a message, with an acknowledgement. What a push says is encoded once for all who
 // get it. The error is that of AppendHead or AppendBody; b is returned as it was then.
 func AppendMessage(b []byte, ack uint64, m Message) ([]byte, error) {
+	e := m.Envelope(ack)
 	if m.Push == nil {
-		r := m.Response
-		e := Envelope{
-			Kind: KindAnswer, Ack: ack, Seq: m.Seq, ID: m.ID, Message: r.Message, Payload: r.Payload,
-			Status: r.Status, Disconnecting: r.Disconnecting, Game: r.Game,
-		}
 		return e.Append(b)
 	}
 	body, err := m.Push.MsgPack(AppendBody)
 	if err != nil {
 		return b, err
 	}
-	e := Envelope{Kind: KindPush, Ack: ack, Seq: m.Seq, Game: m.Push.Game}
 	start := b
 	if b, err = e.AppendHead(b); err != nil {
 		return start, err

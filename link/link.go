@@ -120,6 +120,10 @@ const (
 	CloseTryAgain    Code = 1013 // more waited for the peer than the limit; its session is still there
 )
 
+// EndsSession tells whether a session ends with the link that was closed with the code; after any other, and without one, it may wait
+// for another link (docs/PROTOCOL.md, section 2.3).
+func (c Code) EndsSession() bool { return c == CloseNormal || c == ClosePolicy }
+
 // CloseError is an error that says how the link shall close.
 type CloseError struct {
 	Code   Code
@@ -170,8 +174,7 @@ type StreamConn interface {
 	// them, and none was written.
 	Write(ctx context.Context, e ...*Envelope) error
 	// Read waits for the next envelopes, one at least. If the server has closed the connection, a *CloseError is among the causes
-	// of the error: after CloseNormal and ClosePolicy the session has ended, after any other code, and without one, it may be
-	// there still.
+	// of the error, whose code says whether the session has ended; without one it may be there still.
 	Read(ctx context.Context) ([]Envelope, error)
 	// Abort ends the connection without a word, so that the session waits for another one; Close ends the session too, and behind
 	// Abort lets go of what is left at this end. It does not block.

@@ -166,11 +166,8 @@ func (p *pipe) wake() {
 
 // Close ends the link. What was sent before can still be received.
 func (s *serverEnd) Close(code link.Code, reason string) {
-	(*pipe)(s).end(&link.CloseError{Code: code, Reason: reason}, final(code))
+	(*pipe)(s).end(&link.CloseError{Code: code, Reason: reason}, code.EndsSession())
 }
-
-// final tells whether a session ends with a link that was closed with a code.
-func final(code link.Code) bool { return code == link.CloseNormal || code == link.ClosePolicy }
 
 // Peer is a peer in this process, which limits by address leave alone.
 func (s *serverEnd) Peer() link.Peer { return link.Peer{Remote: "local"} }

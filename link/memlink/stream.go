@@ -55,8 +55,8 @@ func (s *serverEnd) Deliver(ack uint64, messages ...link.Message) error {
 	s.mu.Lock()
 	closed, full := s.closed, len(s.envelopes) >= queueLimit
 	if !closed && !full {
-		for _, m := range messages {
-			s.envelopes = append(s.envelopes, envelopeOf(ack, m))
+		for i := range messages {
+			s.envelopes = append(s.envelopes, messages[i].Envelope(ack))
 		}
 		if len(messages) > 0 {
 			s.acknowledged(ack)
@@ -79,17 +79,6 @@ func payloadOf(m link.Message) parlor.Payload {
 		return m.Push.Payload
 	}
 	return m.Response.Payload
-}
-
-func envelopeOf(ack uint64, m link.Message) link.Envelope {
-	if p := m.Push; p != nil {
-		return link.Envelope{Kind: link.KindPush, Ack: ack, Seq: m.Seq, Game: p.Game, Message: p.Message, Payload: p.Payload}
-	}
-	r := m.Response
-	return link.Envelope{
-		Kind: link.KindAnswer, Ack: ack, Seq: m.Seq, ID: m.ID, Message: r.Message, Payload: r.Payload,
-		Status: r.Status, Disconnecting: r.Disconnecting, Game: r.Game,
-	}
 }
 
 // tookRequest notes that the session has taken a request, and sees to its acknowledgement.
@@ -181,7 +170,7 @@ func (p *pipe) refuse(err error) {
 		p.end(nil, p.plain())
 		return
 	}
-	p.end(closes, final(closes.Code) || p.plain())
+	p.end(closes, closes.Code.EndsSession() || p.plain())
 }
 
 // plain tells whether the link carries packets, whose sessions end with it.

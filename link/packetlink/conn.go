@@ -201,7 +201,7 @@ func (c *clientConn) Login(ctx context.Context, p parlor.Packet, o link.Offer) (
 		c.fail(fmt.Errorf("%w: %v before the answer to the login", link.ErrOutOfTurn, e.Kind))
 		return parlor.Response{}, nil, fmt.Errorf("the server breaks the protocol: %w", link.ErrOutOfTurn)
 	}
-	r := parlor.Response{Message: e.Message, Payload: e.Payload, Status: e.Status, Disconnecting: e.Disconnecting, Game: e.Game}
+	r := e.Response()
 	w, _ := link.WelcomeOf(e.Payload)
 	switch {
 	case w == nil && r.Status == parlor.StatusOK && !r.Disconnecting:

@@ -264,7 +264,7 @@ func (l *serverLink) closed(why *packet.CloseError) {
 	case why.Remote: // what the client may say for itself is that it wants to go
 		purpose = closeError(why.Reason).Code == link.CloseNormal
 	case isText:
-		purpose = onPurpose(closeError(text).Code)
+		purpose = closeError(text).Code.EndsSession()
 	}
 	l.session.Closed(purpose)
 }

@@ -148,9 +148,6 @@ func closeError(reason any) *link.CloseError {
 	return &link.CloseError{Code: link.CloseInternal, Reason: text}
 }
 
-// onPurpose tells whether a session ends that was closed with a code (section 2.3).
-func onPurpose(code link.Code) bool { return code == link.CloseNormal || code == link.ClosePolicy }
-
 // whereFrom is the address of a socket's other side. That of a unix socket counts as the loopback.
 func whereFrom(addr net.Addr) (remote string, at netip.Addr) {
 	if addr == nil {

@@ -316,7 +316,7 @@ func (c *conn) readerDone() {
 func (o *outbox) onPurpose() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.closing && (o.code == link.CloseNormal || o.code == link.ClosePolicy)
+	return o.closing && o.code.EndsSession()
 }
 
 func (o *outbox) isClosing() bool {
