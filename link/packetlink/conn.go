@@ -73,9 +73,9 @@ func (c *clientConn) handler(id packet.ID) func(*packet.Conn, packet.Body) error
 		var e link.Envelope
 		err := error(link.ErrOutOfTurn)
 		switch id {
-		case IDAnswer:
+		case idAnswer:
 			e, err = decode(body, link.KindAnswer)
-		case IDPush:
+		case idPush:
 			e, err = decode(body, link.KindPush, link.KindNote)
 		}
 		if err != nil {
@@ -224,7 +224,7 @@ func (c *clientConn) Write(ctx context.Context, es ...*link.Envelope) error {
 		if e.Kind != link.KindRequest && e.Kind != link.KindNote {
 			return fmt.Errorf("%w: a client does not write a %v", link.ErrEnvelope, e.Kind)
 		}
-		if err := f.add(IDRequest, c.most, e.Append); err != nil {
+		if err := f.add(idRequest, c.most, e.Append); err != nil {
 			return err
 		}
 	}
@@ -341,7 +341,7 @@ func (c *clientConn) note() {
 	f := getFrames()
 	defer putFrames(f)
 	e := link.Envelope{Kind: link.KindNote, Ack: c.ack.Load()}
-	_ = f.add(IDRequest, c.most, e.Append) // a note can be written
+	_ = f.add(idRequest, c.most, e.Append) // a note can be written
 	_ = c.c.WriteFrames(f.b)               // and a link that has ended needs none
 }
 

@@ -60,7 +60,7 @@ func (l *serverLink) receive(id packet.ID, body packet.Body) {
 }
 
 func (l *serverLink) take(id packet.ID, body packet.Body) error {
-	if id != IDRequest || l.since.Load() == 0 {
+	if id != idRequest || l.since.Load() == 0 {
 		return link.ErrOutOfTurn
 	}
 	var err error
@@ -172,9 +172,9 @@ func (l *serverLink) deliver(ack uint64, messages ...link.Message) error {
 	f := getFrames()
 	waits := true
 	for _, m := range messages {
-		id := IDAnswer
+		id := idAnswer
 		if m.Push != nil {
-			id = IDPush
+			id = idPush
 		}
 		if err := f.add(id, l.srv.cfg.MessageSize, func(b []byte) ([]byte, error) { return link.AppendMessage(b, ack, m) }); err != nil {
 			putFrames(f)
@@ -193,7 +193,7 @@ func (l *serverLink) note(ack uint64) {
 	l.srv.stats.Notes.Add(1)
 	f := getFrames()
 	e := link.Envelope{Kind: link.KindNote, Ack: ack}
-	_ = f.add(IDPush, l.srv.cfg.MessageSize, e.Append) // a note can be written
+	_ = f.add(idPush, l.srv.cfg.MessageSize, e.Append) // a note can be written
 	_ = l.write(ack, f, false)                         // and a link that has ended needs none
 }
 

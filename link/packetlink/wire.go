@@ -16,16 +16,16 @@ import (
 
 // The packets of this wire (section 4.1).
 const (
-	IDRequest packet.ID = 64 // client to server: requests and notes
-	IDAnswer  packet.ID = 65 // server to client: answers
-	IDPush    packet.ID = 66 // server to client: pushes and notes
+	idRequest packet.ID = 64 // client to server: requests and notes
+	idAnswer  packet.ID = 65 // server to client: answers
+	idPush    packet.ID = 66 // server to client: pushes and notes
 )
 
 // Their names, by which clients of peng3dnet find the IDs.
 const (
-	NameRequest = "parlor:request"
-	NameAnswer  = "parlor:answer"
-	NamePush    = "parlor:push"
+	nameRequest = "parlor:request"
+	nameAnswer  = "parlor:answer"
+	namePush    = "parlor:push"
 )
 
 // ConnType is the connection type of Parlor's own clients. It has no handshake, and joins frames.
@@ -34,8 +34,8 @@ const ConnType = "parlor"
 // newRegistry registers the three packets, whose handlers are called with what has come.
 func newRegistry(receive func(id packet.ID) func(*packet.Conn, packet.Body) error) *packet.Registry {
 	reg := packet.NewRegistry()
-	for i, name := range []string{NameRequest, NameAnswer, NamePush} {
-		id := IDRequest + packet.ID(i)
+	for i, name := range []string{nameRequest, nameAnswer, namePush} {
+		id := idRequest + packet.ID(i)
 		packet.MustRegister(reg, name, receive(id), packet.WithID(id))
 	}
 	return reg
