@@ -84,7 +84,7 @@ func ServeCommand(games map[string]parlor.NewGame, defaultKind string) *cobra.Co
 	f.BoolVar(&cfg.NoRegistration, "no-registration", false, "let new users in by invite code only (without it, a save file that has registration off keeps it off)")
 	f.BoolVar(&cfg.RequirePassword, "require-password", false, "refuse new users without a password")
 	f.BoolVar(&cfg.NoAutoCreate, "no-auto-create", false, "refuse to join a game that does not exist, instead of creating it")
-	f.BoolVar(&cfg.Takeover, "takeover", false, "let the right password end an older session of the same user")
+	f.BoolVar(&cfg.Takeover, "takeover", false, "let a login with the right password take the seat of a user who is connected; a session on pgnet's wire ends for it")
 	f.StringVar(&cfg.SaveFile, "save", "", "file to keep users, invites and games in (pgnet's format); its key, lock and previous version stand beside it")
 	f.StringVar(&cfg.KeyFile, "key", "", "file to keep the server's key in (default: SAVE.key, if there is a save file)")
 	f.StringVar(&cfg.TLSCert, "tls-cert", "", "certificate file, for wss:// and the packet wire")

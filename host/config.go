@@ -45,7 +45,7 @@ type Config struct {
 	NoRegistration  bool // new users need an invite; without it a loaded save decides
 	RequirePassword bool // new users need a password
 	NoAutoCreate    bool // joining a missing game is refused instead of creating it
-	Takeover        bool // the right password ends an older session of the user
+	Takeover        bool // a login with the right password takes the seat of a user who is connected (server.Config)
 	Verbose         bool // packets and responses are logged
 
 	// SaveFile keeps users, invites and games, in pgnet's format. Empty: they end with the server.
