@@ -70,6 +70,9 @@ type Stream interface {
 	// Requests that no message has acknowledged for a second are acknowledged by the link itself, with a note: the last one
 	// that Session.Request has taken.
 	Deliver(ack uint64, m ...Message) error
+	// Abort ends the link at once, without a word, and lets go of what waits in it: its client has come back on another one, which
+	// gets that again. It does not block, and may be called again.
+	Abort()
 }
 
 // Offer is what a client says in its login, beside its name and password, to speak envelopes.

@@ -48,6 +48,7 @@ func (l *crowdLink) Deliver(_ uint64, messages ...link.Message) error {
 }
 
 func (l *crowdLink) Close(link.Code, string) { go l.session.Closed(true) } // ends at once
+func (l *crowdLink) Abort()                  { go l.session.Closed(false) }
 
 // ask sends n requests, so many of them at once, and returns when all are answered.
 func (l *crowdLink) ask(first, n, flying uint64, e link.Envelope) error {

@@ -216,7 +216,7 @@ func (ss *session) attach(p *port, o link.Offer, used tokenHash) bool {
 	ss.letGo()
 	ss.mu.Unlock()
 	if before != nil { // the server had not noticed its end yet
-		before.link.Close(link.CloseNormal, "")
+		before.link.(link.Stream).Abort()
 	}
 	ss.srv.stats.Resumed.Add(1)
 	return true

@@ -43,6 +43,7 @@ func Run(t *testing.T, w Wire) {
 		{"client aborts", testClientAborts},
 		{"server closes", testServerCloses},
 		{"server closes while the client writes", testServerClosesWriter},
+		{"server aborts", testServerAborts},
 		{"session closes", testSessionCloses},
 		{"client that does not read", testDeafClient},
 		{"lobby that does not take", testDeafLobby},

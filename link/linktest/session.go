@@ -231,6 +231,40 @@ func testServerCloses(t *testing.T, e *ends) {
 	}
 }
 
+// testServerAborts: the link ends at once, whatever waits in it, and the client is told nothing.
+func testServerAborts(t *testing.T, e *ends) {
+	conn, s := e.connect()
+	var backlog []link.Message
+	for seq := uint64(1); seq <= 100; seq++ {
+		backlog = append(backlog, push(seq, strings.Repeat("x", 32<<10)))
+	}
+	s.deliver(t, 0, backlog...)
+	start := time.Now()
+	s.link.Abort()
+	s.link.Abort()
+	s.ends(t, false)
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("the link has ended after %v", took)
+	}
+	if err := s.link.Deliver(0, push(101, nil)); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Deliver after the end: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var err error
+	for read := 0; err == nil; {
+		var es []link.Envelope
+		if es, err = conn.Read(ctx); read+len(es) > 100 {
+			t.Fatalf("the client got %d envelopes", read+len(es))
+		}
+		read += len(es)
+	}
+	var closed *link.CloseError
+	if errors.As(err, &closed) || !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the client got %#v: %v", closed, err)
+	}
+}
+
 // testServerClosesWriter: a client that is just writing is not held up.
 func testServerClosesWriter(t *testing.T, e *ends) {
 	e.lobby.set(func(l *lobby) { l.request = func(*session, *link.Envelope) error { return nil } })

@@ -197,9 +197,14 @@ func (c *clientEnd) Read(ctx context.Context) (envelopes []link.Envelope, err er
 }
 
 // Abort ends the link as a network does that is cut: what was not read yet is lost.
-func (c *clientEnd) Abort() {
-	(*pipe)(c).end(nil, false)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.queue, c.envelopes = nil, nil
+func (c *clientEnd) Abort() { (*pipe)(c).abort() }
+
+// Abort is that of the other end.
+func (s *serverEnd) Abort() { (*pipe)(s).abort() }
+
+func (p *pipe) abort() {
+	p.end(nil, false)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queue, p.envelopes = nil, nil
 }

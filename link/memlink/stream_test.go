@@ -180,6 +180,7 @@ func TestStreamEnds(t *testing.T) {
 		"client closes":   {func(c link.StreamConn, _ *streamLobby) { c.Close() }, true, true, 0},
 		"client aborts":   {func(c link.StreamConn, _ *streamLobby) { c.Abort() }, false, false, 0},
 		"server closes":   {func(_ link.StreamConn, l *streamLobby) { l.end.Close(link.CloseNormal, "") }, true, true, link.CloseNormal},
+		"server aborts":   {func(_ link.StreamConn, l *streamLobby) { l.end.Abort() }, false, false, 0},
 		"over a limit":    {func(_ link.StreamConn, l *streamLobby) { l.end.Close(link.ClosePolicy, "limit") }, true, true, link.ClosePolicy},
 		"server stops":    {func(_ link.StreamConn, l *streamLobby) { l.end.Close(link.CloseGoingAway, "") }, false, true, link.CloseGoingAway},
 		"session's limit": {fails(&link.CloseError{Code: link.ClosePolicy, Reason: "limit"}), true, true, link.ClosePolicy},

@@ -253,6 +253,9 @@ func (l *serverLink) Close(code link.Code, reason string) {
 	l.conn.Close(reasonOf(code, reason))
 }
 
+// Abort cuts the link off.
+func (l *serverLink) Abort() { l.conn.Abort(nil) }
+
 // closed is called when the connection has ended.
 func (l *serverLink) closed(why *packet.CloseError) {
 	l.srv.forget(l)

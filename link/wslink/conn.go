@@ -268,7 +268,7 @@ func (c *conn) closeBy(err error) {
 		c.Close(link.CloseNormal, "")
 	case c.out.isClosing(): // and what was sent is on its way
 	default: // the socket has ended
-		c.abort()
+		c.Abort()
 	}
 }
 
@@ -292,7 +292,7 @@ func (c *conn) check() {
 	cfg, stats, now := &c.srv.cfg, &c.srv.stats, c.srv.clock.Load()
 	if since := c.out.writing.Load(); since != 0 && seconds(now-since) > cfg.WriteTimeout {
 		stats.WriteTimeout.Add(1)
-		c.abort()
+		c.Abort()
 		return
 	}
 	if !c.accepted.Load() || c.out.isClosing() {
@@ -321,11 +321,11 @@ func (c *conn) check() {
 
 func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }
 
-// abort cuts the connection off.
-func (c *conn) abort() {
+// Abort cuts the connection off.
+func (c *conn) Abort() {
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock()
-	c.out.dead = true
+	c.out.dead, c.out.queue = true, nil
 	if c.nc != nil {
 		cut(c.nc)
 	}

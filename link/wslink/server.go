@@ -379,7 +379,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.flushers.close() // what is joined from now on is of connections that are closing
 	defer context.AfterFunc(ctx, func() {
 		for _, c := range s.snapshot() {
-			c.abort()
+			c.Abort()
 		}
 	})()
 	s.wg.Wait()

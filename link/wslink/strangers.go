@@ -25,7 +25,7 @@ func (s *stranger) cut() {
 	switch {
 	case s == nil:
 	case s.conn != nil:
-		s.conn.abort()
+		s.conn.Abort()
 	default:
 		cut(s.socket)
 	}
