@@ -8,7 +8,7 @@ import (
 )
 
 // Limits bounds what clients can make the server hold. A zero field takes its default. A negative number of
-// requests, registrations, failures or directory bytes per second takes that limit away; elsewhere a negative value refuses everything.
+// requests, registrations, failures, directory bytes or bytes sent again per second takes that limit away; elsewhere a negative value refuses everything.
 type Limits struct {
 	Links int // links at once, logged in or not; default 100,000
 	Users int // registered users; default 1,000,000
@@ -46,6 +46,10 @@ type Limits struct {
 	// of what they say, which counts for each session though they may share it; default 1024, and 4 MiB. Beyond it the oldest are
 	// lost, if the link ends before they were read.
 	Pushes, PushBytes int
+
+	// ResumeRate bounds what a session that is resumed again and again is sent again, in bytes a second: the next resumption waits
+	// until the one before is paid for, for 3.5 s at most. Default 4 MiB; negative: no limit. 64 KiB are free.
+	ResumeRate int
 
 	// HeartbeatPushes bounds the pushes that wait for the next heartbeat of a user on pgnet's wire, in a game that wants it
 	// (parlor.HeartbeatPusher), and HeartbeatPushBytes their bytes; default 64, and 64 KiB. Beyond it the oldest are lost.
@@ -96,6 +100,7 @@ func (l *Limits) fill() {
 	def(&l.UnacknowledgedBytes, 4<<20)
 	def(&l.Pushes, 1024)
 	def(&l.PushBytes, 4<<20)
+	def(&l.ResumeRate, 4<<20)
 	def(&l.HeartbeatPushes, 64)
 	def(&l.HeartbeatPushBytes, 64<<10)
 	def(&l.DirectoryRate, 256<<10)
@@ -138,6 +143,7 @@ type Stats struct {
 	Held              atomic.Int64 // times that a session's requests had to wait over Limits.Unacknowledged
 	PushesLost        atomic.Int64 // pushes over Limits.Pushes, PushBytes, HeartbeatPushes or HeartbeatPushBytes, or that the link which resumes cannot carry
 	Resumed           atomic.Int64 // sessions taken up by another link of their client
+	ResumesSlowed     atomic.Int64 // resumptions delayed by Limits.ResumeRate
 	QueueFull         atomic.Int64 // times that a link had to wait for room in its session's queue
 	RequestsRefused   atomic.Int64 // requests over Limits.RequestsPerSecond
 	DirectoriesSlowed atomic.Int64 // directories delayed by Limits.DirectoryRate

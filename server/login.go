@@ -72,8 +72,21 @@ func refusal(text string) parlor.Response {
 // login answers the first packet of a session.
 func (s *Server) login(ss *session, p parlor.Packet) (parlor.Response, bool) {
 	c := parseCredentials(p.Payload)
-	if o, ok := ss.port.offer(); ok && o.Token != nil && s.resume(ss.port, c.user, o) != nil {
-		return parlor.Response{}, false // the link is another session's now
+	if o, ok := ss.port.offer(); ok && o.Token != nil {
+		resumed, wait := s.resume(ss.port, c.user, o)
+		if wait > 0 {
+			s.stats.ResumesSlowed.Add(1)
+			time.AfterFunc(wait, func() { // another link of the client may have come before, for which it waits again
+				if ss.hasEnded() {
+					ss.finish(refusal(textPassword)) // which nobody reads
+				} else if resp, done := s.login(ss, p); done {
+					ss.finish(resp)
+				}
+			})
+		}
+		if resumed || wait > 0 {
+			return parlor.Response{}, false // resumed: the link is another session's now
+		}
 	}
 	try, wait, ok := s.logins.begin(ss.peer.Addr, c.user)
 	if try.slows {

@@ -187,30 +187,37 @@ func (ss *session) expire(absence int) {
 	ss.leave()
 }
 
-// resume takes up the session of an offer's token on the link of a login; nil if there is none.
-func (s *Server) resume(p *port, user string, o link.Offer) *session {
+// resume takes up the session of an offer's token on the link of a login, if there is one. Where wait is not 0 the session would be,
+// but has to wait for so long (attach).
+func (s *Server) resume(p *port, user string, o link.Offer) (resumed bool, wait time.Duration) {
 	hash := hashToken(o.Token)
 	ss := s.tokens.find(hash)
-	if ss == nil || ss.user != user || !ss.attach(p, o, hash) {
-		return nil
+	if ss == nil || ss.user != user {
+		return false, 0
 	}
-	return ss
+	return ss.attach(p, o, hash)
 }
 
 // attach gives a session the link of its client, who has come back. It fails for a session that has ended, or is another
-// client's, or whose numbers the client cannot have, and on a link that has ended meanwhile.
-func (ss *session) attach(p *port, o link.Offer, used tokenHash) bool {
+// client's, or whose numbers the client cannot have, and on a link that has ended meanwhile; and for one that was sent so much again
+// a moment ago that it has to wait.
+func (ss *session) attach(p *port, o link.Offer, used tokenHash) (resumed bool, wait time.Duration) {
 	peer := p.link.Peer()
 	ss.mu.Lock()
 	st := ss.stream
-	if ss.ended || st == nil || ss.deleted.Load() || peer.Key != ss.peer.Key || st.acknowledge(o.Seq) != nil || !p.carry(ss) {
+	if ss.ended || st == nil || ss.deleted.Load() || peer.Key != ss.peer.Key || st.acknowledge(o.Seq) != nil {
 		ss.mu.Unlock()
-		return false
+		return false, 0
+	}
+	if wait = time.Until(st.paid); wait > 0 || !p.carry(ss) {
+		ss.mu.Unlock()
+		return false, max(wait, 0)
 	}
 	lost := st.lost() // until she acknowledges something behind it: she may not hear this answer
 	w := ss.nextToken(used)
 	w.Resumed, w.ID, w.Lost = true, st.lastID, lost
 	before := ss.connect(p, &w)
+	ss.pay()
 	ss.catchUp(p.link.(link.Stream))
 	ss.isBack(st.lost() > 0)
 	ss.letGo()
@@ -219,7 +226,20 @@ func (ss *session) attach(p *port, o link.Offer, used tokenHash) bool {
 		before.link.(link.Stream).Abort()
 	}
 	ss.srv.stats.Resumed.Add(1)
-	return true
+	return true, 0
+}
+
+// freeResume is how much a session may be sent again, in bytes, however soon it comes back: about what its login costs anyway.
+const freeResume = 64 << 10
+
+// pay has the session wait for its next resumption, by what it is about to be sent again; but not for so long that the window would be
+// over, nor longer than a login is ever held back. The lock is held.
+func (ss *session) pay() {
+	rate, size := ss.srv.cfg.Limits.ResumeRate, ss.stream.answers.bytes+ss.stream.pushes.bytes
+	if rate > 0 && size > freeResume {
+		wait := time.Duration(float64(size) / float64(rate) * float64(time.Second))
+		ss.stream.paid = time.Now().Add(min(wait, maxLoginDelay, ss.keeps()/2))
+	}
 }
 
 // reclaimable tells whether the right password has the session: while the user is away, and with Config.Takeover also while

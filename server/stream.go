@@ -29,6 +29,7 @@ type stream struct {
 
 	token, before tokenHash // the one that the client was told last, and the one before while it may not know that one
 	away          *time.Timer
+	paid          time.Time // when it may be resumed again
 }
 
 // messages are the space of what streams keep.
