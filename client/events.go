@@ -3,94 +3,135 @@ package client
 import (
 	"context"
 	"runtime/debug"
+	"slices"
 	"sync"
 )
 
-// What waits for a slow application: from maxWaiting calls on the server's envelopes are read no further, and of more pushes
-// than maxPushes the oldest are dropped. There are more of them only if the application itself waits for an answer
-// meanwhile, which may stand behind them.
+// What waits for a slow application: from maxWaiting calls, or maxWaitingBytes of what they hand over, the server's envelopes are
+// read no further, and of more pushes than maxPushes, or maxPushBytes, the oldest are dropped. There are so many only if the
+// application itself waits for an answer meanwhile, which may stand behind them, or if a single push is very large.
 const (
-	maxWaiting = 1024
-	maxPushes  = 2 * maxWaiting
+	maxWaiting      = 1024
+	maxWaitingBytes = 4 << 20
+	maxPushes       = 2 * maxWaiting
+	maxPushBytes    = 2 * maxWaitingBytes
 )
 
 // events calls functions of the application one after another, in order, on a goroutine that runs only
 // while there are some. What waits is bounded by the requests of the application itself, by the single
-// heartbeat that is under way, and for pushes by maxPushes.
+// heartbeat that is under way, and for pushes by maxPushes and maxPushBytes. Losses take no place of their own.
 type events struct {
 	failed func(cause any, stack []byte) // told of a panic
-	lost   func(pushes int)              // called in place of pushes that were lost
+	lost   func(pushes int)              // called where pushes were lost
 
-	mu      sync.Mutex // guards the fields below
-	queue   []event
-	pushes  int // of those in queue
-	running bool
-	idle    []chan struct{} // closed when the queue is empty
-	asking  int             // callers who wait for an answer
-	space   chan struct{}   // closed when there may be room for more; nil while nobody waits
-	slowed  int64           // times that somebody had to wait
+	mu        sync.Mutex // guards the fields below
+	queue     []event
+	lostLast  int // pushes that were lost behind all of queue
+	bytes     int // of all in queue
+	pushes    int // of those in queue
+	pushBytes int // of these
+	running   bool
+	idle      []chan struct{} // closed when the queue is empty
+	asking    int             // callers who wait for an answer
+	space     chan struct{}   // closed when there may be room for more; nil while nobody waits
+	slowed    int64           // times that somebody had to wait
 }
 
 // event is one call.
 type event struct {
-	call func()
-	push bool
-	lost int // in place of a call: so many pushes were lost here
+	call  func() // nil: there is only the loss
+	bytes int    // of what it hands over
+	push  bool
+	lost  int // pushes that were lost right before it
 }
 
-func (e *events) put(call func()) { e.add(event{call: call}) }
+func (e *events) put(call func()) { e.putSized(0, call) }
 
-// putPush is put for a push, of which the oldest may make room for it. It returns how many have.
-func (e *events) putPush(call func()) (dropped int) {
+// putSized is put for a call that hands over so many bytes.
+func (e *events) putSized(bytes int, call func()) {
 	e.mu.Lock()
-	if e.pushes >= maxPushes {
+	defer e.mu.Unlock()
+	e.add(event{call: call, bytes: bytes})
+}
+
+// putPush is putSized for a push. The oldest ones make room for it, but for one that is over the bound alone; it returns how
+// many have.
+func (e *events) putPush(bytes int, call func()) (dropped int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for e.pushes > 0 && (e.pushes >= maxPushes || e.pushBytes+bytes > maxPushBytes) {
 		e.dropPush()
-		dropped = 1
+		dropped++
 	}
-	e.mu.Unlock()
-	e.add(event{call: call, push: true})
+	e.add(event{call: call, bytes: bytes, push: true})
 	return dropped
 }
 
 // putLost tells in its turn of pushes that were lost.
-func (e *events) putLost(pushes int) { e.add(event{lost: pushes}) }
-
-func (e *events) add(ev event) {
+func (e *events) putLost(pushes int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.lostLast += pushes
+	e.start()
+}
+
+// add puts an event at the end. The lock is held.
+func (e *events) add(ev event) {
+	ev.lost, e.lostLast = e.lostLast, 0
 	e.queue = append(e.queue, ev)
+	e.count(&ev, 1)
+	e.start()
+}
+
+// count counts an event that has come to the queue (1), or gone (-1). The lock is held.
+func (e *events) count(ev *event, n int) {
+	e.bytes += n * ev.bytes
 	if ev.push {
-		e.pushes++
+		e.pushes += n
+		e.pushBytes += n * ev.bytes
 	}
+}
+
+// start has the queue worked off. The lock is held.
+func (e *events) start() {
 	if !e.running {
 		e.running = true
 		go e.run() // ends when the queue is empty
 	}
 }
 
-// dropPush drops the oldest push. What tells of it stands in its place, once for all that were lost there. The lock is held.
+// dropPush drops the oldest push. What follows it tells of the loss. The lock is held, and there is one.
 func (e *events) dropPush() {
-	for i := range e.queue {
-		if !e.queue[i].push {
-			continue
-		}
-		e.pushes--
-		if i > 0 && e.queue[i-1].lost > 0 {
-			e.queue[i-1].lost++
-			copy(e.queue[i:], e.queue[i+1:])
-			e.queue[len(e.queue)-1] = event{}
-			e.queue = e.queue[:len(e.queue)-1]
-			return
-		}
-		e.queue[i] = event{lost: 1}
-		return
+	i := slices.IndexFunc(e.queue, func(ev event) bool { return ev.push })
+	lost := &e.lostLast
+	if i+1 < len(e.queue) {
+		lost = &e.queue[i+1].lost
 	}
+	*lost += e.queue[i].lost + 1
+	e.count(&e.queue[i], -1)
+	copy(e.queue[1:i+1], e.queue) // what stands before it moves up: little, as the rest would be much
+	e.takeFirst()
+}
+
+// takeFirst takes the first event out, uncounted. The lock is held.
+func (e *events) takeFirst() event {
+	first := e.queue[0]
+	e.queue[0] = event{}
+	e.queue = e.queue[1:]
+	return first
 }
 
 func (e *events) run() {
 	for {
 		e.mu.Lock()
-		if len(e.queue) == 0 {
+		var next event
+		switch {
+		case len(e.queue) > 0:
+			next = e.takeFirst()
+			e.count(&next, -1)
+		case e.lostLast > 0:
+			next.lost, e.lostLast = e.lostLast, 0
+		default:
 			e.running = false
 			for _, idle := range e.idle {
 				close(idle)
@@ -99,38 +140,37 @@ func (e *events) run() {
 			e.mu.Unlock()
 			return
 		}
-		next := e.queue[0]
-		e.queue[0] = event{}
-		e.queue = e.queue[1:]
-		if next.push {
-			e.pushes--
-		}
-		if len(e.queue) < maxWaiting {
+		if !e.full() {
 			e.makeRoom()
 		}
 		e.mu.Unlock()
-		e.call(next)
+		if next.lost > 0 {
+			e.guarded(func() { e.lost(next.lost) })
+		}
+		if next.call != nil {
+			e.guarded(next.call)
+		}
 	}
 }
 
-func (e *events) call(next event) {
+// guarded makes a call that may panic.
+func (e *events) guarded(call func()) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			e.failed(cause, debug.Stack())
 		}
 	}()
-	if next.lost > 0 {
-		e.lost(next.lost)
-		return
-	}
-	next.call()
+	call()
 }
 
-// awaitRoom blocks while maxWaiting calls wait, unless somebody waits for an answer, or until ctx ends.
+// full tells whether as much waits as may. The lock is held.
+func (e *events) full() bool { return len(e.queue) >= maxWaiting || e.bytes >= maxWaitingBytes }
+
+// awaitRoom blocks while as much waits as may, unless somebody waits for an answer, or until ctx ends.
 func (e *events) awaitRoom(ctx context.Context) {
 	for {
 		e.mu.Lock()
-		if len(e.queue) < maxWaiting || e.asking > 0 {
+		if !e.full() || e.asking > 0 {
 			e.mu.Unlock()
 			return
 		}

@@ -465,6 +465,162 @@ func TestSlowApplication(t *testing.T) {
 	})
 }
 
+// TestLargePushes: what waits for a slow application is bounded in bytes too, and so is what comes while it waits for an answer.
+func TestLargePushes(t *testing.T) {
+	for _, size := range []int{250 << 10, 9 << 20} { // the second one is over the bound alone, and waits all the same
+		synctest.Test(t, func(t *testing.T) {
+			var j journal
+			var c *client.Client
+			gate, asked := make(chan struct{}), make(chan struct{})
+			first := true
+			cfg := client.Config{OnPush: func(p *parlor.Push) {
+				j.add("push %s", p.Message)
+				if first {
+					first = false
+					<-gate
+					c.Request(t.Context(), "what?", nil)
+					<-asked
+				}
+			}}
+			c, f := dialOddInto(t, &c, &j, cfg)
+			large := parlor.Encode(strings.Repeat("x", size-3)) // with quotes, and a message of one letter
+			const all = 60
+			for n := range all {
+				e := push(0, uint64(n+1), string(rune('A'+n)))
+				e.Payload = large
+				if f.say(e); n == 0 {
+					synctest.Wait() // she has it
+				}
+			}
+			synctest.Wait()
+			waiting := (4<<20 + size - 1) / size                                                       // reach the bound
+			if s := c.Stats(); s.Slowed != 1 || s.PushesLost != 0 || len(f.reads) != all-1-waiting-1 { // one is in the reader's hands
+				t.Errorf("%+v, %d of %d were not read", s, len(f.reads), all)
+			}
+			close(gate)
+			synctest.Wait()
+			kept := max(8<<20/size, 1)
+			if s := c.Stats(); len(f.reads) != 0 || int(s.PushesLost) != all-1-kept {
+				t.Errorf("%+v, %d were not read", s, len(f.reads))
+			}
+			f.say(answer(1, all+1, 1, "that"))
+			synctest.Wait()
+			close(asked)
+			synctest.Wait()
+			want := []string{"push A", fmt.Sprint("lost ", all-1-kept)}
+			for n := all - kept; n < all; n++ {
+				want = append(want, "push "+string(rune('A'+n)))
+			}
+			j.want(t, want...)
+			f.say(push(1, all+2, "z"))
+			synctest.Wait()
+			j.want(t, "push z")
+		})
+	}
+}
+
+// TestLargeAnswers: so are answers, which nobody drops.
+func TestLargeAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var j journal
+		c, f := dialOdd(t, &oddServer{}, &j, client.Config{})
+		gate := make(chan struct{})
+		for n := range uint64(20) {
+			c.Send(parlor.Packet{Message: "x"}, func(parlor.Response, error) { <-gate; j.add("answer") })
+			synctest.Wait()
+			e := answer(n+1, n+1, n+1, "y")
+			e.Payload = parlor.Encode(strings.Repeat("x", 1<<20))
+			f.say(e)
+			synctest.Wait()
+		}
+		if s := c.Stats(); s.Slowed != 1 || len(f.reads) != 20-1-4-1 {
+			t.Errorf("%+v, %d were not read", s, len(f.reads))
+		}
+		close(gate)
+		synctest.Wait()
+		if got := j.take(); len(got) != 20 {
+			t.Errorf("told %q", got)
+		}
+	})
+}
+
+// TestEndlessLosses: losses take no room, however many there are: those of pushes that were dropped, of numbers that are missing,
+// and between what the application is told besides.
+func TestEndlessLosses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var j journal
+		var c *client.Client
+		asked := make(chan struct{})
+		first := true
+		cfg := client.Config{MaxPending: 100, OnPush: func(p *parlor.Push) {
+			j.add("push %s", p.Message)
+			if first {
+				first = false
+				c.Request(t.Context(), "what?", nil)
+				<-asked
+			}
+		}}
+		c, f := dialOddInto(t, &c, &j, cfg)
+		f.say(push(0, 1, "first"))
+		synctest.Wait()
+		seq := uint64(1)
+		say := func(n int) {
+			for range n {
+				seq += 2 // each number behind one that is missing
+				f.say(push(0, seq, fmt.Sprint(seq)))
+			}
+			synctest.Wait()
+		}
+		for id := range uint64(50) { // what she is told of her requests stays where it is
+			c.Send(parlor.Packet{Message: "x"}, j.callback(fmt.Sprint(id)))
+			synctest.Wait()
+			seq++
+			f.say(answer(id+2, seq, id+2, "y"))
+			say(1)
+		}
+		for range 5 {
+			say(1000)
+		}
+		seq++
+		f.say(answer(51, seq, 1, "that"))
+		synctest.Wait()
+		close(asked)
+		synctest.Wait()
+		got := j.take()
+		if got[0] != "push first" || got[1] != "0: y" {
+			t.Fatalf("told %q first", got[:2])
+		}
+		pushes, lost, losses, answers := 0, 0, 0, 0
+		for i, line := range got[1:] {
+			switch n := 0; {
+			case strings.HasPrefix(line, "push"):
+				pushes++
+			case strings.HasSuffix(line, ": y"):
+				if line != fmt.Sprint(answers, ": y") {
+					t.Errorf("%s behind %d others", line, answers)
+				}
+				answers++
+			default:
+				if _, err := fmt.Sscanf(line, "lost %d", &n); err != nil || strings.HasPrefix(got[i], "lost") {
+					t.Errorf("told %q behind %q", line, got[i])
+				}
+				lost += n
+				losses++
+			}
+		}
+		const all = 5050
+		if pushes != 2048 || answers != 50 || lost != all-2048+all || losses > 2048+50 {
+			t.Errorf("%d pushes, %d answers, %d lost in %d parts", pushes, answers, lost, losses)
+		}
+		if s := c.Stats(); int(s.PushesLost) != lost {
+			t.Errorf("%+v", s)
+		}
+		if last := fmt.Sprint("push ", seq-1); got[len(got)-1] != last {
+			t.Errorf("told %q last, want %q", got[len(got)-1], last)
+		}
+	})
+}
+
 // dialOddInto is dialOdd for an application whose functions need the client.
 func dialOddInto(t *testing.T, into **client.Client, j *journal, cfg client.Config) (*client.Client, *farStream) {
 	t.Helper()

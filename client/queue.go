@@ -26,7 +26,7 @@ func (c *Client) SendNext(p parlor.Packet, callback func(parlor.Response, error)
 func (c *Client) withCallback(p parlor.Packet, callback func(parlor.Response, error)) *request {
 	return &request{packet: p, done: func(resp parlor.Response, err error) {
 		if callback != nil {
-			c.events.put(func() { callback(resp, err) })
+			c.events.putSized(sizeOf(resp.Message, resp.Payload), func() { callback(resp, err) })
 		}
 	}}
 }

@@ -220,7 +220,7 @@ func (r *run) batch(now time.Time) (list []*link.Envelope, wait time.Duration) {
 			break
 		}
 		req := (*q)[0]
-		req.size = len(req.packet.Message) + len(req.packet.Payload.JSON())
+		req.size = sizeOf(req.packet.Message, req.packet.Payload)
 		if len(list) > 0 && size+req.size > maxWrite || len(r.sent) > 0 && r.bytes+req.size > maxUnderWayBytes {
 			break
 		}
@@ -240,6 +240,9 @@ func (r *run) batch(now time.Time) (list []*link.Envelope, wait time.Duration) {
 	r.owes = owes{}
 	return list, 0
 }
+
+// sizeOf is how many bytes a message and its payload take.
+func sizeOf(message string, payload parlor.Payload) int { return len(message) + len(payload.JSON()) }
 
 // number makes the envelope of a request. The lock is held.
 func (st *stream) number(req *request) *link.Envelope {
@@ -310,9 +313,9 @@ func (r *run) whyUnsent(read *reader, err error) error {
 // readEnvelopes takes what comes until the link ends, and returns why. It reads no further while the application is slow.
 func (r *run) readEnvelopes(ctx context.Context, conn link.StreamConn) error {
 	for {
-		r.c.events.awaitRoom(ctx)
 		list, err := conn.Read(context.Background())
 		for i := range list {
+			r.c.events.awaitRoom(ctx)
 			if err := r.receive(&list[i]); err != nil {
 				return err
 			}
@@ -365,7 +368,7 @@ func (r *run) admit(e *link.Envelope) (*request, error) {
 	}
 	r.skip(e.Seq - r.seq - 1)
 	r.seq = e.Seq
-	r.owe(len(e.Message) + len(e.Payload.JSON()))
+	r.owe(sizeOf(e.Message, e.Payload))
 	if e.Kind == link.KindPush {
 		r.pushed(e)
 	}
@@ -413,7 +416,7 @@ func (r *run) pushed(e *link.Envelope) {
 		return
 	}
 	push := &parlor.Push{Message: e.Message, Payload: e.Payload, Game: e.Game}
-	c.lost.Add(int64(c.events.putPush(func() { c.cfg.OnPush(push) })))
+	c.lost.Add(int64(c.events.putPush(sizeOf(e.Message, e.Payload), func() { c.cfg.OnPush(push) })))
 }
 
 // unexpected is the end of a client whose server breaks the rules.
