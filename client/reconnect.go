@@ -14,7 +14,9 @@ import (
 // wanted it to. A link of pgnet's wire ends its session.
 //
 // The n-th try comes after a random time below Min·2^(n-1), Max at most: at once, but not together with all others whose
-// link was cut at the same moment. The count begins again behind a link that has lasted for Max.
+// link was cut at the same moment. The count begins again behind a link that has lasted for 2 s, and behind a shorter one that
+// has brought an answer or a push; the latter once within Max, so that a server which closes such links is not called
+// all the time.
 type Reconnect struct {
 	Min time.Duration // default 100 ms
 	Max time.Duration // default 10 s
@@ -35,6 +37,23 @@ func (r *Reconnect) fill() {
 	if r.Jitter == nil {
 		r.Jitter = rand.N[time.Duration]
 	}
+}
+
+// steady is how long a link has to last to be a good one, whatever it has brought.
+const steady = 2 * time.Second
+
+// judge looks at a link that has ended, and has the count of tries begin again behind a good one. A short one that was used is
+// pardoned, but not again and again: a server may close at once each link on which it has said something.
+func (r *run) judge(began time.Time, used bool) {
+	now := time.Now()
+	switch most := r.c.cfg.Reconnect.Max; {
+	case now.Sub(began) >= min(steady, most):
+	case used && now.Sub(r.pardoned) >= most:
+		r.pardoned = now
+	default:
+		return
+	}
+	r.tries = 0
 }
 
 // limit is how long it is tried to resume a session that the server keeps for so long.

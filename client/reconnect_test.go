@@ -101,6 +101,84 @@ func TestBackoff(t *testing.T) {
 	})
 }
 
+// TestBackoffBeginsAgain: behind which links the count of tries begins again. One that ends at once, again and again, is tried with
+// growing pauses, whatever it brings.
+func TestBackoffBeginsAgain(t *testing.T) {
+	growing := []int{100, 200, 400, 800, 1600, 3200, 6400, 10000, 10000}
+	for name, test := range map[string]struct {
+		lasts  time.Duration
+		brings func(n uint64) []link.Envelope // over link n, from 0
+		max    time.Duration                  // 0: the default
+		want   []int                          // ms
+	}{
+		"lasts":               {2 * time.Second, nil, 0, []int{100, 100, 100, 100, 100, 100, 100, 100, 100}},
+		"lasts nearly":        {2*time.Second - 1, nil, 0, growing},
+		"lasts for a low Max": {time.Second, nil, time.Second, []int{100, 100, 100, 100, 100, 100, 100, 100, 100}},
+		"brings nothing":      {0, nil, 0, growing},
+		"brings notes":        {0, func(uint64) []link.Envelope { return []link.Envelope{{Kind: link.KindNote}} }, 0, growing},
+		"brings what is old":  {0, func(uint64) []link.Envelope { return []link.Envelope{push(0, 1, "p")} }, 0, growing},
+		"brings something": {time.Millisecond, func(n uint64) []link.Envelope { return []link.Envelope{push(0, n+1, "p")} }, 0,
+			[]int{100, 200, 400, 800, 1600, 3200, 6400, 100, 200}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &oddServer{}
+				s.welcome = func(n int, _ link.Offer) (parlor.Response, *link.Welcome, error) {
+					r, w, err := welcomed()
+					w.Resumed = n > 0
+					return r, w, err
+				}
+				var below []int
+				var j journal
+				_, f := dialOdd(t, s, &j, client.Config{Reconnect: client.Reconnect{Max: test.max, Jitter: func(d time.Duration) time.Duration {
+					below = append(below, int(d.Milliseconds()))
+					return d
+				}}})
+				for n := range test.want {
+					if test.brings != nil {
+						f.say(test.brings(uint64(n))...)
+					}
+					time.Sleep(test.lasts) // sleep: virtual
+					synctest.Wait()
+					f.fail(errors.New("cut"))
+					synctest.Wait()
+					time.Sleep(time.Duration(below[n]) * time.Millisecond) // sleep: virtual, until it is tried again
+					if f = s.login(t); s.links() != n+2 {
+						t.Fatalf("%d links, want %d", s.links(), n+2)
+					}
+				}
+				if !slices.Equal(below, test.want) {
+					t.Errorf("waits below %v ms, want %v", below, test.want)
+				}
+			})
+		})
+	}
+}
+
+// TestBackoffAfterOutage: who was long without a link, and is cut again right after she has used one, does not wait for long.
+func TestBackoffAfterOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire(t, server.Config{ResumeWindow: time.Hour})
+		var j journal
+		c := w.enter(&j, client.Config{Reconnect: client.Reconnect{Jitter: func(d time.Duration) time.Duration { return d - 1 }}})
+		w.mu.Lock()
+		w.refuse = 8
+		w.mu.Unlock()
+		w.cut()
+		if _, err := c.Request(t.Context(), "x", nil); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		w.cut()
+		if _, err := c.Request(t.Context(), "y", nil); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took > 100*time.Millisecond {
+			t.Errorf("she was back after %v", took)
+		}
+	})
+}
+
 // TestJitter: a crowd that is cut at the same moment does not come back at the same moment.
 func TestJitter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -30,12 +30,13 @@ type run struct {
 	wake     chan struct{} // has an entry when queue may have one
 	incoming chan incoming // from the reader
 
-	// The loop's: the next heartbeat, the key that the server has shown first, and how often it was tried to connect again
-	// since a link has lasted.
-	beat   *time.Timer
-	beatAt time.Time
-	key    *string
-	tries  int
+	// The loop's: the next heartbeat, the key that the server has shown first, how often it was tried to connect again since a
+	// good link (judge), and when a short one was that last.
+	beat     *time.Timer
+	beatAt   time.Time
+	key      *string
+	tries    int
+	pardoned time.Time
 
 	mu      sync.Mutex // guards the fields below
 	urgent  []*request // the game calls, ahead of the rest, in the order of the calls (defect 11)

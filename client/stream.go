@@ -119,7 +119,7 @@ func (st *stream) answered(id uint64) *request {
 // serveStream carries a session that speaks envelopes until its link ends, and goes on with another one. It returns nil when the
 // run has ended.
 func (r *run) serveStream(p *path) *path {
-	began := time.Now()
+	began, had := time.Now(), r.received()
 	ctx, cancel := context.WithCancel(r.ctx)
 	defer cancel()
 	conn := p.conn.(link.StreamConn)
@@ -140,9 +140,7 @@ func (r *run) serveStream(p *path) *path {
 		cancel()
 		p.drop()
 		<-read.done
-		if time.Since(began) >= r.c.cfg.Reconnect.Max {
-			r.tries = 0
-		}
+		r.judge(began, r.received() > had)
 		return r.reconnect(err)
 	}
 	return nil
