@@ -10,6 +10,7 @@ package memlink
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -30,76 +31,102 @@ type Dialer struct {
 
 // Dial opens a link to the lobby, which is a link.StreamConn. The address is not looked at.
 func (d Dialer) Dial(context.Context, string) (link.Conn, error) {
-	p := &pipe{key: d.ServerKey, login: make(chan struct{}, 1), ready: make(chan struct{}, 1), done: make(chan struct{})}
+	p := &pipe{key: d.ServerKey, calls: make(chan call), ready: make(chan struct{}, 1), done: make(chan struct{})}
 	session, err := d.Lobby.Open((*serverEnd)(p))
 	if err != nil {
 		return nil, fmt.Errorf("open local link: %w", err)
 	}
-	p.open(session)
+	go p.read(session) // ends with the link
 	return (*clientEnd)(p), nil
 }
 
 // pipe is both ends of a link.
 type pipe struct {
 	key   string
-	login chan struct{} // full while the session takes the login, and from the end on
+	calls chan call     // from the client to the reader
 	ready chan struct{} // has an entry when one of the queues may have one
 	done  chan struct{} // closed with the link
 
-	mu        sync.Mutex   // guards the fields below
-	session   link.Session // nil until the lobby has opened it
+	mu        sync.Mutex // guards the fields below
 	queue     []parlor.Response
-	began     bool // the login was sent
 	closed    bool
 	why       error // that it was closed for, if there is more to say
-	onPurpose bool  // that end
+	onPurpose bool  // that end; not changed once done is closed
 
 	stream // of a link whose client has made an offer
 }
 
-// open gives the pipe its session. The lobby may have closed the link already.
-func (p *pipe) open(session link.Session) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.session = session
-	if p.closed {
-		go p.tellEnd(session, p.onPurpose) // ends as in end
+// call is what the client hands over.
+type call struct {
+	hand  func(session link.Session) error
+	taken chan error // gets what hand has returned
+}
+
+// read is the link's reader: what the session is told it is told here, the end of the link last.
+func (p *pipe) read(session link.Session) {
+	for {
+		select {
+		case c := <-p.calls:
+			c.taken <- p.take(session, c)
+		case <-p.done:
+			session.Closed(p.onPurpose)
+			return
+		}
 	}
 }
 
-// tellEnd tells the session that the link has ended: behind a login that is being taken, as that may be about to
-// take up a session, which would not hear of it.
-func (p *pipe) tellEnd(session link.Session, onPurpose bool) {
-	p.login <- struct{}{}
-	session.Closed(onPurpose)
-}
-
-// handLogin hands over the first packet, and is otherwise like hand.
-func (p *pipe) handLogin(receive func(link.Session) error) error {
-	select {
-	case p.login <- struct{}{}:
-	case <-p.done:
+// take has the session take a call, unless the link has ended.
+func (p *pipe) take(session link.Session, c call) error {
+	if p.ended() {
 		return p.cause()
 	}
-	defer func() { <-p.login }()
-	return p.hand(receive)
+	err := c.hand(session)
+	if err == nil {
+		return nil
+	}
+	if p.refuse(err); !errors.Is(err, net.ErrClosed) {
+		err = fmt.Errorf("%w: %w", net.ErrClosed, err)
+	}
+	return err
 }
 
-// hand hands something to the session, unless the link has ended. It blocks only while the session's queue is full.
-func (p *pipe) hand(receive func(link.Session) error) error {
+// hand hands something over, and waits until the session has taken it. Should ctx end first, nobody knows whether it has, and
+// the link ends.
+func (p *pipe) hand(ctx context.Context, hand func(session link.Session) error) error {
+	if p.ended() {
+		return p.cause()
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	c := call{hand, make(chan error, 1)}
 	select {
+	case p.calls <- c:
 	case <-p.done:
 		return p.cause()
-	default:
+	case <-ctx.Done():
+		p.end(nil, false)
+		return context.Cause(ctx)
 	}
-	if err := receive(p.session); err != nil {
-		p.refuse(err)
+	select {
+	case err := <-c.taken:
 		return err
+	case <-ctx.Done():
+		p.end(nil, false)
+		return context.Cause(ctx)
 	}
-	return nil
 }
 
-// end closes the link. The session is told on a goroutine of its own, as the lobby may be the one who calls.
+func (p *pipe) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// end closes the link. It does not block: the lobby may be the one who calls, and the reader tells the session.
 func (p *pipe) end(why error, onPurpose bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -109,9 +136,6 @@ func (p *pipe) end(why error, onPurpose bool) {
 	p.closed, p.why, p.onPurpose = true, why, onPurpose
 	p.stopNotes()
 	close(p.done)
-	if p.session != nil {
-		go p.tellEnd(p.session, onPurpose) // ends when the login is taken, if it is not: Closed does not block
-	}
 }
 
 // cause is the error of whoever finds the link closed.
@@ -177,17 +201,12 @@ type clientEnd pipe
 // Handshake returns the server's key: there is nothing to trade.
 func (c *clientEnd) Handshake(context.Context) (string, error) { return c.key, nil }
 
-// Send hands a packet over. It blocks only while the session's queue is full.
-func (c *clientEnd) Send(_ context.Context, p parlor.Packet) error {
+// Send hands a packet over. It blocks while the session's queue is full, or until ctx ends.
+func (c *clientEnd) Send(ctx context.Context, p parlor.Packet) error {
 	if err := p.Payload.Err(); err != nil {
 		return err
 	}
-	hand := (*pipe)(c).hand
-	if c.mu.Lock(); !c.began {
-		c.began, hand = true, (*pipe)(c).handLogin
-	}
-	c.mu.Unlock()
-	return hand(func(session link.Session) error { return session.Receive(p) })
+	return (*pipe)(c).hand(ctx, func(session link.Session) error { return session.Receive(p) })
 }
 
 // Receive waits for the next response.

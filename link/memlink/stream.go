@@ -141,22 +141,29 @@ func (c *clientEnd) Login(ctx context.Context, p parlor.Packet, o link.Offer) (r
 	return r, c.welcome, nil
 }
 
-// Write hands envelopes over. It blocks only while the session's queue is full.
-func (c *clientEnd) Write(_ context.Context, envelopes ...*link.Envelope) error {
+// Write hands envelopes over. It blocks while the session's queue is full, or until ctx ends.
+func (c *clientEnd) Write(ctx context.Context, envelopes ...*link.Envelope) error {
+	list := make([]link.Envelope, 0, len(envelopes)) // what the caller has is hers again, also when ctx ends first
 	for _, e := range envelopes {
 		if err := e.Payload.Err(); err != nil {
 			return err
 		}
+		list = append(list, *e)
 	}
-	for _, e := range envelopes {
-		if err := (*pipe)(c).hand(func(session link.Session) error { return session.Request(e) }); err != nil {
-			return err
+	return (*pipe)(c).hand(ctx, func(session link.Session) error {
+		for i := range list {
+			if (*pipe)(c).ended() {
+				return net.ErrClosed
+			}
+			if err := session.Request(&list[i]); err != nil {
+				return err
+			}
+			if list[i].Kind == link.KindRequest {
+				c.tookRequest(list[i].ID)
+			}
 		}
-		if e.Kind == link.KindRequest {
-			c.tookRequest(e.ID)
-		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // refuse ends the link for an error of the session.

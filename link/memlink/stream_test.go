@@ -293,6 +293,41 @@ func TestNotes(t *testing.T) {
 	})
 }
 
+// TestWriteContext: who does not want to wait for the session any longer loses the link, as nobody knows what it will take; a context
+// that has ended before costs nothing.
+func TestWriteContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &streamLobby{}
+		c := login(t, l)
+		past, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := c.Write(past, request(1)); !errors.Is(err, context.Canceled) || len(l.requests) > 0 {
+			t.Errorf("Write: %v", err)
+		}
+		if err := c.Write(t.Context(), request(1)); err != nil {
+			t.Fatal(err)
+		}
+		release := make(chan struct{})
+		l.onRequest = func(*link.Envelope) error { <-release; return nil }
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		second, start := request(2), time.Now()
+		if err := c.Write(ctx, second, request(3)); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Minute {
+			t.Errorf("Write: %v after %v", err, time.Since(start))
+		}
+		second.Message = "changed"
+		if err := c.Write(t.Context(), request(4)); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Write after it: %v", err)
+		}
+		l.wantClosed(t) // not while the session is at it
+		close(release)
+		l.wantClosed(t, false)
+		if len(l.requests) != 2 || l.requests[1].Message != "do" {
+			t.Errorf("the lobby got %v", l.requests)
+		}
+	})
+}
+
 // TestUnsendableOnStream: what cannot be written anywhere is refused, and the link is none the worse for it.
 func TestUnsendableOnStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
