@@ -39,10 +39,13 @@ type agreement struct {
 	static, ephemeral *ecdh.PrivateKey
 }
 
-// GenerateKeypair makes the key of this handshake alone. It does not need the source of random bytes: crypto/ecdh has its own.
+// GenerateKeypair makes the key of this handshake alone, unless it was given one. It does not need the source of random bytes:
+// crypto/ecdh has its own.
 func (a *agreement) GenerateKeypair(random io.Reader) (pair noise.DHKey, err error) {
-	if a.ephemeral, err = ecdh.X25519().GenerateKey(random); err != nil {
-		return noise.DHKey{}, err
+	if a.ephemeral == nil {
+		if a.ephemeral, err = ecdh.X25519().GenerateKey(random); err != nil {
+			return noise.DHKey{}, err
+		}
 	}
 	return noise.DHKey{Private: a.ephemeral.Bytes(), Public: a.ephemeral.PublicKey().Bytes()}, nil
 }
@@ -72,8 +75,11 @@ type Initiation struct {
 
 // Initiate begins a handshake with the holder of a public key. It returns the message for the other side. The
 // error is ErrBadKey.
-func (k *Key) Initiate(peer string) (*Initiation, []byte, error) {
-	state, keys, err := k.handshake(peer, true)
+func (k *Key) Initiate(peer string) (*Initiation, []byte, error) { return k.initiate(peer, nil) }
+
+// initiate is Initiate with an ephemeral key; nil: a random one.
+func (k *Key) initiate(peer string, ephemeral *ecdh.PrivateKey) (*Initiation, []byte, error) {
+	state, keys, err := k.handshake(peer, true, ephemeral)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -96,7 +102,12 @@ func (i *Initiation) Complete(answer []byte) (*Channel, error) {
 
 // Respond answers the handshake message of the holder of a public key. Errors are ErrBadKey and ErrNoChannel.
 func (k *Key) Respond(peer string, message []byte) (c *Channel, answer []byte, err error) {
-	state, keys, err := k.handshake(peer, false)
+	return k.respond(peer, message, nil)
+}
+
+// respond is Respond with an ephemeral key; nil: a random one.
+func (k *Key) respond(peer string, message []byte, ephemeral *ecdh.PrivateKey) (c *Channel, answer []byte, err error) {
+	state, keys, err := k.handshake(peer, false, ephemeral)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -111,12 +122,12 @@ func (k *Key) Respond(peer string, message []byte) (c *Channel, answer []byte, e
 	return newChannel(send, receive), answer, nil
 }
 
-func (k *Key) handshake(peer string, initiator bool) (*noise.HandshakeState, *agreement, error) {
+func (k *Key) handshake(peer string, initiator bool, ephemeral *ecdh.PrivateKey) (*noise.HandshakeState, *agreement, error) {
 	theirs, err := decodeKey(peer)
 	if err != nil {
 		return nil, nil, fmt.Errorf("public key: %w", err)
 	}
-	keys := &agreement{CipherSuite: suite, static: k.private}
+	keys := &agreement{CipherSuite: suite, static: k.private, ephemeral: ephemeral}
 	state, err := noise.NewHandshakeState(noise.Config{
 		CipherSuite: keys, Random: rand.Reader, Pattern: noise.HandshakeKK, Initiator: initiator, Prologue: []byte(prologue),
 		StaticKeypair: noise.DHKey{Private: k.private.Bytes(), Public: k.private.PublicKey().Bytes()}, PeerStatic: theirs,
