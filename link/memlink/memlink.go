@@ -111,6 +111,8 @@ func (p *pipe) hand(ctx context.Context, hand func(session link.Session) error) 
 	select {
 	case err := <-c.taken:
 		return err
+	case <-p.done: // while the session waits for room; it is told when it does no more
+		return p.cause()
 	case <-ctx.Done():
 		p.end(nil, false)
 		return context.Cause(ctx)
