@@ -31,7 +31,7 @@ type Dialer struct {
 
 // Dial opens a link to the lobby, which is a link.StreamConn. The address is not looked at.
 func (d Dialer) Dial(context.Context, string) (link.Conn, error) {
-	p := &pipe{key: d.ServerKey, calls: make(chan call), ready: make(chan struct{}, 1), done: make(chan struct{})}
+	p := &pipe{key: d.ServerKey, calls: make(chan call), ready: make(chan struct{}, 1), done: make(chan struct{}), left: make(chan struct{})}
 	session, err := d.Lobby.Open((*serverEnd)(p))
 	if err != nil {
 		return nil, fmt.Errorf("open local link: %w", err)
@@ -46,6 +46,9 @@ type pipe struct {
 	calls chan call     // from the client to the reader
 	ready chan struct{} // has an entry when one of the queues may have one
 	done  chan struct{} // closed with the link
+	left  chan struct{} // closed when the client has ended it
+
+	once sync.Once // of left
 
 	mu        sync.Mutex // guards the fields below
 	queue     []parlor.Response
@@ -111,7 +114,7 @@ func (p *pipe) hand(ctx context.Context, hand func(session link.Session) error) 
 	select {
 	case err := <-c.taken:
 		return err
-	case <-p.done: // while the session waits for room; it is told when it does no more
+	case <-p.left: // while the session waits for room; it is told when it does no more
 		return p.cause()
 	case <-ctx.Done():
 		p.end(nil, false)
@@ -138,6 +141,12 @@ func (p *pipe) end(why error, onPurpose bool) {
 	p.closed, p.why, p.onPurpose = true, why, onPurpose
 	p.stopNotes()
 	close(p.done)
+}
+
+// leave is the end by the client.
+func (p *pipe) leave(onPurpose bool) {
+	p.end(nil, onPurpose)
+	p.once.Do(func() { close(p.left) })
 }
 
 // cause is the error of whoever finds the link closed.
@@ -255,6 +264,6 @@ func (c *clientEnd) Remote() string { return "local" }
 
 // Close ends the link, and the session with it.
 func (c *clientEnd) Close() error {
-	(*pipe)(c).end(nil, true)
+	(*pipe)(c).leave(true)
 	return nil
 }

@@ -210,7 +210,7 @@ func (c *clientEnd) Abort() { (*pipe)(c).abort() }
 func (s *serverEnd) Abort() { (*pipe)(s).abort() }
 
 func (p *pipe) abort() {
-	p.end(nil, false)
+	p.leave(false)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.queue, p.envelopes = nil, nil
