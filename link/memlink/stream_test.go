@@ -382,6 +382,7 @@ func TestEndInLogin(t *testing.T) {
 		if err := <-failed; !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Login: %v", err)
 		}
+		time.Sleep(time.Second) // sleep: virtual; until the login is taken
 		l.wantClosed(t, 1)
 	})
 }
