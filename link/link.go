@@ -67,6 +67,9 @@ type Stream interface {
 	// number ack. ErrTooLarge, and the errors of AppendBody, mean that one of them cannot be sent, and none was. A link
 	// that has ended drops them and returns net.ErrClosed. The slice is the caller's again afterwards.
 	//
+	// Several at once are what a client missed that has come back. They are not counted for the bound of what may wait for it: the lobby
+	// bounds what it keeps for a client, and a link that closed for it would have the same to deliver again.
+	//
 	// Requests that no message has acknowledged for a second are acknowledged by the link itself, with a note: the last one
 	// that Session.Request has taken.
 	Deliver(ack uint64, m ...Message) error

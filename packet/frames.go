@@ -19,12 +19,32 @@ func SetFrameHead(frame []byte, id ID, flags Flags) { setHead(frame, id, flags) 
 // frames may wait, whatever there is. Other errors are ErrClosed, ErrNotConnected, and ErrInvalidFrame for what is no frame, on a
 // connection that does not join them.
 func (c *Conn) WriteFrames(frames []byte) error {
+	o := &c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return c.writeFrames(frames)
+}
+
+// WriteMissed is WriteFrames for what the other side missed on a connection before this one. Of what is written like this none
+// counts for Config.WriteQueue, or who has missed much could not be sent anything new until it has read all of that.
+func (c *Conn) WriteMissed(frames []byte) error {
+	o := &c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	before := o.waiting()
+	err := c.writeFrames(frames)
+	if err == nil {
+		o.missed += max(0, o.waiting()-before)
+	}
+	return err
+}
+
+// writeFrames is WriteFrames with the lock held.
+func (c *Conn) writeFrames(frames []byte) error {
 	if len(frames) == 0 {
 		return nil
 	}
 	o := &c.out
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	if err := c.mayWrite(len(frames), o.waiting() < c.end.cfg.WriteQueue); err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ type outbox struct {
 	buf      *buffer       // whole frames that wait, in order; nil if there are none
 	begun    int           // bytes at the start of buf that belong to a frame of which the rest was written
 	underway int           // bytes that the writer has taken from buf
+	missed   int           // of all these the first ones, which the other side missed before: Config.WriteQueue is not for them
 	busy     bool          // the writer runs
 	tries    bool          // what waits has not been tried
 	last     time.Duration // since endpoint.begun: when WriteFrames wrote last
@@ -67,13 +68,17 @@ func (c *Conn) write(frame []byte) error {
 	return nil
 }
 
-// waiting is how many bytes wait. The lock is held.
+// waiting is how many bytes wait that count for Config.WriteQueue. The lock is held.
 func (o *outbox) waiting() int {
+	n := o.underway - o.missed
 	if o.buf != nil {
-		return o.underway + len(o.buf.b)
+		n += len(o.buf.b)
 	}
-	return o.underway
+	return n
 }
+
+// wrote notes that so many of the bytes that waited are written. The lock is held.
+func (o *outbox) wrote(n int) { o.missed = max(0, o.missed-n) }
 
 // mayWrite tells why n bytes more cannot be written. Where they do not fit, and have to, the connection ends. The lock is
 // held.
@@ -157,9 +162,11 @@ func (c *Conn) flush() {
 	case err != nil:
 		c.writeFailed(err)
 	case n == len(o.buf.b):
+		o.wrote(n)
 		putBuffer(o.buf)
 		o.buf = nil
 	default:
+		o.wrote(n)
 		o.buf.b = o.buf.b[:copy(o.buf.b, o.buf.b[n:])]
 		c.startWriter() // joined frames: where they begin does not matter
 	}
@@ -256,6 +263,7 @@ func (c *Conn) writeQueue() {
 		}
 		putBuffer(buf)
 		o.mu.Lock()
+		o.wrote(o.underway)
 		o.underway = 0
 		if err != nil {
 			c.writeFailed(err)

@@ -46,6 +46,8 @@ func Run(t *testing.T, w Wire) {
 		{"server aborts", testServerAborts},
 		{"session closes", testSessionCloses},
 		{"client that does not read", testDeafClient},
+		{"client that catches up", testCatchUp},
+		{"client that catches up with nothing", testDeafCatchUp},
 		{"lobby that does not take", testDeafLobby},
 		{"notes", testNotes},
 		{"no notes where answers come", testNoNotes},

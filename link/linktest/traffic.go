@@ -281,6 +281,60 @@ func testDeafClient(t *testing.T, e *ends) {
 	s.ends(t, false)
 }
 
+// missed is what a client has missed, so many messages of 32 KiB.
+func missed(n uint64) (all []link.Message) {
+	for seq := uint64(1); seq <= n; seq++ {
+		all = append(all, push(seq, strings.Repeat("x", 32<<10)))
+	}
+	return all
+}
+
+// testCatchUp: what a client missed does not count as what it does not read, so that new things can come behind it.
+func testCatchUp(t *testing.T, e *ends) {
+	const n, more = 300, 50 // 9.4 MiB
+	conn, s := e.connect()
+	s.deliver(t, 0, missed(n)...)
+	for seq := uint64(n + 1); seq <= n+more; seq++ {
+		s.deliver(t, 0, push(seq, seq))
+	}
+	for i, got := range e.read(conn, n+more) {
+		if got.Seq != uint64(i+1) {
+			t.Fatalf("the client got %d, want %d", got.Seq, i+1)
+		}
+	}
+	goesOn(t, e, conn, s)
+}
+
+// testDeafCatchUp: behind what it missed a client that does not read has as much as any other, and no more when it has read that.
+func testDeafCatchUp(t *testing.T, e *ends) {
+	payload := strings.Repeat("x", 32<<10)
+	fill := func(conn link.StreamConn, s *session, seq uint64) (n uint64) {
+		for {
+			if err := s.link.Deliver(0, push(seq, payload)); errors.Is(err, net.ErrClosed) {
+				conn.Abort()
+				s.ends(t, false)
+				return n
+			} else if err != nil || n > 4096 {
+				t.Fatalf("Deliver of number %d of 32 KiB: %v", n, err)
+			}
+			seq, n = seq+1, n+1
+		}
+	}
+	conn, s := e.connect()
+	usual := fill(conn, s, 1)
+	conn, s = e.connect()
+	s.deliver(t, 0, missed(300)...)
+	if n := fill(conn, s, 301); n > usual || n < usual/4 { // what the system has taken of it differs
+		t.Errorf("behind what it missed a deaf client has %d messages, want %d", n, usual)
+	}
+	conn, s = e.connect()
+	s.deliver(t, 0, missed(300)...)
+	e.read(conn, 300)
+	if n := fill(conn, s, 301); n > usual*3/2 {
+		t.Errorf("a deaf client that has read what it missed has %d messages, want %d", n, usual)
+	}
+}
+
 // testDeafLobby: a client whose requests are not taken waits, as long as it wants to.
 func testDeafLobby(t *testing.T, e *ends) {
 	release := make(chan struct{})

@@ -26,6 +26,7 @@ type stream struct {
 	offer     *link.Offer // what the client has said in its login; nil on a plain link
 	welcome   *link.Welcome
 	envelopes []link.Envelope // for the client
+	missed    int             // of these the first ones, which it missed on the link before: they do not count for queueLimit
 
 	got, told uint64      // the last request that the session has taken, and that was acknowledged
 	note      *time.Timer // set while told is behind
@@ -45,7 +46,7 @@ func (s *serverEnd) Offer() (o link.Offer, ok bool) {
 func (s *serverEnd) Welcome(r parlor.Response, w link.Welcome) error { return s.answer(r, &w) }
 
 // Deliver hands messages over. A client that does not read loses the link, and may resume its session, when 1024 envelopes wait:
-// those of one call are taken together, as there may be as many as a session keeps.
+// those of one call are taken together, and do not count, as there may be as many as a session keeps.
 func (s *serverEnd) Deliver(ack uint64, messages ...link.Message) error {
 	for _, m := range messages {
 		if err := payloadOf(m).Err(); err != nil {
@@ -53,8 +54,11 @@ func (s *serverEnd) Deliver(ack uint64, messages ...link.Message) error {
 		}
 	}
 	s.mu.Lock()
-	closed, full := s.closed, len(s.envelopes) >= queueLimit
+	closed, full := s.closed, len(s.envelopes)-s.missed >= queueLimit
 	if !closed && !full {
+		if len(messages) > 1 {
+			s.missed += len(messages)
+		}
 		for i := range messages {
 			s.envelopes = append(s.envelopes, messages[i].Envelope(ack))
 		}
@@ -195,6 +199,7 @@ func (c *clientEnd) Read(ctx context.Context) (envelopes []link.Envelope, err er
 			return false
 		}
 		envelopes, c.envelopes = c.envelopes[:n:n], c.envelopes[n:]
+		c.missed = max(0, c.missed-n)
 		if len(c.envelopes) == 0 {
 			c.envelopes = nil // an idle link holds nothing
 		}

@@ -185,7 +185,10 @@ func (l *serverLink) deliver(ack uint64, messages ...link.Message) error {
 		}
 		waits = waits && m.Push == nil && m.ID != l.received.Load()
 	}
-	return l.write(ack, f, waits)
+	if len(messages) > 1 { // by a client that has come back
+		return l.write(ack, f, false, true)
+	}
+	return l.write(ack, f, waits, false)
 }
 
 // note acknowledges alone.
@@ -194,15 +197,15 @@ func (l *serverLink) note(ack uint64) {
 	f := getFrames()
 	e := link.Envelope{Kind: link.KindNote, Ack: ack}
 	_ = f.add(idPush, l.srv.cfg.MessageSize, e.Append) // a note can be written
-	_ = l.write(ack, f, false)                         // and a link that has ended needs none
+	_ = l.write(ack, f, false, false)                  // and a link that has ended needs none
 }
 
 // heldMost is how many bytes of answers wait for others.
 const heldMost = 16 << 10
 
 // write writes frames that acknowledge so much; they belong to it. Answers behind which others are to be expected may wait for
-// these, for a moment. The only error is net.ErrClosed.
-func (l *serverLink) write(ack uint64, f *frames, waits bool) error {
+// these, for a moment; what was missed on the link before does not count for what may wait. The only error is net.ErrClosed.
+func (l *serverLink) write(ack uint64, f *frames, waits, missed bool) error {
 	for old := l.acked.Load(); ack > old && !l.acked.CompareAndSwap(old, ack); old = l.acked.Load() {
 	}
 	l.out.Lock()
@@ -217,7 +220,7 @@ func (l *serverLink) write(ack uint64, f *frames, waits bool) error {
 		l.out.Unlock()
 		return nil
 	}
-	err := l.flush()
+	err := l.flush(missed)
 	l.out.Unlock()
 	return err
 }
@@ -226,16 +229,20 @@ func (l *serverLink) write(ack uint64, f *frames, waits bool) error {
 func (l *serverLink) Flush() {
 	l.out.Lock()
 	defer l.out.Unlock()
-	_ = l.flush() // who delivers next hears of the end
+	_ = l.flush(false) // who delivers next hears of the end
 }
 
 // flush is Flush with the lock held.
-func (l *serverLink) flush() error {
+func (l *serverLink) flush(missed bool) error {
 	if l.held == nil {
 		return nil
 	}
 	l.sent.Store(l.srv.clock.Load())
-	err := l.conn.WriteFrames(l.held.b)
+	write := l.conn.WriteFrames
+	if missed {
+		write = l.conn.WriteMissed
+	}
+	err := write(l.held.b)
 	putFrames(l.held)
 	l.held = nil
 	if err != nil {

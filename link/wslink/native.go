@@ -141,17 +141,18 @@ func (c *conn) takeFrame(b *batch) error {
 // its sender, as on pgnet's wire; a push is left to the flushers, so that more can join it; and other answers wait a moment for
 // those behind them.
 func (c *conn) Deliver(ack uint64, messages ...link.Message) error {
-	if len(messages) > 1 { // for a client that has come back: none is sent if one cannot be
+	missed := len(messages) > 1 // by a client that has come back
+	if missed {                 // none is sent if one cannot be
 		if err := sendable(ack, messages); err != nil {
 			return err
 		}
 	}
 	o := &c.out
 	o.mu.Lock()
-	if !o.closing && !o.dead && o.size > c.srv.cfg.QueueSize {
+	if !o.closing && !o.dead && o.waiting() > c.srv.cfg.QueueSize {
 		c.tooMuch()
 	}
-	when := later
+	when, before := later, o.size
 	for i := range messages {
 		m := &messages[i]
 		if err := c.join(ack, m); err != nil {
@@ -164,6 +165,9 @@ func (c *conn) Deliver(ack uint64, messages ...link.Message) error {
 		case m.ID == c.native.received.Load():
 			when = now
 		}
+	}
+	if missed {
+		o.missed += o.size - before
 	}
 	o.acked = max(o.acked, ack)
 	c.schedule(when)
@@ -295,8 +299,8 @@ func (m *outgoing) joins() bool {
 	return m.frame != nil && m.envelopes < link.MaxPerFrame && len(m.text) < joinSize
 }
 
-// tooMuch closes a connection whose client does not read. Its session stays, and knows what to send it again: what a client
-// that has come back missed is taken at once, however much it is. The lock is held.
+// tooMuch closes a connection whose client does not read. Its session stays, and knows what to send it again. What a client that
+// has come back missed is taken at once, however much it is, and does not count. The lock is held.
 func (c *conn) tooMuch() {
 	c.srv.stats.QueueFull.Add(1)
 	c.put(closeMessage(link.CloseTryAgain, textUnread))
@@ -389,7 +393,7 @@ func (c *conn) writeDirect() {
 		}
 		n, err := c.direct.Write(buf.b)
 		o.mu.Lock()
-		o.size -= size
+		o.wrote(size)
 		o.dead = o.dead || err != nil
 		if n < len(buf.b) && !o.dead {
 			o.rest = append([]byte(nil), buf.b[n:]...)

@@ -600,6 +600,25 @@ func TestNativeNotReading(t *testing.T) {
 	})
 }
 
+// TestNativeNotReadingButPinging: that the answer to a ping does not fit any more does not end the session either.
+func TestNativeNotReadingButPinging(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := startNative(t, wslink.Config{QueueSize: 1 << 18, PingInterval: time.Hour})
+		r := w.raw(t)
+		if err := w.lobby.last().push(strings.Repeat("x", 1_000_000)); err != nil { // taken, as there was room
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		r.message(ws.OpPing, []byte("still here?"))
+		if <-w.lobby.ended {
+			t.Error("the session has ended with its link")
+		}
+		if n := w.Stats().QueueFull.Load(); n != 1 {
+			t.Errorf("%d were counted", n)
+		}
+	})
+}
+
 // TestNativeIdle: who has nothing to ask stays.
 func TestNativeIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

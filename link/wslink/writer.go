@@ -31,6 +31,7 @@ type outbox struct {
 	rest     []byte     // of a frame that the socket took in part
 	queue    []outgoing
 	size     int       // bytes in queue, and under way
+	missed   int       // of these the first ones, which the client missed on the link before: QueueSize is not for them
 	running  bool      // somebody is writing: the writer, a flusher, or a sender
 	dirty    bool      // a flusher is to come
 	late     bool      // Server.late is to come
@@ -146,13 +147,26 @@ func (c *conn) enqueue(m outgoing) error {
 		return net.ErrClosed
 	}
 	var full error
-	if o.size+len(m.text) > c.srv.cfg.QueueSize && m.op != ws.OpClose {
+	if o.waiting()+len(m.text) > c.srv.cfg.QueueSize && m.op != ws.OpClose {
 		c.srv.stats.QueueFull.Add(1)
 		full = net.ErrClosed
-		m = closeMessage(link.ClosePolicy, textUnread)
+		code := link.ClosePolicy
+		if c.channel() != nil { // its session stays
+			code = link.CloseTryAgain
+		}
+		m = closeMessage(code, textUnread)
 	}
 	c.put(m)
 	return full
+}
+
+// waiting is how many bytes wait that count for Config.QueueSize. The lock is held.
+func (o *outbox) waiting() int { return o.size - o.missed }
+
+// wrote notes that so many of the bytes in size are written. The lock is held.
+func (o *outbox) wrote(n int) {
+	o.size -= n
+	o.missed = max(0, o.missed-n)
 }
 
 // put puts a message in the queue and sees to it that the writer runs. The lock is held.
@@ -207,7 +221,7 @@ func (c *conn) write() {
 			c.srv.stats.WriteTimeout.Add(1)
 		}
 		o.mu.Lock()
-		o.size -= size // what is under way counts until it is written
+		o.wrote(size) // what is under way counts until it is written
 		o.dead = o.dead || err != nil
 		o.mu.Unlock()
 	}
