@@ -20,13 +20,6 @@ const (
 	maxWrite         = 64 << 10 // bytes of the requests that are written with one call, but for the first of them
 )
 
-// When something is acknowledged that no request has acknowledged (docs/PROTOCOL.md, section 2.2).
-const (
-	noteAfter   = time.Second
-	noteOf      = 64
-	noteOfBytes = 64 << 10
-)
-
 // stream is what a run keeps of a session that speaks envelopes, over all of its links. Its run's mutex guards it, but for
 // token and window, which are the loop's.
 type stream struct {
@@ -45,7 +38,7 @@ type stream struct {
 	owes     owes
 }
 
-// owes is what came since something was acknowledged.
+// owes is what came since something was acknowledged (docs/PROTOCOL.md, section 2.2).
 type owes struct {
 	envelopes, bytes int
 	by               time.Time // when a note is due
@@ -230,7 +223,7 @@ func (r *run) batch(now time.Time) (list []*link.Envelope, wait time.Duration) {
 		if r.owes.envelopes == 0 {
 			return nil, 0
 		}
-		if wait = r.owes.by.Sub(now); wait > 0 && r.owes.envelopes < noteOf && r.owes.bytes < noteOfBytes {
+		if wait = r.owes.by.Sub(now); wait > 0 && r.owes.envelopes < link.NoteEnvelopes && r.owes.bytes < link.NoteBytes {
 			return nil, wait
 		}
 		list = append(list, &link.Envelope{Kind: link.KindNote, Ack: r.seq})
@@ -393,12 +386,12 @@ func (r *run) lost(n int) {
 // owe notes that something is to be acknowledged. The lock is held.
 func (r *run) owe(bytes int) {
 	if r.owes.envelopes == 0 {
-		r.owes.by = time.Now().Add(noteAfter)
+		r.owes.by = time.Now().Add(link.NoteAfter)
 		r.poke()
 	}
 	r.owes.envelopes++
 	r.owes.bytes += bytes
-	if r.owes.envelopes >= noteOf || r.owes.bytes >= noteOfBytes {
+	if r.owes.envelopes >= link.NoteEnvelopes || r.owes.bytes >= link.NoteBytes {
 		r.poke()
 	}
 }

@@ -70,8 +70,8 @@ type Stream interface {
 	// Several at once are what a client missed that has come back. They are not counted for the bound of what may wait for it: the lobby
 	// bounds what it keeps for a client, and a link that closed for it would have the same to deliver again.
 	//
-	// Requests that no message has acknowledged for a second are acknowledged by the link itself, with a note: the last one
-	// that Session.Request has taken.
+	// Requests that no message has acknowledged for NoteAfter, or so many that Unnoted says so, are acknowledged by the link itself,
+	// with a note: the last one that Session.Request has taken.
 	Deliver(ack uint64, m ...Message) error
 	// Abort ends the link at once, without a word, and lets go of what waits in it: its client has come back on another one, which
 	// gets that again. It does not block, and may be called again.

@@ -50,6 +50,7 @@ func Run(t *testing.T, w Wire) {
 		{"client that catches up with nothing", testDeafCatchUp},
 		{"lobby that does not take", testDeafLobby},
 		{"notes", testNotes},
+		{"notes of much", testNotesOfMuch},
 		{"no notes where answers come", testNoNotes},
 		{"contexts", testContexts},
 	} {

@@ -385,6 +385,38 @@ func testNotes(t *testing.T, e *ends) {
 	}
 }
 
+// testNotesOfMuch: many requests, or large ones, that nothing acknowledges are acknowledged before their time.
+func testNotesOfMuch(t *testing.T, e *ends) {
+	const rounds = 10
+	conn, _ := e.connect()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	start, id := time.Now(), uint64(0)
+	for round := range rounds {
+		var es []*link.Envelope
+		if round%2 == 0 {
+			for range link.NoteEnvelopes {
+				id++
+				es = append(es, request(id, nil))
+			}
+		} else {
+			id++
+			es = append(es, request(id, strings.Repeat("x", link.NoteBytes)))
+		}
+		e.write(conn, es...)
+		for acked := uint64(0); acked < id; {
+			es, err := conn.Read(ctx)
+			if err != nil {
+				t.Fatalf("round %d: the client got %v", round, err)
+			}
+			acked = es[len(es)-1].Ack
+		}
+	}
+	if took := time.Since(start); took > rounds*link.NoteAfter/3 {
+		t.Errorf("%d notes took %v", rounds, took)
+	}
+}
+
 // testNoNotes: where an answer has acknowledged a request, nothing else does.
 func testNoNotes(t *testing.T, e *ends) {
 	conn, s := e.connect()

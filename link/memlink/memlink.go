@@ -177,7 +177,7 @@ func (s *serverEnd) answer(r parlor.Response, w *link.Welcome) error {
 	if !closed && !full {
 		s.queue = append(s.queue, r)
 		if w != nil {
-			s.welcome = w
+			s.welcome, s.got, s.told = w, w.ID, w.ID
 		}
 	}
 	s.mu.Unlock()

@@ -10,12 +10,6 @@ import (
 	"parlor/link"
 )
 
-// What a link acknowledges by itself (link.Stream): what no message has acknowledged for so long, or so many requests.
-const (
-	noteAfter = time.Second
-	noteOf    = 64
-)
-
 var (
 	_ link.Stream     = (*serverEnd)(nil)
 	_ link.StreamConn = (*clientEnd)(nil)
@@ -28,7 +22,8 @@ type stream struct {
 	envelopes []link.Envelope // for the client
 	missed    int             // of these the first ones, which it missed on the link before: they do not count for queueLimit
 
-	got, told uint64      // the last request that the session has taken, and that was acknowledged
+	got, told uint64 // the last request that the session has taken, and that was acknowledged
+	unnoted   link.Unnoted
 	note      *time.Timer // set while told is behind
 }
 
@@ -86,16 +81,17 @@ func payloadOf(m link.Message) parlor.Payload {
 }
 
 // tookRequest notes that the session has taken a request, and sees to its acknowledgement.
-func (c *clientEnd) tookRequest(id uint64) {
+func (c *clientEnd) tookRequest(e *link.Envelope) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.got = id
+	c.got = e.ID
+	due := c.unnoted.Add(len(e.Message)+len(e.Payload.JSON()), c.got, c.told)
 	switch {
 	case c.closed || c.got <= c.told:
-	case c.got-c.told >= noteOf:
+	case due:
 		(*pipe)(c).sendNote()
 	case c.note == nil:
-		c.note = time.AfterFunc(noteAfter, (*pipe)(c).noteIsDue) // stopped when told is not behind any more, or the link ends
+		c.note = time.AfterFunc(link.NoteAfter, (*pipe)(c).noteIsDue) // stopped when told is not behind any more, or the link ends
 	}
 }
 
@@ -163,7 +159,7 @@ func (c *clientEnd) Write(ctx context.Context, envelopes ...*link.Envelope) erro
 				return err
 			}
 			if list[i].Kind == link.KindRequest {
-				c.tookRequest(list[i].ID)
+				c.tookRequest(&list[i])
 			}
 		}
 		return nil

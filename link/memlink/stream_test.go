@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -19,6 +20,8 @@ import (
 // streamLobby welcomes every client that makes an offer.
 type streamLobby struct {
 	onRequest func(e *link.Envelope) error
+
+	has uint64 // the number of the last request that it has, says the welcome
 
 	end link.Stream // of the last link
 
@@ -41,7 +44,7 @@ func (l *streamLobby) Receive(parlor.Packet) error {
 	l.mu.Lock()
 	l.offer = o
 	l.mu.Unlock()
-	return l.end.Welcome(parlor.OK("welcome"), link.Welcome{Token: []byte("token"), Window: time.Minute})
+	return l.end.Welcome(parlor.OK("welcome"), link.Welcome{Token: []byte("token"), Window: time.Minute, Resumed: l.has > 0, ID: l.has})
 }
 
 func (l *streamLobby) Malformed(error) error { return nil }
@@ -337,6 +340,37 @@ func TestWriteContext(t *testing.T) {
 		l.wantClosed(t, false)
 		if len(l.requests) != 2 || l.requests[1].Message != "do" {
 			t.Errorf("the lobby got %v", l.requests)
+		}
+	})
+}
+
+// TestNotesOfAResumption: what the welcome of a session that goes on says to have come needs no note.
+func TestNotesOfAResumption(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &streamLobby{has: 1000}
+		c := login(t, l)
+		defer c.Close()
+		c.Write(t.Context(), request(1001))
+		start := time.Now()
+		if got, err := c.Read(t.Context()); err != nil || len(got) != 1 || got[0].Ack != 1001 || time.Since(start) != time.Second {
+			t.Errorf("read %v, %v after %v", got, err, time.Since(start))
+		}
+	})
+}
+
+// TestLargeNotes: large requests need no time to be acknowledged.
+func TestLargeNotes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := login(t, &streamLobby{})
+		defer c.Close()
+		start := time.Now()
+		for id := uint64(1); id <= 2; id++ {
+			e := request(id)
+			e.Payload = parlor.Encode(strings.Repeat("x", link.NoteBytes/2))
+			c.Write(t.Context(), e)
+		}
+		if got, err := c.Read(t.Context()); err != nil || len(got) != 1 || got[0].Ack != 2 || time.Since(start) != 0 {
+			t.Errorf("read %v, %v after %v", got, err, time.Since(start))
 		}
 	})
 }

@@ -25,8 +25,7 @@ type serverLink struct {
 	session link.Session
 	offer   link.Offer
 	in      link.Envelope // the one that is being taken
-	notedAt uint64        // acked when bytes was 0
-	bytes   int           // of envelopes since
+	unnoted link.Unnoted
 
 	welcomed atomic.Bool
 	received atomic.Uint64 // the number of the last request that came
@@ -45,12 +44,6 @@ var _ link.Stream = (*serverLink)(nil)
 
 // ready is called when a login may come.
 func (l *serverLink) ready() { l.since.Store(l.srv.clock.Load()) }
-
-// Limits of what is taken without an acknowledgement (section 2.2).
-const (
-	noteEnvelopes = 64
-	noteBytes     = 64 << 10
-)
 
 // receive takes a packet of the client. It is the reader's.
 func (l *serverLink) receive(id packet.ID, body packet.Body) {
@@ -83,12 +76,7 @@ func (l *serverLink) take(id packet.ID, body packet.Body) error {
 		l.asked.Store(l.srv.clock.Load())
 		l.taken.Store(number)
 	}
-	acked := l.acked.Load()
-	if acked != l.notedAt {
-		l.notedAt, l.bytes = acked, 0
-	}
-	l.bytes += len(body)
-	if taken := l.taken.Load(); taken >= acked+noteEnvelopes || taken > acked && l.bytes >= noteBytes {
+	if taken := l.taken.Load(); l.unnoted.Add(len(body), taken, l.acked.Load()) {
 		l.note(taken)
 	}
 	return nil

@@ -28,6 +28,8 @@ type native struct {
 	channel  atomic.Pointer[box.Channel] // nil until the login was answered
 	received atomic.Uint64               // the number of the last request that came
 	taken    atomic.Uint64               // that of the last one which the session has taken
+	acked    atomic.Uint64               // that of the last one which the client was told to have come; written with the outbox's lock
+	unnoted  link.Unnoted                // the reader's
 }
 
 // hear notes what a login says of the native wire.
@@ -57,9 +59,7 @@ func (c *conn) Welcome(r parlor.Response, w link.Welcome) error {
 	n.noise = nil
 	n.received.Store(w.ID)
 	n.taken.Store(w.ID)
-	c.out.mu.Lock()
-	c.out.acked = w.ID
-	c.out.mu.Unlock()
+	n.acked.Store(w.ID)
 	r.Payload = link.WithWelcome(r.Payload, w, answer)
 	n.channel.Store(channel) // first, as the client may be quick
 	return c.Send(r)
@@ -74,7 +74,10 @@ func (c *conn) channel() *box.Channel {
 }
 
 // batch is the envelopes of a frame.
-type batch struct{ list []link.Envelope }
+type batch struct {
+	list []link.Envelope
+	size int // bytes of them all
+}
 
 var batches = sync.Pool{New: func() any { return new(batch) }}
 
@@ -98,6 +101,7 @@ func (c *conn) openFrame(op ws.OpCode, sealed []byte) (*batch, error) {
 		return nil, &link.CloseError{Code: link.CloseProtocol, Reason: "message could not be opened"}
 	}
 	b := batches.Get().(*batch)
+	b.size = len(plain.b)
 	for e, err := range link.Envelopes(plain.b, msgpack.Limits{Bytes: c.srv.cfg.MessageSize}) {
 		if errors.Is(err, link.ErrEnvelope) {
 			putBatch(b)
@@ -134,6 +138,9 @@ func (c *conn) takeFrame(b *batch) error {
 			n.taken.Store(e.ID)
 		}
 	}
+	if n.unnoted.Add(b.size, n.taken.Load(), n.acked.Load()) {
+		c.note()
+	}
 	return nil
 }
 
@@ -169,7 +176,7 @@ func (c *conn) Deliver(ack uint64, messages ...link.Message) error {
 	if missed {
 		o.missed += o.size - before
 	}
-	o.acked = max(o.acked, ack)
+	c.told(ack)
 	c.schedule(when)
 	return nil
 }
@@ -190,16 +197,23 @@ func sendable(ack uint64, messages []link.Message) error {
 	return nil
 }
 
-// note acknowledges the requests that no message has acknowledged. The sweeper calls it.
+// told notes that the client is told of requests. The lock is held.
+func (c *conn) told(ack uint64) {
+	if n := c.native; ack > n.acked.Load() {
+		n.acked.Store(ack)
+	}
+}
+
+// note acknowledges the requests that no message has acknowledged. The reader calls it when they are many, else the sweeper.
 func (c *conn) note() {
 	o, taken := &c.out, c.native.taken.Load()
 	o.mu.Lock()
-	if taken <= o.acked {
+	if taken <= c.native.acked.Load() {
 		o.mu.Unlock()
 		return
 	}
 	if c.join(taken, nil) == nil {
-		o.acked = taken
+		c.told(taken)
 	}
 	c.schedule(soon)
 }

@@ -37,7 +37,6 @@ type outbox struct {
 	late     bool      // Server.late is to come
 	closing  bool      // a close frame is queued or sent: nothing is queued any more
 	code     link.Code // its code
-	acked    uint64    // the number of the last request that the client was told to have come; on the native wire
 	readOver bool      // the reader has ended
 	dead     bool      // the socket is closed, or about to be
 }
