@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"parlor"
 	"parlor/client"
@@ -70,6 +73,7 @@ type farStream struct {
 	mu    sync.Mutex // guards the fields below
 	offer link.Offer
 	wrote []link.Envelope
+	calls []int  // how many with each call
 	ended string // how the client has ended the link
 }
 
@@ -112,6 +116,7 @@ func (f *farStream) Write(_ context.Context, envelopes ...*link.Envelope) error 
 			return err
 		}
 	}
+	f.calls = append(f.calls, len(envelopes))
 	for _, e := range envelopes {
 		f.wrote = append(f.wrote, *e)
 	}
@@ -204,6 +209,7 @@ func TestOddEnvelopes(t *testing.T) {
 		"a gap":               {[]link.Envelope{push(0, 1, "p"), push(0, 4, "q"), answer(1, 6, 1, "x")}, "push p; lost 2; push q; lost 1; 1: x", ""},
 		"the last number":     {[]link.Envelope{push(0, math.MaxUint64, "p"), push(0, 1, "q")}, "lost 2147483647; push p", ""},
 		"a push unread":       {[]link.Envelope{{Kind: link.KindPush, Seq: 1, Message: "p", Err: errOdd}, push(0, 2, "q")}, "lost 1; push q", ""},
+		"the last one unread": {[]link.Envelope{push(0, 1, "p"), {Kind: link.KindPush, Seq: 2, Message: "q", Err: errOdd}}, "push p; lost 1", ""},
 		"notes":               {[]link.Envelope{{Kind: link.KindNote, Ack: 1}, {Kind: link.KindNote, Ack: 2}, {Kind: link.KindNote}}, "", ""},
 		"ack of the future":   {[]link.Envelope{{Kind: link.KindNote, Ack: 3}}, "", "it acknowledges request 3 of 2"},
 		"ack of a push":       {[]link.Envelope{push(math.MaxUint64, 1, "p")}, "", "it acknowledges request 18446744073709551615 of 2"},
@@ -619,6 +625,216 @@ func TestEndlessLosses(t *testing.T) {
 			t.Errorf("told %q last, want %q", got[len(got)-1], last)
 		}
 	})
+}
+
+// resuming answers logins: the first with a new session, the others with that one, of which the server has so many requests.
+func resuming(id uint64) func(int, link.Offer) (parlor.Response, *link.Welcome, error) {
+	return func(n int, _ link.Offer) (parlor.Response, *link.Welcome, error) {
+		r, w, err := welcomed()
+		if n > 0 {
+			w.Resumed, w.ID = true, id
+		}
+		return r, w, err
+	}
+}
+
+// takeAll is all that the client has written since.
+func (f *farStream) takeAll() (all []link.Envelope) {
+	synctest.Wait()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all, f.wrote = f.wrote, nil
+	return all
+}
+
+// TestPayloadsUnderWay: what the server has is not kept here any longer, and what it has not goes again as it was.
+func TestPayloadsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &oddServer{welcome: resuming(1)}
+		var j journal
+		c, f := dialOdd(t, s, &j, client.Config{})
+		send := func(text string) weak.Pointer[byte] {
+			raw := fmt.Appendf(nil, "%q", strings.Repeat(text, 1000))
+			p, err := parlor.ParsePayload(raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Send(parlor.Packet{Message: text, Payload: p}, nil)
+			return weak.Make(&raw[0])
+		}
+		first, second := send("a"), send("b")
+		f.takeAll()
+		f.say(link.Envelope{Kind: link.KindNote, Ack: 1})
+		synctest.Wait()
+		runtime.GC()
+		if first.Value() != nil || second.Value() == nil {
+			t.Errorf("the first is kept: %t, the second: %t", first.Value() != nil, second.Value() != nil)
+		}
+		f.fail(errors.New("cut"))
+		time.Sleep(time.Second) // sleep: virtual
+		again := s.login(t).takeAll()
+		if len(again) != 1 || again[0].Message != "b" || len(again[0].Payload.JSON()) != 1002 {
+			t.Errorf("sent again: %v", again)
+		}
+	})
+}
+
+// TestBytesUnderWay: a megabyte of requests is under way at most, or one, also behind a link that was cut.
+func TestBytesUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &oddServer{welcome: resuming(1)}
+		var j journal
+		c, f := dialOdd(t, s, &j, client.Config{})
+		large := parlor.Encode(strings.Repeat("x", 400<<10))
+		for range 7 {
+			c.Send(parlor.Packet{Message: "large", Payload: large}, nil)
+		}
+		c.Send(parlor.Packet{Message: "huge", Payload: parlor.Encode(strings.Repeat("x", 2<<20))}, nil)
+		c.Send(parlor.Packet{Message: "last"}, nil)
+		wrote := func(want ...uint64) {
+			t.Helper()
+			var got []uint64
+			for _, e := range f.takeAll() {
+				if e.Kind == link.KindRequest {
+					got = append(got, e.ID)
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("written: %d, want %d", got, want)
+			}
+		}
+		wrote(1, 2)
+		f.say(answer(1, 1, 1, "done"))
+		wrote(3)
+		f.fail(errors.New("cut"))
+		time.Sleep(time.Second) // sleep: virtual
+		f = s.login(t)
+		wrote(2, 3)
+		f.say(answer(3, 2, 2, "done"), answer(3, 3, 3, "done"))
+		wrote(4, 5)
+		f.say(answer(5, 4, 4, "done"))
+		wrote(6)
+		f.say(answer(6, 5, 5, "done"))
+		wrote(7)
+		f.say(answer(7, 6, 6, "done"))
+		wrote()
+		f.say(answer(7, 7, 7, "done"))
+		wrote(8) // alone, though it is more than there may be
+		f.say(answer(8, 8, 8, "done"))
+		wrote(9)
+	})
+}
+
+// TestManyUnderWayExactly: 128 requests are under way at most, and each answer lets another one go.
+func TestManyUnderWayExactly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var j journal
+		c, f := dialOdd(t, &oddServer{}, &j, client.Config{})
+		for range 200 {
+			c.Send(parlor.Packet{Message: "x"}, nil)
+		}
+		if n := len(f.takeAll()); n != 128 {
+			t.Errorf("%d are under way", n)
+		}
+		f.say(answer(1, 1, 1, "done"))
+		if got := f.takeAll(); len(got) != 1 || got[0].ID != 129 {
+			t.Errorf("written: %v", got)
+		}
+	})
+}
+
+// TestAcknowledged: what a request or a login has acknowledged needs no note.
+func TestAcknowledged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &oddServer{welcome: resuming(1)}
+		var j journal
+		c, f := dialOdd(t, s, &j, client.Config{})
+		f.say(push(0, 1, "p"))
+		synctest.Wait()
+		c.Send(parlor.Packet{Message: "x"}, nil)
+		if got := f.takeAll(); len(got) != 1 || got[0].Ack != 1 {
+			t.Errorf("written: %v", got)
+		}
+		time.Sleep(time.Minute) // sleep: virtual
+		if got := f.takeAll(); len(got) != 0 {
+			t.Errorf("written: %v", got)
+		}
+		f.say(push(1, 2, "p"))
+		synctest.Wait()
+		f.fail(errors.New("cut"))
+		time.Sleep(time.Minute) // sleep: virtual
+		f = s.login(t)
+		if got := f.takeAll(); len(got) != 0 || f.offer.Seq != 2 {
+			t.Errorf("written: %v, offered %d", got, f.offer.Seq)
+		}
+		f.say(push(1, 3, strings.Repeat("p", 64<<10)))
+		if got := f.takeAll(); len(got) != 1 || got[0].Kind != link.KindNote || got[0].Ack != 3 {
+			t.Errorf("written: %v, want a note at once", got)
+		}
+	})
+}
+
+// TestGameOfTheLogin: the answer to a login that resumes names the game as it is now; answers that are to come were made before.
+func TestGameOfTheLogin(t *testing.T) {
+	for _, underWay := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &oddServer{}
+			s.welcome = func(n int, o link.Offer) (parlor.Response, *link.Welcome, error) {
+				r, w, err := resuming(1)(n, o)
+				if n > 0 {
+					r.Game = "now"
+				}
+				return r, w, err
+			}
+			var j journal
+			c, f := dialOdd(t, s, &j, client.Config{})
+			if underWay {
+				c.Send(parlor.Packet{Message: "x"}, nil)
+				synctest.Wait()
+			} else {
+				c.Send(parlor.Packet{Message: "x"}, nil)
+				synctest.Wait()
+				f.say(answer(1, 1, 1, "done"))
+				synctest.Wait()
+			}
+			f.fail(errors.New("cut"))
+			time.Sleep(time.Second) // sleep: virtual
+			f = s.login(t)
+			if got := c.Game(); underWay == (got != "") {
+				t.Errorf("a request is under way: %t, and she is in %q", underWay, got)
+			}
+		})
+	}
+}
+
+// TestSlowBehindAnAnswer: who has got her answer, or waits for it no longer, holds up her link again.
+func TestSlowBehindAnAnswer(t *testing.T) {
+	for _, answered := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			var j journal
+			gate := make(chan struct{})
+			c, f := dialOdd(t, &oddServer{}, &j, client.Config{OnPush: func(*parlor.Push) { <-gate }})
+			defer close(gate)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			done := make(chan error, 1)
+			go func() { _, err := c.Request(ctx, "what?", nil); done <- err }()
+			f.next(t)
+			if answered {
+				f.say(answer(1, 1, 1, "that"))
+			}
+			if err := <-done; (err == nil) != answered {
+				t.Fatal(err)
+			}
+			for n := range uint64(3000) {
+				f.say(push(0, n+2, "x"))
+			}
+			synctest.Wait()
+			if len(f.reads) < 1900 {
+				t.Errorf("%d of 3000 envelopes were not read", len(f.reads))
+			}
+		})
+	}
 }
 
 // dialOddInto is dialOdd for an application whose functions need the client.

@@ -280,6 +280,65 @@ func TestGivesUp(t *testing.T) {
 	}
 }
 
+// TestWindowOfTheLastLogin: how long it is tried follows from what the last login has said.
+func TestWindowOfTheLastLogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &oddServer{}
+		s.welcome = func(n int, _ link.Offer) (parlor.Response, *link.Welcome, error) {
+			r, w, err := welcomed()
+			w.Resumed = n > 0
+			if n > 0 {
+				w.Window = time.Hour
+			}
+			if n > 1 {
+				err = errors.New("no way")
+			}
+			return r, w, err
+		}
+		var j journal
+		c, f := dialOdd(t, s, &j, client.Config{})
+		f.fail(errors.New("cut"))
+		time.Sleep(time.Minute) // sleep: virtual
+		f, start := s.login(t), time.Now()
+		f.fail(errors.New("cut"))
+		c.Wait()
+		if took := time.Since(start); took != time.Hour+10*time.Second {
+			t.Errorf("gave up after %v", took)
+		}
+		for i, f := range s.fars[2:] { // no link is left open
+			if f.ended == "" {
+				t.Fatalf("link %d was left open", i+2)
+			}
+		}
+	})
+}
+
+// TestLongBackoff: times that are longer than can be are cut.
+func TestLongBackoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire(t, server.Config{})
+		var j journal
+		var below []time.Duration
+		c := w.client("alice", &j, client.Config{Reconnect: client.Reconnect{Min: 1 << 60, Max: 1 << 61, For: time.Hour, Jitter: func(d time.Duration) time.Duration {
+			below = append(below, d)
+			return 0
+		}}})
+		w.mu.Lock()
+		w.refuse = 40
+		w.mu.Unlock()
+		w.cut()
+		time.Sleep(time.Second) // sleep: virtual
+		if !c.Linked() || len(below) != 41 || below[0] != 1<<60 {
+			t.Fatalf("linked %t, waits below %v", c.Linked(), below)
+		}
+		for _, d := range below[1:] {
+			if d != 1<<61 {
+				t.Errorf("a wait below %v", d)
+			}
+		}
+	})
+}
+
 // TestRestart: a server that stops and comes back has lost the session. The client has another one, and says so; who waits for an
 // answer hears what is known.
 func TestRestart(t *testing.T) {

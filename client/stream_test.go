@@ -593,6 +593,20 @@ func TestUnsendableOnStream(t *testing.T) {
 				!strings.Contains(got[3], "larger than") || !strings.Contains(got[4], "more than 64 bits") {
 				t.Errorf("told %q", got)
 			}
+			f.mu.Lock()
+			if !slices.Equal(f.calls, []int{1, 1, 1}) {
+				t.Errorf("written with calls of %d", f.calls)
+			}
+			f.mu.Unlock()
+		}
+		f.Abort()
+		synctest.Wait()
+		for range 3 { // of which none is odd
+			c.Send(parlor.Packet{Message: "a"}, nil)
+		}
+		time.Sleep(time.Second) // sleep: virtual
+		if f = s.login(t); !slices.Equal(f.calls, []int{3}) {
+			t.Errorf("written with calls of %d, want one of 3", f.calls)
 		}
 	})
 }
