@@ -235,3 +235,31 @@ func TestHandoverLimits(t *testing.T) {
 		})
 	}
 }
+
+// TestHandoverIsPaidOnce: requests that the room had no space for do not count twice for the limit of requests per second.
+func TestHandoverIsPaidOnce(t *testing.T) {
+	limits := server.Limits{RequestsPerSecond: 5, Mailbox: 4}
+	runStreams(t, limits, func(t *testing.T, srv *server.Server, g *counting) {
+		c := quietClient(t, srv, g)
+		var others []*streamClient
+		for n := range 3 {
+			other := &streamClient{t: t, srv: srv, name: fmt.Sprint("other", n)}
+			other.connect(-1)
+			other.ask(parlor.RequestJoinGame)
+			other.got = nil
+			others = append(others, other)
+		}
+		pass(2 * time.Second) // all that was asked so far is forgotten
+		others[0].askAll("slow")
+		synctest.Wait()
+		c.askAll("a", "b", "c", "d", "e", "f") // the first of which waits in the mailbox
+		others[1].askAll("x")
+		others[2].askAll("y")
+		pass(time.Second)
+		others[0].wants("2 slow is 1")
+		c.wants("2 a is 2", "3 b is 5", "4 c is 6", "5 d is 7", "6 e is 8", "7 f is 9")
+		if n := srv.Stats().RequestsRefused.Load(); n != 0 {
+			t.Errorf("%d were refused", n)
+		}
+	})
+}

@@ -693,3 +693,109 @@ func TestReclaimGuesses(t *testing.T) {
 		c.connect(-1) // with her token at once
 	})
 }
+
+// TestNumbersThatCannotBe: a request behind a gap or with a number that came before, and an acknowledgement of what was never sent, are
+// out of turn; nothing is executed of them.
+func TestNumbersThatCannotBe(t *testing.T) {
+	for name, e := range map[string]link.Envelope{
+		"behind a gap":           {Kind: link.KindRequest, ID: 4, Message: "x"},
+		"again":                  {Kind: link.KindRequest, ID: 2, Message: "x"},
+		"the login's":            {Kind: link.KindRequest, ID: 0, Message: "x"},
+		"acknowledges the next":  {Kind: link.KindRequest, ID: 3, Message: "x", Ack: 3},
+		"a note of the next":     {Kind: link.KindNote, Ack: 3},
+		"an answer":              {Kind: link.KindAnswer, ID: 3, Message: "x"},
+		"a number without bound": {Kind: link.KindNote, Ack: 1<<64 - 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			runStreams(t, server.Limits{}, func(t *testing.T, srv *server.Server, g *counting) {
+				c := quietClient(t, srv, g)
+				c.ask("x")
+				if err := c.link.session.Request(&e); !errors.Is(err, link.ErrOutOfTurn) {
+					t.Errorf("error %v", err)
+				}
+				c.wants("2 x is 1")
+				c.cut() // as the link does then
+				c.connect(-1)
+				c.ask("y")
+				c.wants("3 y is 2")
+			})
+		})
+	}
+	runStreams(t, server.Limits{}, func(t *testing.T, srv *server.Server, g *counting) {
+		c := quietClient(t, srv, g)
+		c.cut()
+		c.seq++
+		if l := c.resumption(); l.has() == "resumed" {
+			t.Error("a login that has the next message resumed the session")
+		}
+	})
+}
+
+// TestResumeWithinWhatWasDropped: of pushes that were dropped those that she had got before are not lost.
+func TestResumeWithinWhatWasDropped(t *testing.T) {
+	runStreams(t, server.Limits{Pushes: 2}, func(t *testing.T, srv *server.Server, g *counting) {
+		c := quietClient(t, srv, g)
+		c.ask("later 6")
+		c.got = nil
+		pass(2 * time.Second)
+		c.link.mu.Lock()
+		c.link.messages = c.link.messages[:2] // news 0 and 1; of the others 2 and 3 have been dropped
+		c.link.mu.Unlock()
+		c.wants("push news 0", "push news 1")
+		c.cut()
+		c.connect(0) // the number of those that are lost stays the same
+		c.cut()
+		c.connect(-1)
+		c.wants("push news 4", "push news 5")
+		if c.lost != 2 {
+			t.Errorf("she was told that %d were lost, want 2", c.lost)
+		}
+	})
+}
+
+// TestHeldWhenIdle: the request that comes when all before it are answered, but too many answers not acknowledged, is held too.
+func TestHeldWhenIdle(t *testing.T) {
+	runStreams(t, server.Limits{Unacknowledged: 3}, func(t *testing.T, srv *server.Server, g *counting) {
+		c := quietClient(t, srv, g)
+		for range 4 {
+			c.askAll("x") // acknowledges nothing new
+			synctest.Wait()
+		}
+		c.wants("2 x is 1", "3 x is 2", "4 x is 3")
+		if n := srv.Stats().Held.Load(); n != 1 {
+			t.Errorf("requests were held %d times", n)
+		}
+		if err := c.link.session.Request(&link.Envelope{Kind: link.KindNote, Ack: c.seq}); err != nil {
+			t.Fatal(err)
+		}
+		c.wants("5 x is 4")
+	})
+}
+
+// TestResumeOfAWaitingLink: a request that waits for room in the queue on a link is not taken when the client has come back on another
+// one, where it comes again.
+func TestResumeOfAWaitingLink(t *testing.T) {
+	runStreams(t, server.Limits{Queue: 2}, func(t *testing.T, srv *server.Server, g *counting) {
+		c := quietClient(t, srv, g)
+		c.askAll("slow", "a", "b")
+		c.asked = append(c.asked, "c")
+		waited := make(chan error)
+		old := c.link.session
+		go func() { waited <- old.Request(&link.Envelope{Kind: link.KindRequest, ID: 5, Message: "c"}) }()
+		synctest.Wait()
+		next := c.resumption()
+		if err := <-waited; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("on the old link: %v", err)
+		}
+		if next.welcome == nil || next.welcome.ID != 4 {
+			t.Fatalf("the welcome is %+v", next.welcome)
+		}
+		c.link = next
+		again := make(chan error)
+		go func() { again <- next.session.Request(&link.Envelope{Kind: link.KindRequest, ID: 5, Message: "c"}) }()
+		if err := <-again; err != nil {
+			t.Error(err)
+		}
+		c.wants("2 slow is 1", "3 a is 2", "4 b is 3", "5 c is 4")
+	})
+}
