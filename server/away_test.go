@@ -281,3 +281,27 @@ func TestBackAtTheLastMoment(t *testing.T) {
 		})
 	}
 }
+
+// TestLateLogin: the login of a link that the client has given up, which the server comes to only when the client is back on
+// another one, does not take the session from there for good.
+func TestLateLogin(t *testing.T) {
+	runStreams(t, server.Limits{}, func(t *testing.T, srv *server.Server, g *counting) {
+		c := newStreamClient(t, srv)
+		c.cut()
+		late := &streamClient{t: t, srv: srv, name: "alice", token: c.token, seq: c.seq}
+		c.connect(-1) // and is silent, as it has nothing to say
+		late.connect(-1)
+		late.cut() // the client has gone long ago
+		for range 3 {
+			resumed := c.resumed
+			c.connect(-1)
+			if c.resumed != resumed+1 {
+				t.Fatal("the session was lost")
+			}
+			c.ask("again")
+			synctest.Wait()
+			c.read()
+			c.cut()
+		}
+	})
+}

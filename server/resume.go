@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,9 +35,9 @@ func (ss *session) accept(p *port, e *link.Envelope, r *request) (first bool, er
 	if err := st.acknowledge(e.Ack); err != nil {
 		return false, err
 	}
-	if st.before != (tokenHash{}) { // the client has the new one
-		ss.srv.tokens.forget(st.before)
-		st.before = tokenHash{}
+	if st.before != [2]tokenHash{} { // the client has the new one
+		ss.srv.tokens.forget(st.before[:]...)
+		st.before = [2]tokenHash{}
 	}
 	ss.letGo()
 	if e.Kind == link.KindNote {
@@ -205,7 +206,7 @@ func (ss *session) attach(p *port, o link.Offer, used tokenHash) (resumed bool, 
 	peer := p.link.Peer()
 	ss.mu.Lock()
 	st := ss.stream
-	if ss.ended || st == nil || ss.deleted.Load() || peer.Key != ss.peer.Key || st.acknowledge(o.Seq) != nil {
+	if ss.ended || st == nil || !slices.Contains(st.tokens(), used) || ss.deleted.Load() || peer.Key != ss.peer.Key || st.acknowledge(o.Seq) != nil {
 		ss.mu.Unlock()
 		return false, 0
 	}
@@ -268,7 +269,7 @@ func (ss *session) reclaim(p *port) bool {
 		return false
 	}
 	ss.stream.stopWaiting()
-	ss.srv.tokens.forget(ss.stream.token, ss.stream.before)
+	ss.srv.tokens.forget(ss.stream.tokens()...)
 	ss.setStream(nil)
 	for ss.queue.len() > 0 {
 		ss.take()
@@ -325,16 +326,21 @@ func (ss *session) isBack(missed bool) {
 }
 
 // nextToken makes a token for the session. The one that was used to resume stays good until the client shows that it has
-// this one. The lock is held.
+// this one; and so does the one that she was told last, if it is another: that she has used an older one may be an old login,
+// which comes late, and not her last. The lock is held.
 func (ss *session) nextToken(used tokenHash) link.Welcome {
 	st := ss.stream
 	token := newToken()
-	for _, old := range []tokenHash{st.token, st.before} {
-		if old != used {
+	good := [2]tokenHash{used}
+	if st.token != used {
+		good[1] = st.token
+	}
+	for _, old := range st.tokens() {
+		if !slices.Contains(good[:], old) {
 			ss.srv.tokens.forget(old)
 		}
 	}
-	st.before, st.token = used, hashToken(token)
+	st.before, st.token = good, hashToken(token)
 	ss.srv.tokens.add(st.token, ss)
 	return link.Welcome{Token: token, Window: ss.keeps()}
 }

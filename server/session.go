@@ -222,7 +222,7 @@ func (ss *session) leave() {
 	busy := ss.busy
 	if st := ss.stream; st != nil {
 		st.stopWaiting()
-		ss.srv.tokens.forget(st.token, st.before)
+		ss.srv.tokens.forget(st.tokens()...)
 	}
 	subscribes := ss.subscription != nil
 	ss.mu.Unlock()

@@ -27,9 +27,10 @@ type stream struct {
 
 	next [1]link.Message // what is being delivered
 
-	token, before tokenHash // the one that the client was told last, and the one before while it may not know that one
-	away          *time.Timer
-	paid          time.Time // when it may be resumed again
+	token  tokenHash    // the one that the client was told last
+	before [2]tokenHash // those that are good while it may not know that one
+	away   *time.Timer
+	paid   time.Time // when it may be resumed again
 }
 
 // messages are the space of what streams keep.
@@ -215,6 +216,9 @@ func carried(m link.Message) error {
 var scratch = sync.Pool{New: func() any { return new([]byte) }}
 
 const maxScratch = 64 << 10
+
+// tokens are those that are good; some may be none.
+func (st *stream) tokens() []tokenHash { return []tokenHash{st.token, st.before[0], st.before[1]} }
 
 // tokenHash is what the server keeps of a token; the zero value is of none.
 type tokenHash [sha256.Size]byte
