@@ -22,7 +22,10 @@ type feed struct {
 	subscribers map[*session]struct{}
 	timer       *time.Timer // for the next look; nil while nobody subscribes
 
-	last map[string]line // the directory at the last look; it belongs to the goroutine of the batch
+	// These belong to the goroutine of the batch.
+	last   map[string]line // the directory at the last look
+	whole  parlor.Payload  // all of it
+	looked time.Time       // when that was
 }
 
 // line is what the directory says of a game.
@@ -79,13 +82,13 @@ func (f *feed) add(ss *session) {
 	f.schedule(feedInterval)
 	f.mu.Unlock()
 	ss.mu.Lock()
-	over := ss.ended || ss.stream == nil
+	over := ss.ended || ss.stream == nil || ss.orphans.Load() // meanwhile, or for another client of hers
 	if ss.subscription == nil {
 		ss.subscription = &subscription{}
 	}
 	ss.subscription.behind = false
 	ss.mu.Unlock()
-	if over { // meanwhile
+	if over {
 		f.remove(ss)
 	}
 }
@@ -113,9 +116,18 @@ func (f *feed) schedule(after time.Duration) {
 	}
 }
 
-// look looks at the directory, tells subscribers what has changed since the last time, and gives all of it. It runs on the
+// give gives the directory, as it was a moment ago if the feed has looked at it then: however many subscribe, nobody else is told
+// anything sooner for that.
+func (f *feed) give() parlor.Payload {
+	if time.Since(f.looked) >= feedInterval {
+		f.look()
+	}
+	return f.whole
+}
+
+// look looks at the directory, tells subscribers what has changed since the last time, and keeps all of it. It runs on the
 // batch's goroutine, and blocks for Limits.InfoWait at most.
-func (f *feed) look() parlor.Payload {
+func (f *feed) look() {
 	games := f.srv.freshGames()
 	now := make(map[string]line, len(games))
 	for _, g := range games {
@@ -140,7 +152,7 @@ func (f *feed) look() parlor.Payload {
 			size += len(p.Payload.JSON())
 		}
 	}
-	f.last = now
+	f.last, f.whole, f.looked = now, whole, time.Now()
 	pause := feedInterval
 	if rate := f.srv.cfg.Limits.DirectoryRate; rate > 0 {
 		pause = max(pause, time.Duration(float64(size)/float64(rate)*float64(time.Second)))
@@ -152,7 +164,6 @@ func (f *feed) look() parlor.Payload {
 	}
 	f.schedule(pause)
 	f.mu.Unlock()
-	return whole
 }
 
 // changes are the pushes about what is not as it was at the last look: one, or more if it would be too large.

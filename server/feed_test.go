@@ -250,3 +250,33 @@ func TestDrainIsTold(t *testing.T) {
 		pgnet.wantGone(time.Second)
 	})
 }
+
+// TestSubscribersInARow: who subscribes again and again has nobody else told sooner, and no game asked more often.
+func TestSubscribersInARow(t *testing.T) {
+	runStreams(t, server.Limits{}, func(t *testing.T, srv *server.Server, g *counting) {
+		g.quiet = true
+		bob := &streamClient{t: t, srv: srv, name: "bobby"}
+		bob.connect(-1)
+		bob.ask(parlor.RequestSubscribe)
+		synctest.Wait()
+		alice := newStreamClient(t, srv)
+		bob.read()
+		before := len(bob.got)
+		for range 5 {
+			alice.ask(parlor.RequestLeaveGame)
+			alice.ask(parlor.RequestSubscribe)
+			alice.ask("create again")
+			time.Sleep(100 * time.Millisecond) // sleep: virtual time
+			synctest.Wait()
+		}
+		bob.read()
+		if n := len(bob.got) - before; n > 0 {
+			t.Errorf("half a second brings %d pushes: %q", n, bob.got[before:])
+		}
+		time.Sleep(2 * time.Second) // sleep: virtual time
+		synctest.Wait()
+		if bob.read(); len(bob.got) == before {
+			t.Error("and later none comes")
+		}
+	})
+}

@@ -147,7 +147,7 @@ func New(cfg Config) (*Server, error) {
 	s.commits.run = s.commit
 	s.dirs.run = s.directory
 	s.feed = feed{srv: s, subscribers: make(map[*session]struct{})}
-	s.feed.looks.run = s.feed.look
+	s.feed.looks.run = s.feed.give
 	if cfg.Store == nil {
 		return s, nil
 	}
