@@ -127,7 +127,7 @@ type (
 
 	// Resumer says how long the seat of a user is kept for her when her link is gone; 0, or less, is not at all:
 	// she leaves with it. It is read when a user joins, and the server may bound it. Without it the server's
-	// default counts. The seats of users on pgnet's wire are never kept.
+	// default counts: 60 s, if it is not set otherwise. The seats of users on pgnet's wire are never kept.
 	Resumer interface{ ResumeWindow() time.Duration }
 
 	// HeartbeatPusher says whether pushes to users on pgnet's wire, which knows none, wait, in bounds, and ride on

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -71,6 +72,9 @@ func ServeCommand(games map[string]parlor.NewGame, defaultKind string) *cobra.Co
 				}
 				return fmt.Errorf("--game %s: there is no such game; try one of %s", cfg.DefaultKind, kinds(games))
 			}
+			if cfg.ResumeWindow == 0 {
+				cfg.ResumeWindow = -1 // in a Config 0 is the default
+			}
 			cfg.Out = cmd.OutOrStdout()
 			return serve(cmd.Context(), cfg)
 		},
@@ -99,6 +103,7 @@ func ServeCommand(games map[string]parlor.NewGame, defaultKind string) *cobra.Co
 	f.IntVar(&cfg.Limits.GamesPerUser, "max-user-games", 0, "games created by one user (default 100)")
 	f.IntVar(&cfg.Limits.SavesSize, "max-saves", 0, "bytes of the saves of all games (default 67108864)")
 	f.DurationVar(&cfg.Limits.InviteLife, "invite-life", 0, "how long an invite code is good; negative is for ever (default 720h)")
+	f.DurationVar(&cfg.ResumeWindow, "resume-window", time.Minute, "how long the seat is kept of a user whose connection is gone, on Parlor's own wires; 0 is not at all")
 	f.Float64Var(&cfg.Limits.RequestsPerSecond, "max-requests", 0, "requests a second of one user (default 50000)")
 	f.BoolVar(&cfg.Verbose, "verbose", false, "log packets and responses, without secrets")
 	if len(games) > 1 {

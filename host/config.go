@@ -48,6 +48,10 @@ type Config struct {
 	Takeover        bool // a login with the right password takes the seat of a user who is connected (server.Config)
 	Verbose         bool // packets and responses are logged
 
+	// ResumeWindow is how long a user keeps the seat when the link of one of Parlor's own wires is gone, where the game does not say
+	// otherwise. Default 60 s; negative: not at all.
+	ResumeWindow time.Duration
+
 	// SaveFile keeps users, invites and games, in pgnet's format. Empty: they end with the server.
 	SaveFile string
 	// KeyFile keeps the server's key, so that clients can pin it, and beside it, in KeyFile.logins, what is

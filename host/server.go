@@ -122,6 +122,7 @@ func (s *Server) open(secured *tls.Config) error {
 		AdminPassword:  s.cfg.AdminPassword,
 		NoRegistration: s.cfg.NoRegistration, RequirePassword: s.cfg.RequirePassword,
 		NoAutoCreate: s.cfg.NoAutoCreate, Takeover: s.cfg.Takeover, Verbose: s.cfg.Verbose,
+		ResumeWindow: s.cfg.ResumeWindow,
 		OnConnection: s.cfg.OnConnection,
 		Store:        st, Autosave: s.cfg.Autosave,
 		PublicKey: key.Public(), Limits: s.cfg.Limits, Logger: s.cfg.Logger,

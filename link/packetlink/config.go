@@ -35,7 +35,6 @@ type Config struct {
 	QueueSize int
 
 	LoginTimeout time.Duration // for TLS and the connection type, and again for the login; default 5 s
-	IdleTimeout  time.Duration // until the next request; default 3600 s
 	NoteInterval time.Duration // silence of this side before it sends a note; default 20 s
 	Silence      time.Duration // of the other side, before the link is ended; default 45 s
 	WriteTimeout time.Duration // for a client to take anything of what is written; default 30 s
@@ -58,7 +57,6 @@ func (c *Config) fill() error {
 	c.MessageSize = cmp.Or(c.MessageSize, parlor.MaxMessageSize)
 	c.QueueSize = cmp.Or(c.QueueSize, 4<<20)
 	c.LoginTimeout = cmp.Or(c.LoginTimeout, 5*time.Second)
-	c.IdleTimeout = cmp.Or(c.IdleTimeout, 3600*time.Second)
 	c.NoteInterval = cmp.Or(c.NoteInterval, noteInterval)
 	c.Silence = cmp.Or(c.Silence, silence)
 	c.WriteTimeout = cmp.Or(c.WriteTimeout, 30*time.Second)
@@ -88,7 +86,6 @@ const (
 type Stats struct {
 	Refused      atomic.Int64 // connections cut off over Config.Pending
 	LoginTimeout atomic.Int64 // connections that did not log in
-	IdleTimeout  atomic.Int64 // sessions without a request for Config.IdleTimeout
 	Clear        atomic.Int64 // logins refused as they came without TLS
 	TooLarge     atomic.Int64 // envelopes over Config.MessageSize that were to be sent
 	QueueFull    atomic.Int64 // links cut over Config.QueueSize

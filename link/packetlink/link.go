@@ -31,7 +31,6 @@ type serverLink struct {
 	received atomic.Uint64 // the number of the last request that came
 	acked    atomic.Uint64 // the highest number that the client was told of
 	taken    atomic.Uint64 // the highest number that the session has taken
-	asked    atomic.Int64  // Server.clock at the last request
 	sent     atomic.Int64  // likewise, when something was sent
 
 	before uint64 // the sweeper's: taken when it came before
@@ -73,7 +72,6 @@ func (l *serverLink) take(id packet.ID, body packet.Body) error {
 		return err
 	}
 	if kind == link.KindRequest {
-		l.asked.Store(l.srv.clock.Load())
 		l.taken.Store(number)
 	}
 	if taken := l.taken.Load(); l.unnoted.Add(len(body), taken, l.acked.Load()) {
@@ -142,7 +140,6 @@ func (l *serverLink) Welcome(r parlor.Response, w link.Welcome) error {
 	l.acked.Store(w.ID)
 	l.received.Store(w.ID)
 	l.taken.Store(w.ID)
-	l.asked.Store(l.srv.clock.Load())
 	l.conn.SetMaxFrame(0)
 	l.srv.loggedIn(l)
 	r.Payload = link.WithWelcome(r.Payload, w, nil)
@@ -279,9 +276,6 @@ func (l *serverLink) check(now int64) {
 	}
 	taken := l.taken.Load()
 	switch {
-	case ticks(now-l.asked.Load()) > cfg.IdleTimeout:
-		stats.IdleTimeout.Add(1)
-		l.Close(link.CloseNormal, "limit of time without a request")
 	case l.acked.Load() < l.before, ticks(now-l.sent.Load()) >= cfg.NoteInterval:
 		l.note(taken)
 	}
