@@ -5,11 +5,14 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"parlor"
 )
@@ -113,6 +116,9 @@ func listenPackets(address string, at []netip.AddrPort) ([]net.Listener, error) 
 		return listeners, nil
 	}
 	ln, err := net.Listen("unix", path)
+	if errors.Is(err, syscall.EADDRINUSE) && deserted(path) && os.Remove(path) == nil {
+		ln, err = net.Listen("unix", path)
+	}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("listen at %s: %w: perhaps a server is already running: stop it, or delete the file if there is none", address, err)
 	}
@@ -120,6 +126,19 @@ func listenPackets(address string, at []netip.AddrPort) ([]net.Listener, error) 
 		return nil, fmt.Errorf("listen at %s: %w: choose another with --packet-listen unix:/PATH", address, err)
 	}
 	return []net.Listener{ln}, nil
+}
+
+// deserted tells whether a file is a socket at which nobody listens: one that was left behind when a server was killed.
+func deserted(path string) bool {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode().Type() != fs.ModeSocket {
+		return false
+	}
+	nc, err := net.DialTimeout("unix", path, time.Second)
+	if err == nil {
+		nc.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // unixPath is the path of an address unix:/PATH.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -165,6 +166,27 @@ func TestPacketWirePing(t *testing.T) {
 	}
 	if n := s.Packets().Packets().Accepted.Load(); n != 1 {
 		t.Errorf("%d connections were counted", n)
+	}
+}
+
+// TestDesertedSocket: a unix socket that was left behind does not keep a server from starting, a file of another kind does.
+func TestDesertedSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	left, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left.(*net.UnixListener).SetUnlinkOnClose(false)
+	left.Close()
+	start(t, host.Config{PacketListen: "unix:" + path}).stop()
+	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := host.Start(t.Context(), quiet(host.Config{PacketListen: "unix:" + path})); err == nil {
+		t.Error("it listens at a file")
+	}
+	if b, err := os.ReadFile(path); err != nil || string(b) != "precious" {
+		t.Errorf("the file has %q, %v", b, err)
 	}
 }
 
