@@ -1,6 +1,7 @@
 package packet_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -141,6 +142,49 @@ func TestWriteFramesQueue(t *testing.T) {
 		t.Errorf("%d were counted", n)
 	}
 	for range 101 {
+		w.want(64)
+	}
+	if reason := w.reason(); reason != packet.ReasonWriteQueueFull {
+		t.Errorf("closed with %v", reason)
+	}
+}
+
+// TestWriteMissed: what the other side missed does not count for Config.WriteQueue, neither while it waits nor afterwards.
+func TestWriteMissed(t *testing.T) {
+	s := packet.NewServer(regOf(t, "t:a"), packet.Config{JoinClassic: true, WriteQueue: 1000, Logger: quiet})
+	ours, theirs := net.Pipe()
+	serveMemory(t, s).give(t, theirs)
+	w := wireOf(t, ours)
+	w.handshake()
+	c := active(t, s)
+	frame := madeFrame("some text")
+	fits := (1000 + len(frame) - 1) / len(frame)
+	fill := func() {
+		t.Helper()
+		for n := range fits {
+			if err := c.WriteFrames(frame); err != nil {
+				t.Fatalf("%d of %d: %v", n, fits, err)
+			}
+		}
+	}
+	if err := c.WriteMissed(bytes.Repeat(frame, 100)); err != nil {
+		t.Fatal(err)
+	}
+	fill()
+	for range 100 + fits {
+		w.want(64)
+	}
+	if err := c.WaitWritten(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	fill()
+	if err := c.WriteFrames(frame); !errors.Is(err, packet.ErrWriteQueueFull) {
+		t.Errorf("behind more than the limit: %v", err)
+	}
+	if err := c.WriteMissed(frame); !errors.Is(err, packet.ErrClosed) && !errors.Is(err, packet.ErrWriteQueueFull) {
+		t.Errorf("behind the end: %v", err)
+	}
+	for range fits {
 		w.want(64)
 	}
 	if reason := w.reason(); reason != packet.ReasonWriteQueueFull {
