@@ -73,8 +73,10 @@ type farStream struct {
 	mu    sync.Mutex // guards the fields below
 	offer link.Offer
 	wrote []link.Envelope
-	calls []int  // how many with each call
-	ended string // how the client has ended the link
+	calls []int           // how many with each call
+	late  []link.Envelope // what the last Read returns, when hold is closed
+	hold  chan struct{}   // nil: no such Read
+	ended string          // how the client has ended the link
 }
 
 func (f *farStream) Handshake(context.Context) (string, error) { return f.key, nil }
@@ -131,7 +133,10 @@ func (f *farStream) Read(context.Context) ([]link.Envelope, error) {
 		}
 		return v.([]link.Envelope), nil
 	case <-f.closed:
-		return nil, net.ErrClosed
+		if f.hold != nil {
+			<-f.hold
+		}
+		return f.late, net.ErrClosed
 	}
 }
 
@@ -525,6 +530,28 @@ func TestLargePushes(t *testing.T) {
 	}
 }
 
+// TestManyInOneRead: what came with one read waits as what comes with many does, and nothing of it is lost.
+func TestManyInOneRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var j journal
+		gate := make(chan struct{})
+		c, f := dialOdd(t, &oddServer{}, &j, client.Config{OnPush: func(p *parlor.Push) { <-gate; j.add("push") }})
+		var all []link.Envelope
+		for n := range uint64(60) {
+			e := push(0, n+1, "x")
+			e.Payload = parlor.Encode(strings.Repeat("x", 250<<10))
+			all = append(all, e)
+		}
+		f.say(all...)
+		synctest.Wait()
+		close(gate)
+		synctest.Wait()
+		if s, got := c.Stats(), j.take(); s.PushesLost != 0 || s.Slowed == 0 || len(got) != 60 {
+			t.Errorf("%+v, %d pushes", s, len(got))
+		}
+	})
+}
+
 // TestLargeAnswers: so are answers, which nobody drops.
 func TestLargeAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -650,7 +677,7 @@ func (f *farStream) takeAll() (all []link.Envelope) {
 // TestPayloadsUnderWay: what the server has is not kept here any longer, and what it has not goes again as it was.
 func TestPayloadsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &oddServer{welcome: resuming(1)}
+		s := &oddServer{welcome: resuming(2)}
 		var j journal
 		c, f := dialOdd(t, s, &j, client.Config{})
 		send := func(text string) weak.Pointer[byte] {
@@ -662,20 +689,30 @@ func TestPayloadsUnderWay(t *testing.T) {
 			c.Send(parlor.Packet{Message: text, Payload: p}, nil)
 			return weak.Make(&raw[0])
 		}
-		first, second := send("a"), send("b")
+		payloads := []weak.Pointer[byte]{send("a"), send("b"), send("c")}
+		kept := func(want ...bool) {
+			t.Helper()
+			synctest.Wait()
+			runtime.GC()
+			var got []bool
+			for _, p := range payloads {
+				got = append(got, p.Value() != nil)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("payloads are kept: %t, want %t", got, want)
+			}
+		}
 		f.takeAll()
 		f.say(link.Envelope{Kind: link.KindNote, Ack: 1})
-		synctest.Wait()
-		runtime.GC()
-		if first.Value() != nil || second.Value() == nil {
-			t.Errorf("the first is kept: %t, the second: %t", first.Value() != nil, second.Value() != nil)
-		}
+		kept(false, true, true)
 		f.fail(errors.New("cut"))
 		time.Sleep(time.Second) // sleep: virtual
 		again := s.login(t).takeAll()
-		if len(again) != 1 || again[0].Message != "b" || len(again[0].Payload.JSON()) != 1002 {
+		defer runtime.KeepAlive(again)
+		if len(again) != 1 || again[0].Message != "c" || len(again[0].Payload.JSON()) != 1002 {
 			t.Errorf("sent again: %v", again)
 		}
+		kept(false, false, true)
 	})
 }
 
@@ -760,15 +797,23 @@ func TestAcknowledged(t *testing.T) {
 			t.Errorf("written: %v", got)
 		}
 		f.say(push(1, 2, "p"))
-		synctest.Wait()
+		time.Sleep(time.Second - 1) // sleep: virtual
+		if got := f.takeAll(); len(got) != 0 {
+			t.Errorf("written: %v within a second", got)
+		}
 		f.fail(errors.New("cut"))
 		time.Sleep(time.Minute) // sleep: virtual
 		f = s.login(t)
 		if got := f.takeAll(); len(got) != 0 || f.offer.Seq != 2 {
 			t.Errorf("written: %v, offered %d", got, f.offer.Seq)
 		}
-		f.say(push(1, 3, strings.Repeat("p", 64<<10)))
+		f.say(push(1, 3, "p"))
+		time.Sleep(time.Second) // sleep: virtual
 		if got := f.takeAll(); len(got) != 1 || got[0].Kind != link.KindNote || got[0].Ack != 3 {
+			t.Errorf("written: %v, want a note", got)
+		}
+		f.say(push(1, 4, strings.Repeat("p", 64<<10)))
+		if got := f.takeAll(); len(got) != 1 || got[0].Kind != link.KindNote || got[0].Ack != 4 {
 			t.Errorf("written: %v, want a note at once", got)
 		}
 	})
@@ -805,6 +850,117 @@ func TestGameOfTheLogin(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLossesTold: of what a login has said to be lost the missing numbers say no more, and of all others they do.
+func TestLossesTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &oddServer{}
+		s.welcome = func(n int, o link.Offer) (parlor.Response, *link.Welcome, error) {
+			r, w, err := resuming(0)(n, o)
+			w.Lost = []int{0, 3, 2, 4}[n] // the last time one more than before
+			return r, w, err
+		}
+		var j journal
+		c, f := dialOdd(t, s, &j, client.Config{OnStatus: nil})
+		cut := func() {
+			t.Helper()
+			f.fail(errors.New("cut"))
+			time.Sleep(time.Minute) // sleep: virtual
+			f = s.login(t)
+		}
+		told := func(want ...string) {
+			t.Helper()
+			synctest.Wait()
+			got := slices.DeleteFunc(j.take(), func(s string) bool { return strings.HasPrefix(s, "status") || strings.HasPrefix(s, "link") })
+			if !slices.Equal(got, want) {
+				t.Errorf("told %q, want %q", got, want)
+			}
+		}
+		cut()
+		told("lost 3")
+		f.say(push(0, 2, "a"), push(0, 4, "b"))
+		told("push a", "push b")
+		f.say(push(0, 6, "c"), push(0, 8, "d"))
+		told("push c", "lost 1", "push d")
+		cut()
+		told("lost 2")
+		f.say(push(0, 12, "e"), push(0, 14, "f"))
+		told("lost 1", "push e", "lost 1", "push f")
+		cut()
+		told("lost 4")
+		if s := c.Stats(); s.PushesLost != 3+1+2+1+1+4 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// TestHeartbeatOfLostSession: one that waits when the session is lost is not sent to the next one.
+func TestHeartbeatOfLostSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &oddServer{}
+		var j journal
+		c, f := dialOdd(t, s, &j, client.Config{HeartbeatPayload: func() any { return "beat" }})
+		c.Send(parlor.Packet{Message: "join"}, nil)
+		f.takeAll()
+		a := answer(1, 1, 1, "joined")
+		a.Game = "room"
+		f.say(a)
+		synctest.Wait()
+		for range 128 { // behind which it has to wait
+			c.Send(parlor.Packet{Message: "x"}, nil)
+		}
+		time.Sleep(time.Second) // sleep: virtual; it is due
+		if got := f.takeAll(); len(got) != 128 {
+			t.Fatalf("%d were written", len(got))
+		}
+		f.fail(errors.New("cut"))
+		time.Sleep(time.Minute) // sleep: virtual
+		if got := s.login(t).takeAll(); len(got) != 0 || s.links() != 2 {
+			t.Errorf("written to the new session: %v", got)
+		}
+	})
+}
+
+// TestLateEnvelopes: what the link before has brought comes before another login, which says that it is there.
+func TestLateEnvelopes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &oddServer{welcome: resuming(0)}
+		writes := 0 // guarded by the links, of which there is one at a time
+		s.refuse = func(*link.Envelope) error {
+			if writes++; writes == 1 {
+				return net.ErrClosed
+			}
+			return nil
+		}
+		var j journal
+		c, f := dialOdd(t, s, &j, client.Config{})
+		f.hold, f.late = make(chan struct{}), []link.Envelope{push(0, 1, "late")}
+		c.Send(parlor.Packet{Message: "x"}, nil) // which finds the link cut
+		time.Sleep(time.Minute)                  // sleep: virtual
+		if s.links() != 1 {
+			t.Errorf("%d links, though the first one is read still", s.links())
+		}
+		close(f.hold)
+		time.Sleep(time.Minute) // sleep: virtual
+		if again := s.login(t); s.links() != 2 || again.offer.Seq != 1 || !slices.Contains(j.take(), "push late") {
+			t.Errorf("%d links, the last one with number %d", s.links(), again.offer.Seq)
+		}
+	})
+}
+
+// TestCloseStream: the end that the client wants is no link that is lost.
+func TestCloseStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var j journal
+		c, f := dialOdd(t, &oddServer{}, &j, client.Config{})
+		c.Close()
+		c.Wait()
+		j.want(t, "connection false", "status Disconnected: Client closed connection.")
+		if f.ended != "closed" {
+			t.Errorf("the link was %s", f.ended)
+		}
+	})
 }
 
 // TestSlowBehindAnAnswer: who has got her answer, or waits for it no longer, holds up her link again.
