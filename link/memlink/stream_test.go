@@ -375,6 +375,35 @@ func TestLargeNotes(t *testing.T) {
 	})
 }
 
+// TestEndWhileWriting: a client that ends its link does not wait for a session whose queue is full, which is told when it is done.
+func TestEndWhileWriting(t *testing.T) {
+	for name, end := range map[string]func(c link.StreamConn, l *streamLobby){
+		"client closes": func(c link.StreamConn, _ *streamLobby) { c.Close() },
+		"client aborts": func(c link.StreamConn, _ *streamLobby) { c.Abort() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := &streamLobby{onRequest: func(*link.Envelope) error {
+					time.Sleep(5 * time.Second) // sleep: virtual; it waits for room
+					return nil
+				}}
+				c := login(t, l)
+				time.AfterFunc(time.Second, func() { end(c, l) })
+				start := time.Now()
+				if err := c.Write(t.Context(), request(1), request(2)); !errors.Is(err, net.ErrClosed) || time.Since(start) != time.Second {
+					t.Errorf("Write: %v after %v", err, time.Since(start))
+				}
+				l.wantClosed(t)
+				time.Sleep(4 * time.Second) // sleep: virtual
+				l.wantClosed(t, name == "client closes")
+				if len(l.requests) != 1 {
+					t.Errorf("the session got %d requests", len(l.requests))
+				}
+			})
+		})
+	}
+}
+
 // TestUnsendableOnStream: what cannot be written anywhere is refused, and the link is none the worse for it.
 func TestUnsendableOnStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
