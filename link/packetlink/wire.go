@@ -108,7 +108,7 @@ func reasonOf(code link.Code, text string) string {
 	if text == "" {
 		return reason
 	}
-	return reason + " " + strings.ToValidUTF8(text[:min(len(text), maxReason)], "")
+	return reason + " " + short(text)
 }
 
 // packetReasons are the close codes of those that package packet closes with.
@@ -139,14 +139,17 @@ func closeError(reason any) *link.CloseError {
 	if rest, found := strings.CutPrefix(text, reasonPrefix); found {
 		number, text, _ := strings.Cut(rest, " ")
 		if code, err := strconv.ParseUint(number, 10, 16); err == nil {
-			return &link.CloseError{Code: link.Code(code), Reason: text}
+			return &link.CloseError{Code: link.Code(code), Reason: short(text)}
 		}
 	}
 	if !isText {
 		text = fmt.Sprint(reason)
 	}
-	return &link.CloseError{Code: link.CloseInternal, Reason: text}
+	return &link.CloseError{Code: link.CloseInternal, Reason: short(text)}
 }
+
+// short is the beginning of a text of a reason, either way: it is shown to people.
+func short(text string) string { return strings.ToValidUTF8(text[:min(len(text), maxReason)], "") }
 
 // whereFrom is the address of a socket's other side. That of a unix socket counts as the loopback.
 func whereFrom(addr net.Addr) (remote string, at netip.Addr) {
