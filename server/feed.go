@@ -18,7 +18,7 @@ type feed struct {
 	srv   *Server
 	looks batch[parlor.Payload] // at the directory, joined; they give all of it
 
-	mu          sync.Mutex // guards what follows; no other lock is taken with it
+	mu          sync.Mutex // guards what follows; no other lock is taken while it is held
 	subscribers map[*session]struct{}
 	timer       *time.Timer // for the next look; nil while nobody subscribes
 
@@ -95,17 +95,22 @@ func (f *feed) add(ss *session) {
 
 // remove takes a session off the subscribers, if it is one.
 func (f *feed) remove(ss *session) (was bool) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return f.forget(ss)
+}
+
+// forget is remove with the session's lock held.
+func (f *feed) forget(ss *session) (was bool) {
+	ss.subscription = nil
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	_, was = f.subscribers[ss]
 	delete(f.subscribers, ss)
 	if len(f.subscribers) == 0 && f.timer != nil {
 		f.timer.Stop()
 		f.timer = nil
 	}
-	f.mu.Unlock()
-	ss.mu.Lock()
-	ss.subscription = nil
-	ss.mu.Unlock()
 	return was
 }
 

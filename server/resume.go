@@ -276,6 +276,7 @@ func (ss *session) reclaim(p *port) bool {
 	}
 	ss.held = false
 	ss.orphans.Store(ss.busy)
+	ss.srv.feed.forget(ss)
 	var w *link.Welcome
 	if _, ok := p.offer(); ok {
 		ss.setStream(newStream(ss.srv))
@@ -289,7 +290,6 @@ func (ss *session) reclaim(p *port) bool {
 	if before != nil {
 		before.link.Close(link.ClosePolicy, textTakenOver)
 	}
-	ss.srv.feed.remove(ss)
 	return true
 }
 
