@@ -26,7 +26,9 @@ type Config struct {
 
 	// Connections is how many there may be at once; default 100,000. Over it a newcomer is turned away.
 	Connections int
-	Pending     int // of them, those that have not logged in, pings included; default 10,000. Over it the oldest is cut off
+	// Of them, those that have not logged in, pings included; default 10,000. Over it the oldest of the network that has most of
+	// them is cut off.
+	Pending int
 
 	LoginSize   int // bytes of a frame before the login; default 16 KiB
 	MessageSize int // bytes of an envelope; default 1 MiB

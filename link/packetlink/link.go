@@ -1,13 +1,13 @@
 package packetlink
 
 import (
-	"container/list"
 	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
 
 	"parlor"
+	"parlor/internal/crowd"
 	"parlor/link"
 	"parlor/packet"
 )
@@ -18,8 +18,8 @@ type serverLink struct {
 	conn *packet.Conn
 	peer link.Peer
 
-	place *list.Element // among the strangers, nil for a user; guarded by Server.mu
-	since atomic.Int64  // Server.clock when the connection was ready for a login; 0: not yet, or it is no link
+	place *crowd.Place[*serverLink] // among the strangers, nil for a user; guarded by Server.mu
+	since atomic.Int64              // Server.clock when the connection was ready for a login; 0: not yet, or it is no link
 
 	// These are the reader's. The offer is set before the lobby hears of the login.
 	session link.Session

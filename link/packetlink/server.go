@@ -1,7 +1,6 @@
 package packetlink
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"parlor/internal/crowd"
 	"parlor/internal/late"
 	"parlor/link"
 	"parlor/msgpack"
@@ -31,7 +31,7 @@ type Server struct {
 
 	mu        sync.Mutex // guards the fields below
 	links     map[*serverLink]struct{}
-	strangers list.List // of *serverLink: those that have not logged in, the oldest first
+	strangers crowd.Strangers[*serverLink] // those that have not logged in
 }
 
 // tick is how often the sweeper comes by. It makes a note leave within a second (section 2.2).
@@ -97,7 +97,8 @@ func (s *Server) Stats() *Stats { return &s.stats }
 func (s *Server) Packets() *packet.Stats { return s.packets.Stats() }
 
 // connected is the beginning of a connection, before its handshake. Who has not logged in makes room for it where there
-// are too many, the oldest one: who means it has logged in by then.
+// are too many. It is the oldest of the network that has most of them, so that a crowd pushes out its own: who means it has
+// logged in by then.
 func (s *Server) connected(c *packet.Conn) error {
 	c.SetMaxFrame(frameHeader + s.cfg.LoginSize)
 	l := &serverLink{srv: s, conn: c}
@@ -106,10 +107,11 @@ func (s *Server) connected(c *packet.Conn) error {
 	var victim *serverLink
 	s.mu.Lock()
 	if s.strangers.Len() >= s.cfg.Pending {
-		victim = s.strangers.Remove(s.strangers.Front()).(*serverLink)
-		victim.place = nil
+		if victim = s.strangers.Oldest(); victim != nil {
+			s.noStranger(victim)
+		}
 	}
-	l.place = s.strangers.PushBack(l)
+	l.place = s.strangers.Add(l, link.Network(l.peer.Addr))
 	s.links[l] = struct{}{}
 	s.mu.Unlock()
 	if victim != nil {

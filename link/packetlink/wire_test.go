@@ -570,6 +570,45 @@ func TestPending(t *testing.T) {
 	})
 }
 
+// TestCrowdPushesOutItsOwn: who comes when there are too many costs a stranger of the network that has most of them, not one
+// who was there long before. A host's many addresses of IPv6 are one network.
+func TestCrowdPushesOutItsOwn(t *testing.T) {
+	virtual(t, "", func(t *testing.T) {
+		n, srv := listenServer(t, packetlink.Config{Lobby: newScripted(), Pending: 4, AllowClear: true}, "127.0.0.1:38930")
+		dial := func(from string) raw {
+			nc, err := memnet.Dialer{Network: n, From: from}.Dial(t.Context(), "127.0.0.1:38930")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { nc.Close() })
+			r := raw{t, nc}
+			r.announce("parlor")
+			synctest.Wait()
+			return r
+		}
+		stay := []raw{dial("198.51.100.7")}
+		var crowd []raw
+		for i := range 20 {
+			crowd = append(crowd, dial(fmt.Sprintf("2001:db8:1:2::%x", i)))
+		}
+		stay = append(stay, dial("203.0.113.9"))
+		for i, r := range crowd[:18] {
+			if reason := r.reason(); reason != "" {
+				t.Errorf("number %d of the crowd was closed with %v", i, reason)
+			}
+		}
+		if n := srv.Stats().Refused.Load(); n != 18 {
+			t.Errorf("%d were counted", n)
+		}
+		for i, r := range append(stay, crowd[18:]...) {
+			r.request(0, parlor.MessageHandshake, map[string]any{"password": "secret"})
+			if e := r.envelope(); e.Status != parlor.StatusOK {
+				t.Errorf("number %d of those who may stay was answered %q", i, e.Message)
+			}
+		}
+	})
+}
+
 // TestPing: pings are answered, with what the program says.
 func TestPing(t *testing.T) {
 	virtual(t, "", func(t *testing.T) {

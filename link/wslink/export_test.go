@@ -23,7 +23,7 @@ func ReadMessages(b []byte, limit int) (messages [][]byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: Config{Lobby: nobody{}, Key: key, LoginSize: limit}, conns: make(map[*conn]struct{}), strangers: newStrangers()}
+	s := &Server{cfg: Config{Lobby: nobody{}, Key: key, LoginSize: limit}, conns: make(map[*conn]struct{})}
 	if err := s.cfg.fill(); err != nil {
 		return nil, err
 	}
@@ -110,39 +110,6 @@ func (n *Nonces) Add(nonce [box.NonceSize]byte) (added bool, err error) {
 	return true, n.Keep(nonce)
 }
 
-// Strangers are strangers by number, without connections.
-type Strangers struct {
-	all  strangers
-	held map[int]*stranger
-}
-
-// NewStrangers has none yet.
-func NewStrangers() *Strangers {
-	return &Strangers{all: newStrangers(), held: make(map[int]*stranger)}
-}
-
-// Add adds one and returns his number.
-func (ss *Strangers) Add(from netip.Addr) int {
-	s := &stranger{}
-	ss.all.add(s, from)
-	ss.held[s.number] = s
-	return s.number
-}
-
-// Remove removes one.
-func (ss *Strangers) Remove(number int) {
-	ss.all.remove(ss.held[number])
-	delete(ss.held, number)
-}
-
-// Oldest is the number of who is to go first; 0 if there is nobody.
-func (ss *Strangers) Oldest() int {
-	if s := ss.all.oldest(); s != nil {
-		return s.number
-	}
-	return 0
-}
-
 // Left is what the server still counts: connections before and after their upgrade, strangers and networks of
 // them, bytes that those hold, and logins under way.
 func (s *Server) Left() [6]int {
@@ -151,7 +118,7 @@ func (s *Server) Left() [6]int {
 	n := s.cfg.Nonces
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return [6]int{len(s.opening), len(s.conns), s.strangers.size, len(s.strangers.crowds) + len(s.strangers.order), s.held, len(n.taken)}
+	return [6]int{len(s.opening), len(s.conns), s.strangers.Len(), s.strangers.Crowds(), s.held, len(n.taken)}
 }
 
 // Pongs answers pings of these sizes while nobody writes, and returns how many bytes are counted and how many wait.

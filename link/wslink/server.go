@@ -19,6 +19,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"parlor/internal/crowd"
 	"parlor/internal/late"
 	"parlor/link"
 )
@@ -37,9 +38,9 @@ type Server struct {
 
 	mu        sync.Mutex // guards the fields below
 	conns     map[*conn]struct{}
-	opening   map[net.Conn]*stranger // connections that have not been upgraded yet
-	strangers strangers              // these, and those of conns that have not logged in
-	held      int                    // bytes that the messages of strangers hold beyond usual logins
+	opening   map[net.Conn]*stranger     // connections that have not been upgraded yet
+	strangers crowd.Strangers[*stranger] // these, and those of conns that have not logged in
+	held      int                        // bytes that the messages of strangers hold beyond usual logins
 	closing   bool
 }
 
@@ -56,7 +57,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, stop: make(chan struct{}), flushers: newFlushers(),
-		conns: make(map[*conn]struct{}), opening: make(map[net.Conn]*stranger), strangers: newStrangers(),
+		conns: make(map[*conn]struct{}), opening: make(map[net.Conn]*stranger),
 	}
 	s.http = &http.Server{
 		Handler:           s,
@@ -100,7 +101,7 @@ func (s *Server) connState(nc net.Conn, state http.ConnState) {
 	case http.StateNew:
 		victim = s.makeRoom()
 		newcomer := &stranger{socket: nc}
-		s.strangers.add(newcomer, addrPort(nc.RemoteAddr().String()).Addr())
+		newcomer.place = s.strangers.Add(newcomer, link.Network(addrPort(nc.RemoteAddr().String()).Addr()))
 		s.opening[nc] = newcomer
 	case http.StateHijacked, http.StateClosed:
 		s.remove(s.opening[nc])
@@ -245,7 +246,7 @@ func (s *Server) trusted(addr netip.Addr) bool {
 // accepted it, unless there is no room for it.
 func (s *Server) admit(c *conn, socket net.Conn) bool {
 	s.mu.Lock()
-	users := len(s.conns) + len(s.opening) - s.strangers.size
+	users := len(s.conns) + len(s.opening) - s.strangers.Len()
 	if s.closing || users >= s.cfg.Connections {
 		s.mu.Unlock()
 		return false
@@ -253,7 +254,7 @@ func (s *Server) admit(c *conn, socket net.Conn) bool {
 	s.remove(s.opening[socket])
 	victim := s.makeRoom()
 	c.stranger = &stranger{conn: c}
-	s.strangers.add(c.stranger, c.peer.Addr)
+	c.stranger.place = s.strangers.Add(c.stranger, link.Network(c.peer.Addr))
 	s.conns[c] = struct{}{}
 	s.wg.Add(1) // before Shutdown waits, as closing is not set
 	s.mu.Unlock()
@@ -266,10 +267,10 @@ func (s *Server) admit(c *conn, socket net.Conn) bool {
 // its own: who means it has sent his request or login by then. Who is taken out is to be cut off; nil if
 // nobody has to go, or there are only users.
 func (s *Server) makeRoom() *stranger {
-	if s.strangers.size < s.cfg.Pending && len(s.conns)+len(s.opening) < s.cfg.Connections {
+	if s.strangers.Len() < s.cfg.Pending && len(s.conns)+len(s.opening) < s.cfg.Connections {
 		return nil
 	}
-	victim := s.strangers.oldest()
+	victim := s.strangers.Oldest()
 	if victim != nil {
 		s.stats.Refused.Add(1)
 		delete(s.conns, victim.conn)
@@ -283,7 +284,7 @@ func (s *Server) remove(st *stranger) {
 	if st == nil {
 		return
 	}
-	s.strangers.remove(st)
+	s.strangers.Remove(st.place)
 	if st.conn != nil {
 		st.conn.stranger = nil
 	} else {

@@ -4,9 +4,7 @@ package wslink_test
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net"
-	"net/netip"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,70 +12,8 @@ import (
 
 	"github.com/gobwas/ws"
 
-	"parlor/link"
 	"parlor/link/wslink"
 )
-
-// TestStrangers compares who is to go first with what a look at all of them says.
-func TestStrangers(t *testing.T) {
-	t.Parallel()
-	random := rand.New(rand.NewPCG(1, 2))
-	ss := wslink.NewStrangers()
-	from := make(map[int]netip.Addr)
-	for i := range 5000 {
-		if random.IntN(100) < 52 {
-			addr := netip.AddrFrom4([4]byte{192, 0, 2, byte(random.IntN(12))})
-			if random.IntN(3) == 0 {
-				addr = netip.MustParseAddr(fmt.Sprintf("2001:db8:0:%x::%x", random.IntN(4), random.IntN(99)))
-			}
-			from[ss.Add(addr)] = addr
-		} else if len(from) > 0 {
-			number := ss.Oldest()
-			if random.IntN(2) == 0 {
-				for number = range from { // anyone
-					break
-				}
-			}
-			ss.Remove(number)
-			delete(from, number)
-		}
-		if got, want := ss.Oldest(), oldest(from); got != want {
-			t.Fatalf("step %d: %d is to go first, want %d", i, got, want)
-		}
-	}
-}
-
-// oldest is the oldest of the network that has most.
-func oldest(from map[int]netip.Addr) (number int) {
-	most, crowds := 0, make(map[netip.Addr]int)
-	for _, addr := range from {
-		crowds[link.Network(addr)]++
-		most = max(most, crowds[link.Network(addr)])
-	}
-	for n, addr := range from {
-		if crowds[link.Network(addr)] == most && (number == 0 || n < number) {
-			number = n
-		}
-	}
-	return number
-}
-
-// BenchmarkStrangers is a newcomer among many: it takes as long as among few.
-func BenchmarkStrangers(b *testing.B) {
-	for _, n := range []int{100, 10_000, 100_000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			ss := wslink.NewStrangers()
-			addr := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
-			for i := range n {
-				ss.Add(addr(i / 2))
-			}
-			for i := 0; b.Loop(); i++ {
-				ss.Remove(ss.Oldest())
-				ss.Add(addr(i % n))
-			}
-		})
-	}
-}
 
 // TestStrangersMakeRoom: however few connections there may be, strangers shut nobody out, whether they are
 // upgraded or send nothing at all. Users stay.
