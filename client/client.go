@@ -48,8 +48,9 @@ type Config struct {
 
 	// The functions below are called in the order of sections 13.1 and 13.4, and pushes and answers as they happened at the
 	// server. One that blocks holds up all that come after it, but not the connection, until 1024 wait, or 4 MiB of answers and
-	// pushes: then an own wire is read no further, until there are fewer or somebody waits for an answer (Request and its like).
-	// A link that is not read for long is closed by the server, and resumed; the server keeps the last pushes.
+	// pushes: then an own wire is read no further, until there are fewer, somebody waits for an answer (Request and its like), or
+	// 5 s have passed. From then on it is read again, and the oldest pushes are dropped. Only an answer behind so many that wait
+	// holds it up for longer: such a link is closed in the end, and resumed.
 
 	// OnStatus is told each status text, such as "Logging in...". A session that outlives its link has three more:
 	// "Connection lost: REASON", "Reconnecting to ADDRESS:PORT (try N)..." and "Resumed as NAME @ IP:PORT"; when the
@@ -68,8 +69,8 @@ type Config struct {
 	// has none. A push must not be changed.
 	OnPush func(push *parlor.Push)
 	// OnLost is told that so many pushes were lost before those that follow: more than the server keeps for a client
-	// that is away, or over 2048, or 8 MiB, that waited for OnPush while the application waited for an answer. What the game's
-	// news had said up to here has to be asked for.
+	// that is away, or over 2048, or 8 MiB, that waited for OnPush while the application was slow. What the game's news had said
+	// up to here has to be asked for.
 	OnLost func(pushes int)
 	// OnHeartbeat is given the answers to heartbeats. Where the server pushes, heartbeats are sent only if this or HeartbeatPayload
 	// is set, as games have no need of them there.

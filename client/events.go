@@ -5,17 +5,23 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"time"
 )
 
 // What waits for a slow application: from maxWaiting calls, or maxWaitingBytes of what they hand over, the server's envelopes are
-// read no further, and of more pushes than maxPushes, or maxPushBytes, the oldest are dropped. There are so many only if the
-// application itself waits for an answer meanwhile, which may stand behind them, or if a single push is very large.
+// read no further for patience, and of more pushes than maxPushes, or maxPushBytes, the oldest are dropped. There are so many only
+// if patience has run out, if the application itself waits for an answer meanwhile, which may stand behind them, or if a single
+// push is very large.
 const (
 	maxWaiting      = 1024
 	maxWaitingBytes = 4 << 20
 	maxPushes       = 2 * maxWaiting
 	maxPushBytes    = 2 * maxWaitingBytes
 )
+
+// patience is how long a link is not read from, as the application is slow. It is less than either side waits for a sign of life
+// of the other, which is read with the rest: a slow application shall not lose its link.
+const patience = 5 * time.Second
 
 // events calls functions of the application one after another, in order, on a goroutine that runs only
 // while there are some. What waits is bounded by the requests of the application itself, by the single
@@ -32,6 +38,7 @@ type events struct {
 	pushBytes int // of these
 	running   bool
 	idle      []chan struct{} // closed when the queue is empty
+	fullSince time.Time       // when the queue was full, since it was half empty; zero: not since
 	asking    int             // callers who wait for an answer
 	space     chan struct{}   // closed when there may be room for more; nil while nobody waits
 	slowed    int64           // times that somebody had to wait
@@ -80,6 +87,9 @@ func (e *events) add(ev event) {
 	ev.lost, e.lostLast = e.lostLast, 0
 	e.queue = append(e.queue, ev)
 	e.count(&ev, 1)
+	if e.fullSince.IsZero() && e.full() {
+		e.fullSince = time.Now()
+	}
 	e.start()
 }
 
@@ -143,6 +153,9 @@ func (e *events) run() {
 		if !e.full() {
 			e.makeRoom()
 		}
+		if len(e.queue) < maxWaiting/2 && e.bytes < maxWaitingBytes/2 {
+			e.fullSince = time.Time{}
+		}
 		e.mu.Unlock()
 		if next.lost > 0 {
 			e.guarded(func() { e.lost(next.lost) })
@@ -166,11 +179,20 @@ func (e *events) guarded(call func()) {
 // full tells whether as much waits as may. The lock is held.
 func (e *events) full() bool { return len(e.queue) >= maxWaiting || e.bytes >= maxWaitingBytes }
 
-// awaitRoom blocks while as much waits as may, unless somebody waits for an answer, or until ctx ends.
-func (e *events) awaitRoom(ctx context.Context) {
+// fullForGood tells whether as much waits as may that is not dropped. The lock is held.
+func (e *events) fullForGood() bool {
+	return len(e.queue)-e.pushes >= maxWaiting || e.bytes-e.pushBytes >= maxWaitingBytes
+}
+
+// awaitRoom blocks while as much waits as may, unless somebody waits for an answer, or until ctx ends. It blocks for patience at
+// most, and from then on not at all until half of it is taken: or a link would be read as slowly as the application takes what
+// comes. Only an answer that finds so many answers before it waits on, as it is never dropped.
+func (e *events) awaitRoom(ctx context.Context, answer bool) {
 	for {
 		e.mu.Lock()
-		if !e.full() || e.asking > 0 {
+		left := patience - time.Since(e.fullSince)
+		endless := answer && e.fullForGood()
+		if !e.full() || e.asking > 0 || left <= 0 && !endless {
 			e.mu.Unlock()
 			return
 		}
@@ -180,9 +202,17 @@ func (e *events) awaitRoom(ctx context.Context) {
 		}
 		space := e.space
 		e.mu.Unlock()
+		if endless {
+			left = time.Hour
+		}
+		timer := time.NewTimer(left)
 		select {
 		case <-space:
+		case <-timer.C:
 		case <-ctx.Done():
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
 			return
 		}
 	}

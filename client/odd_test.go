@@ -449,11 +449,11 @@ func TestSlowApplication(t *testing.T) {
 			}
 		}
 		say(3000)
+		time.Sleep(5*time.Second - time.Millisecond) // sleep: virtual
 		synctest.Wait()
 		if s := c.Stats(); s.Slowed == 0 || len(f.reads) < 1900 || s.PushesLost != 0 {
 			t.Errorf("%+v, %d envelopes were not read", s, len(f.reads))
 		}
-		time.Sleep(time.Hour) // sleep: virtual
 		close(gate)
 		synctest.Wait()
 		if len(f.reads) != 0 {
@@ -473,6 +473,67 @@ func TestSlowApplication(t *testing.T) {
 		}
 		say(1)
 		f.next(t)
+	})
+}
+
+// TestReadsOn: for 5 s a link is not read, as the application is slow. Then it is, as it would end else, and the oldest pushes are
+// dropped; until the application has come to half of what waits, from where on the link is held up again.
+func TestReadsOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var j journal
+		next := make(chan struct{})
+		c, f := dialOdd(t, &oddServer{}, &j, client.Config{OnPush: func(p *parlor.Push) { <-next; j.add("push %s", p.Message) }})
+		seq := uint64(0)
+		say := func(n int) {
+			for range n {
+				seq++
+				f.say(push(0, seq, fmt.Sprint(seq)))
+			}
+			synctest.Wait()
+		}
+		unread := func(when string, want int, lost int64) {
+			t.Helper()
+			if s := c.Stats(); len(f.reads) != want || s.PushesLost != lost {
+				t.Errorf("%s: %d were not read, want %d; %+v", when, len(f.reads), want, s)
+			}
+		}
+		take := func(n int) {
+			for range n {
+				next <- struct{}{}
+				synctest.Wait()
+			}
+		}
+		say(1 + 1024 + 1) // that she has, that wait, and that the reader has
+		unread("at first", 0, 0)
+		say(100)
+		take(10)
+		unread("while she is slow", 90, 0)
+		time.Sleep(5*time.Second - time.Millisecond) // sleep: virtual
+		synctest.Wait()
+		unread("a moment before", 90, 0)
+		time.Sleep(time.Millisecond) // sleep: virtual
+		synctest.Wait()
+		unread("after 5 s", 0, 0)
+		say(2000)
+		unread("from then on", 0, 1126+2000-11-2048)
+		take(2048 - 512)
+		say(1000)
+		unread("above the half", 0, 1126+2000-11-2048)
+		take(1000 + 1)
+		say(1000)
+		unread("below the half", 1000-(1024-511)-1, 1126+2000-11-2048)
+		time.Sleep(time.Minute) // sleep: virtual
+		synctest.Wait()
+		unread("after 5 s more", 0, 1126+2000-11-2048)
+		if got := c.Stats().Slowed; got < 2 {
+			t.Errorf("slowed %d times", got)
+		}
+		close(next)
+		synctest.Wait()
+		got := j.take()
+		if last := got[len(got)-1]; last != fmt.Sprint("push ", seq) || f.ended != "" {
+			t.Errorf("told %q at last, the link is %q", last, f.ended)
+		}
 	})
 }
 
@@ -566,6 +627,7 @@ func TestLargeAnswers(t *testing.T) {
 			f.say(e)
 			synctest.Wait()
 		}
+		time.Sleep(3 * time.Hour) // sleep: virtual; for them there is no other way than to wait
 		if s := c.Stats(); s.Slowed != 1 || len(f.reads) != 20-1-4-1 {
 			t.Errorf("%+v, %d were not read", s, len(f.reads))
 		}

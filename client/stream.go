@@ -301,12 +301,13 @@ func (r *run) whyUnsent(read *reader, err error) error {
 	return err
 }
 
-// readEnvelopes takes what comes until the link ends, and returns why. It reads no further while the application is slow.
+// readEnvelopes takes what comes until the link ends, and returns why. It reads no further while the application is slow, for a
+// moment.
 func (r *run) readEnvelopes(ctx context.Context, conn link.StreamConn) error {
 	for {
 		list, err := conn.Read(context.Background())
 		for i := range list {
-			r.c.events.awaitRoom(ctx)
+			r.c.events.awaitRoom(ctx, list[i].Kind == link.KindAnswer)
 			if err := r.receive(&list[i]); err != nil {
 				return err
 			}

@@ -328,3 +328,37 @@ func newHourly(room parlor.Room, _ string) (parlor.Game, error) {
 
 func (hourly) HandleGamePacket(parlor.Packet) parlor.Response { return parlor.OK("") }
 func (hourly) HeartbeatRate() float64                         { return 0.1 }
+
+// TestSlowApplicationKeepsItsLink: an application that takes its time for each push does not lose the link by that. It is told the
+// last ones, and how many it has missed.
+func TestSlowApplicationKeepsItsLink(t *testing.T) {
+	for _, wire := range []parlortest.Wire{parlortest.Native, parlortest.Packet} {
+		t.Run(wire.String(), func(t *testing.T) {
+			parlortest.Run(t, newBook, func(t *testing.T, l *parlortest.Lobby) {
+				const all = 4000
+				told, missed, last := 0, 0, ""
+				ann := l.Dial(wire, client.Config{
+					Username: "ann", Password: "pw",
+					OnPush: func(p *parlor.Push) {
+						told++
+						last = string(p.Payload.JSON())
+						time.Sleep(200 * time.Millisecond) // sleep: virtual
+					},
+					OnLost: func(pushes int) { missed += pushes },
+				})
+				ann.Join("room")
+				bob := l.Dial(parlortest.Native, client.Config{Username: "bob", Password: "pw"})
+				bob.Join("room")
+				for n := range all {
+					bob.Ask(fmt.Sprint(n), nil)
+				}
+				for range 30 {
+					l.Step(30 * time.Second)
+				}
+				if s := ann.Stats(); s.Links != 0 || s.Slowed == 0 || told+missed != all || last != fmt.Sprintf(`{"text": "%d"}`, all-1) {
+					t.Errorf("told %d and missed %d of %d, the last one %s; %+v", told, missed, all, last, s)
+				}
+			})
+		})
+	}
+}
