@@ -662,6 +662,129 @@ type seeingSession struct {
 
 func (s *seeingSession) Request(e *link.Envelope) error { s.got <- *e; return nil }
 
+// TestWhatAClientSays: a client that wants to go says 1000, or nothing. Whatever else it says, its session is there still.
+func TestWhatAClientSays(t *testing.T) {
+	for reason, purpose := range map[any]bool{
+		nil: true, "": true, "parlor:1000": true, "parlor:1000 bye": true,
+		"parlor:1001": false, "parlor:1008": false, "parlor:1008 rules": false, "parlor:4001": false, "x": false, 7: false,
+	} {
+		virtual(t, fmt.Sprint(reason), func(t *testing.T) {
+			lobby := newScripted()
+			r := raw{t, dialServer(t, packetlink.Config{Lobby: lobby}, memnet.Dialer{})}
+			r.login()
+			r.sendValue(packet.IDCloseConnection, map[string]any{"reason": reason})
+			if got := <-lobby.closed; got != purpose {
+				t.Errorf("the session was told %t, want %t", got, purpose)
+			}
+			r.Close()
+		})
+	}
+}
+
+// TestNoteAfterAResumption: what the login has acknowledged stays so, in the notes of a client that has nothing else to say.
+func TestNoteAfterAResumption(t *testing.T) {
+	virtual(t, "", func(t *testing.T) {
+		got := make(chan link.Envelope, 4)
+		n, _ := listenServer(t, packetlink.Config{Lobby: &seeing{newScripted(), got}}, "127.0.0.1:38930")
+		conn, err := dialing(packetlink.Dialer{DialContext: n.DialContext}, "127.0.0.1")(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		login := parlor.Packet{Message: parlor.MessageHandshake, Payload: parlor.Encode(parlor.Map{"password": "secret"})}
+		if _, w, err := conn.Login(t.Context(), login, link.Offer{Token: make([]byte, 16), Seq: 7}); err != nil || w == nil || !w.Resumed {
+			t.Fatal(w, err)
+		}
+		begun := time.Now()
+		e := <-got
+		if took := time.Since(begun); e.Kind != link.KindNote || e.Ack != 7 || took > 20*time.Second {
+			t.Errorf("after %v %v acknowledges %d, want a note of 7", took, e.Kind, e.Ack)
+		}
+		if err := conn.Write(t.Context(), &link.Envelope{Kind: link.KindNote, Ack: 9}); err != nil {
+			t.Fatal(err)
+		}
+		if <-got; (<-got).Ack != 9 {
+			t.Error("the note behind it does not say what was acknowledged last")
+		}
+	})
+}
+
+// TestAcknowledgedOnce: an acknowledgement that is older than one before is none that a note has to make up for.
+func TestAcknowledgedOnce(t *testing.T) {
+	virtual(t, "", func(t *testing.T) {
+		n, srv := listenServer(t, packetlink.Config{Lobby: &backwards{newScripted()}}, "127.0.0.1:38930")
+		nc, err := n.Dial(t.Context(), "127.0.0.1:38930")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := raw{t, nc}
+		r.login()
+		for id := uint64(1); id <= 2; id++ {
+			r.request(id, "move", map[string]any{})
+			for _, ack := range []uint64{id, id - 1} {
+				if e := r.envelope(); e.Ack != ack {
+					t.Errorf("%v acknowledges %d, want %d", e.Kind, e.Ack, ack)
+				}
+			}
+			time.Sleep(5 * time.Second) // sleep: virtual
+		}
+		if n := srv.Stats().Notes.Load(); n != 0 {
+			t.Errorf("%d notes were sent", n)
+		}
+		r.Close()
+	})
+}
+
+// backwards is a lobby whose pushes acknowledge less than the answers before them, as of another goroutine.
+type backwards struct{ scripted }
+
+func (l *backwards) Open(to link.Link) (link.Session, error) {
+	return &backwardsSession{scriptedSession{lobby: l.scripted, link: to.(link.Stream)}}, nil
+}
+
+type backwardsSession struct{ scriptedSession }
+
+func (s *backwardsSession) Request(e *link.Envelope) error {
+	r := parlor.OK("moved")
+	if err := s.link.Deliver(e.ID, link.Message{Seq: 2*e.ID - 1, ID: e.ID, Response: &r}); err != nil {
+		return err
+	}
+	return s.link.Deliver(e.ID-1, link.Message{Seq: 2 * e.ID, Push: &parlor.Push{Message: "moved"}})
+}
+
+// TestSlowReader: a client that does not read for long, as its application is slow, does not take that for silence of the server.
+func TestSlowReader(t *testing.T) {
+	virtual(t, "", func(t *testing.T) {
+		const pushes = 3000
+		lobby := &missed{newScripted(), pushes, 500}
+		n, _ := listenServer(t, packetlink.Config{Lobby: lobby, WriteTimeout: time.Hour}, "127.0.0.1:38930")
+		conn, err := dialing(packetlink.Dialer{DialContext: n.DialContext}, "127.0.0.1")(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, w, err := conn.Login(t.Context(), parlor.Packet{Message: parlor.MessageHandshake}, link.Offer{}); err != nil || w == nil {
+			t.Fatal(w, err)
+		}
+		got := uint64(0)
+		for got < pushes {
+			time.Sleep(3 * time.Minute) // sleep: virtual
+			es, err := conn.Read(t.Context())
+			if err != nil {
+				t.Fatalf("after %d pushes: %v", got, err)
+			}
+			for _, e := range es {
+				if e.Kind != link.KindPush { // a note
+					continue
+				}
+				if got++; e.Seq != got {
+					t.Fatalf("%v %d, want %d", e.Kind, e.Seq, got)
+				}
+			}
+		}
+	})
+}
+
 // TestAddresses: what an address means, and what is wrong with it.
 func TestAddresses(t *testing.T) {
 	dialed := errors.New("dialed")
