@@ -509,6 +509,30 @@ func TestNativeSizes(t *testing.T) {
 	})
 }
 
+// TestNativeJoinsUpToASize: what would make a frame too large that waits to be written begins the next one.
+func TestNativeJoinsUpToASize(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := startNative(t, wslink.Config{})
+		c := w.login(t, link.Offer{})
+		push := func(seq uint64, size int) link.Message {
+			return link.Message{Seq: seq, Push: &parlor.Push{Message: strings.Repeat("x", size)}}
+		}
+		sizes := []int{10, 31 << 10, parlor.MaxMessageSize - 30<<10, parlor.MaxMessageSize - 100, 10}
+		var all []link.Message
+		for i, size := range sizes {
+			all = append(all, push(uint64(i+1), size))
+		}
+		if err := w.lobby.last().link.Deliver(0, all...); err != nil {
+			t.Fatal(err)
+		}
+		for i, e := range read(t, c, len(sizes)) {
+			if e.Seq != uint64(i+1) || len(e.Message) != sizes[i] {
+				t.Errorf("push %d came as %d, of %d bytes, want %d", i+1, e.Seq, len(e.Message), sizes[i])
+			}
+		}
+	})
+}
+
 // TestNativeJoins: what is said to many, many times, comes in order and whole.
 func TestNativeJoins(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
