@@ -102,6 +102,15 @@ func TestResumeOnALinkThatCarriesLess(t *testing.T) {
 			"push news 0", "push news 2"); c.lost != 1+2 {
 			t.Errorf("she was told that %d were lost", c.lost-1)
 		}
+		c.cut()
+		c.seq, c.lost = 1, 0
+		c.refuses = func(link.Message) error { return nil } // it carries all, but what was replaced or lost stays so
+		c.connect(-1)
+		if c.wants("2 later", "3 The answer could not be sent.", "push before 2", "4 Limit of response size reached.", "push before 3", "5 more is 3",
+			"push news 0", "push news 2"); c.lost != 2 {
+			t.Errorf("she was told that %d were lost, want 2", c.lost)
+		}
+		c.lost = 3
 		c.ask("z")
 		c.cut()
 		c.connect(-1)

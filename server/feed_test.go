@@ -179,6 +179,31 @@ func TestSubscriberBehind(t *testing.T) {
 	})
 }
 
+// TestSubscriberBehindInBytes: it gets only so many bytes, too.
+func TestSubscriberBehindInBytes(t *testing.T) {
+	runStreams(t, server.Limits{InfoSize: 200 << 10}, func(t *testing.T, srv *server.Server, g *counting) {
+		g.quiet = true
+		c := newStreamClient(t, srv)
+		w := watcher(t, srv, "walter")
+		w.got = nil
+		w.link.session.Request(&link.Envelope{Kind: link.KindNote, Ack: w.seq})
+		for i := range 10 {
+			g.setInfo(fmt.Sprint(i, strings.Repeat("x", 100<<10)))
+			c.ask("x") // so that the line is asked for
+			pass(2 * time.Second)
+		}
+		if w.read(); len(w.got) != 3 || srv.Stats().SubscribersBehind.Load() != 1 {
+			t.Errorf("%d pushes of 100 KiB came, want 3; it was behind %d times, want once", len(w.got), srv.Stats().SubscribersBehind.Load())
+		}
+		w.got = nil
+		w.link.session.Request(&link.Envelope{Kind: link.KindNote, Ack: w.seq})
+		pass(5 * time.Second)
+		if w.read(); len(w.got) != 1 || !strings.HasPrefix(w.got[0], `push __parlor__.games {`) || !strings.Contains(w.got[0], `"info": "9xxx`) {
+			t.Errorf("%d pushes came when it had caught up, want the whole directory: %.100q", len(w.got), w.got)
+		}
+	})
+}
+
 // TestOwnRequests: what is not pgnet's is listed for the clients of the other wires only, and unknown to pgnet's.
 func TestOwnRequests(t *testing.T) {
 	const kinds = `{"name": "str", "password": "str", "kind": "str"}`

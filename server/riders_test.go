@@ -160,6 +160,32 @@ func TestRidersFit(t *testing.T) {
 	})
 }
 
+// TestRidersOfAStuckGame: what a game says that was destroyed while it was stuck is not told in the next one of its users.
+func TestRidersOfAStuckGame(t *testing.T) {
+	games := map[string]parlor.NewGame{"": func(room parlor.Room, _ string) (parlor.Game, error) {
+		return pusher{&actor{room: room, script: script{packet: func(p parlor.Packet) parlor.Response {
+			time.Sleep(5 * time.Second) // sleep: virtual time
+			room.Broadcast(p.Message, nil)
+			return parlor.OK("pushed")
+		}}}}, nil
+	}}
+	inWorld(t, server.Config{Games: games}, script{}, func(t *testing.T, w *world) {
+		alice, bobby, admin := w.login("alice"), w.login("bobby"), w.login("admin")
+		alice.create("room")
+		bobby.join("room")
+		bobby.send("late", nil)
+		pass(time.Millisecond)
+		admin.wantOK(admin.ask(parlor.RequestDestroyGame, parlor.Map{"name": "room"}), "Destroyed game: 'room'")
+		alice.create("other")
+		before := w.srv.Stats().PushesDropped.Load()
+		pass(5 * time.Second)
+		if n := w.srv.Stats().PushesDropped.Load() - before; n != 2 {
+			t.Errorf("%d pushes were dropped, want one for each who was there", n)
+		}
+		alice.beats("{}")
+	})
+}
+
 // TestRidersUnwanted: without the game's wish they are dropped, also what it says to a user who is about to join.
 func TestRidersUnwanted(t *testing.T) {
 	var host parlor.Room
