@@ -24,8 +24,11 @@ func (e *RefusedError) Error() string { return e.Response.Message }
 
 // GameOptions are what a game may be created or joined with. The zero value is none.
 type GameOptions struct {
-	Password string // of the game
-	Kind     string // of a game to create, on servers with several kinds; pgnet's servers refuse it
+	// Password is that of the game.
+	Password string
+	// Kind is that of a game to create, on servers with several kinds; to join one of another kind is refused on Parlor's own
+	// wires. Pgnet's servers refuse a Kind.
+	Kind string
 }
 
 // GameDir asks for the directory, in the order of the games' creation. Like all game calls it goes ahead of

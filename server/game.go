@@ -206,7 +206,7 @@ func (s *Server) refuseGame(user, name, kind string) string {
 	case s.games[name] != nil:
 		return "Game name already exists."
 	case s.cfg.Games[cmp.Or(kind, s.cfg.DefaultKind)] == nil:
-		return "No such kind of game: " + pyjson.ReprString(kind) + ". Try " + strings.Join(slices.Sorted(maps.Keys(s.cfg.Games)), " or ") + "."
+		return s.noSuchKind(kind)
 	case len(s.games) >= s.cfg.Limits.Games:
 		s.stats.GamesRefused.Add(1)
 		return "Limit of games reached."
@@ -215,6 +215,10 @@ func (s *Server) refuseGame(user, name, kind string) string {
 		return "Limit of games of one user reached."
 	}
 	return ""
+}
+
+func (s *Server) noSuchKind(kind string) string {
+	return "No such kind of game: " + pyjson.ReprString(kind) + ". Try " + strings.Join(slices.Sorted(maps.Keys(s.cfg.Games)), " or ") + "."
 }
 
 // entered enters a session among a game's members and answers it. It runs on the room's goroutine.
@@ -257,6 +261,12 @@ func (s *Server) joinGame(ss *session, args arguments) (parlor.Response, bool) {
 		return parlor.Unexpected("Failed to join game: Incorrect password."), true
 	case failed:
 		return parlor.Unexpected("Failed to join game: it could not be restored from its save."), true
+	}
+	if kind := args.text("kind"); kind != "" && kind != g.kind && ss.speaks.Load() { // as on pgnet's wire it never was looked at
+		if s.cfg.Games[kind] == nil {
+			return parlor.Unexpected(s.noSuchKind(kind)), true
+		}
+		return parlor.Unexpected("Failed to join game: It is of the kind " + pyjson.ReprString(g.kind) + "."), true
 	}
 	ss.board(g.name)
 	g.room.Join(ss.user, ss, func(joined room.Joined, err error) {

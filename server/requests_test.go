@@ -314,6 +314,34 @@ type echo struct{}
 
 func (echo) HandleGamePacket(p parlor.Packet) parlor.Response { return parlor.OK(p.Message) }
 
+// TestOtherKind: on Parlor's own wires nobody joins a game of another kind than the one that was asked for.
+func TestOtherKind(t *testing.T) {
+	made := func(parlor.Room, string) (parlor.Game, error) { return echo{}, nil }
+	cfg := server.Config{Games: map[string]parlor.NewGame{"chess": made, "go": made}, DefaultKind: "go"}
+	inWorld(t, cfg, script{}, func(t *testing.T, w *world) {
+		bob := w.login("bob")
+		bob.wantOK(bob.ask(parlor.RequestCreateGame, parlor.Map{"name": "room"}), "Created new game: 'room'.")
+		alice := &streamClient{t: t, srv: w.srv, name: "alice"}
+		alice.connect(-1)
+		for i, c := range [][2]string{
+			{"chess", "Failed to join game: It is of the kind 'go'."},
+			{"ludo", "No such kind of game: 'ludo'. Try chess or go."},
+			{"go", "Joined game: 'room'."},
+		} {
+			e := &link.Envelope{
+				Kind: link.KindRequest, Ack: alice.seq, ID: uint64(i + 1),
+				Message: parlor.RequestJoinGame, Payload: parlor.Encode(parlor.Map{"name": "room", "kind": c[0]}),
+			}
+			if err := alice.link.session.Request(e); err != nil {
+				t.Fatal(err)
+			}
+			alice.wants(fmt.Sprint(i+1, " ", c[1]))
+		}
+		carl := w.login("carl") // on pgnet's wire
+		carl.wantOK(carl.ask(parlor.RequestJoinGame, parlor.Map{"name": "room", "kind": "chess"}), "Joined game: 'room'.")
+	})
+}
+
 func TestKinds(t *testing.T) {
 	named := func(name string) parlor.NewGame {
 		return play(script{packet: func(parlor.Packet) parlor.Response { return parlor.OK(name) }})

@@ -2,17 +2,21 @@
 // directions from standard input, such as "3 -2" or, to stop, "0 0".
 //
 //	go run ./examples/positions/client ADDRESS USER [PASSWORD]
+//
+// The server is that of examples/positions, or parlor serve, which has the game among others.
 package main
 
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"parlor"
 	"parlor/client"
@@ -32,19 +36,36 @@ func main() {
 	}
 }
 
+// errOther means a game that is not positions.
+var errOther = errors.New(`the game "field" there is none of positions: start "go run ./examples/positions", or "parlor serve", which has several kinds`)
+
+// firstWait is how long the game may take to say where everybody is.
+const firstWait = 5 * time.Second
+
 // run plays until the input or the connection ends.
 func run(ctx context.Context, address string, cfg client.Config, in io.Reader, out io.Writer) error {
 	var view game.View // OnPush and OnHeartbeat are called by one goroutine
 	pushed := false
-	cfg.OnPush = func(p *parlor.Push) {
-		pushed = true
-		if view.Push(p) == nil { // what does not fit follows something that was lost: a state comes next
+	first := make(chan error, 1) // has what came of the first news
+	news := func(err error) {
+		select {
+		case first <- err:
+		default: // what does not fit later on follows something that was lost: a state comes next
+		}
+		if err == nil {
 			show(out, view)
 		}
 	}
+	cfg.OnPush = func(p *parlor.Push) {
+		if p.Game == "" {
+			return // the lobby says it
+		}
+		pushed = true
+		news(view.Push(p))
+	}
 	cfg.OnHeartbeat = func(beat parlor.Response) { // of pgnet's wire, which has no pushes
-		if !pushed && view.State(beat.Payload) == nil {
-			show(out, view)
+		if !pushed && beat.Game != "" {
+			news(view.State(beat.Payload))
 		}
 	}
 	c, err := client.Dial(ctx, address, cfg)
@@ -53,8 +74,16 @@ func run(ctx context.Context, address string, cfg client.Config, in io.Reader, o
 	}
 	defer c.Wait()
 	defer c.Close()
-	if err := c.JoinGame(ctx, "field", client.GameOptions{}); err != nil {
+	if err := join(ctx, c); err != nil {
 		return err
+	}
+	select {
+	case err := <-first:
+		if err != nil {
+			return fmt.Errorf("%w (%w)", errOther, err)
+		}
+	case <-time.After(firstWait):
+		return fmt.Errorf("%w (it says nothing)", errOther)
 	}
 	for lines := bufio.NewScanner(in); lines.Scan(); {
 		var x, y int
@@ -71,6 +100,20 @@ func run(ctx context.Context, address string, cfg client.Config, in io.Reader, o
 		}
 	}
 	return nil
+}
+
+// join joins the game. The kind matters where there are several; a server with one only may have no name for it, and pgnet's take none.
+func join(ctx context.Context, c *client.Client) error {
+	err := c.JoinGame(ctx, "field", client.GameOptions{Kind: "positions"})
+	if refused := (*client.RefusedError)(nil); errors.As(err, &refused) && refused.Response.Game == "" {
+		switch text := refused.Response.Message; {
+		case strings.HasPrefix(text, "No such kind of game"), strings.HasPrefix(text, "Unexpected argument"):
+			return c.JoinGame(ctx, "field", client.GameOptions{})
+		case strings.Contains(text, "It is of the kind"):
+			return fmt.Errorf("%w (%w)", errOther, err)
+		}
+	}
+	return err
 }
 
 // show writes the line again.

@@ -13,10 +13,12 @@ import (
 
 	"parlor"
 	"parlor/client"
+	chat "parlor/examples/chat/game"
 	"parlor/examples/positions/game"
 	"parlor/host"
 	"parlor/internal/exampletest"
 	"parlor/link"
+	"parlor/link/memlink"
 	"parlor/server"
 )
 
@@ -80,3 +82,67 @@ func TestRefused(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// someGame takes everything, and says nothing of itself.
+type someGame struct{}
+
+func (someGame) HandleGamePacket(parlor.Packet) parlor.Response { return parlor.OK("counted") }
+
+// TestOtherGame: on a server with several kinds it asks for its own; a game that is another is said so, at once if it shows.
+func TestOtherGame(t *testing.T) {
+	some := func(parlor.Room, string) (parlor.Game, error) { return someGame{}, nil }
+	quiet := slog.New(slog.DiscardHandler)
+	for name, c := range map[string]struct {
+		games map[string]parlor.NewGame
+		there bool // somebody has made the game of the default kind
+		wire  func(link.Dialer) link.Dialer
+		other bool
+	}{
+		"several kinds":                 {map[string]parlor.NewGame{"chat": chat.New, "positions": game.New}, false, nil, false},
+		"several kinds, pgnet's wire":   {map[string]parlor.NewGame{"chat": chat.New, "positions": game.New}, false, pgnets, false},
+		"another kind":                  {map[string]parlor.NewGame{"chat": chat.New, "positions": game.New}, true, nil, true},
+		"another kind, pgnet's wire":    {map[string]parlor.NewGame{"chat": chat.New, "positions": game.New}, true, pgnets, true},
+		"another name of the kind":      {map[string]parlor.NewGame{"chat": game.New}, true, nil, false},
+		"another game":                  {map[string]parlor.NewGame{"chat": chat.New}, false, nil, true},
+		"another game, pgnet's wire":    {map[string]parlor.NewGame{"chat": some}, false, pgnets, true},
+		"another game, which is silent": {map[string]parlor.NewGame{"chat": some}, false, nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv, err := server.New(server.Config{Games: c.games, DefaultKind: "chat", AdminPassword: "secret", Logger: quiet})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				srv.Run(context.Background())
+			}()
+			defer func() {
+				srv.Shutdown(0)
+				<-ended
+			}()
+			lobby := memlink.Dialer{Lobby: srv}
+			first, err := client.Dial(t.Context(), "local", client.Config{Username: "bob", Dialer: lobby, Logger: quiet})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer first.Wait()
+			defer first.Close()
+			if c.there {
+				if err := first.CreateGame(t.Context(), "field", client.GameOptions{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var d link.Dialer = lobby
+			if c.wire != nil {
+				d = c.wire(d)
+			}
+			err = run(t.Context(), "local", client.Config{Username: "alice", Dialer: d, Logger: quiet}, strings.NewReader("1 1\n"), io.Discard)
+			if got := errors.Is(err, errOther); got != c.other || !got && err != nil {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+func pgnets(d link.Dialer) link.Dialer { return plain{d} }

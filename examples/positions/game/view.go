@@ -1,6 +1,7 @@
 package game
 
 import (
+	"errors"
 	"fmt"
 
 	"parlor"
@@ -20,10 +21,16 @@ type Place struct {
 	Away bool `json:"away"` // her connection is lost, but she may be back soon
 }
 
-// State takes over the answer to a heartbeat or to "look".
+// State takes over the answer to a heartbeat or to "look". An error means that it is none.
 func (v *View) State(p parlor.Payload) error {
 	*v = View{}
-	return p.Bind(v)
+	if err := p.Bind(v); err != nil {
+		return err
+	}
+	if v.Players == nil {
+		return errors.New("a state has players")
+	}
+	return nil
 }
 
 // Push takes over what was pushed. An error means that the push does not fit to what is known, as others before it were lost, and
