@@ -8,7 +8,8 @@
 //
 // Parlor's own wires carry envelopes (docs/PROTOCOL.md, [Client.Streams]): then requests are under way together, the server
 // pushes ([Config.OnPush]), and a session outlives its link: the client connects again by itself and goes on where it was
-// ([Reconnect]). To pgnet's servers, and over a Dialer that has no envelopes, it speaks pgnet's wire: one request at a time, and
+// ([Reconnect]). [Config].Dialer chooses between them: WebSocket without one, the packet wire with a packetlink.Dialer. To pgnet's
+// servers, and over a Dialer that has no envelopes, it speaks pgnet's wire: one request at a time, and
 // the session ends with the connection.
 //
 // The methods of Client may be called concurrently.
@@ -42,8 +43,9 @@ type Config struct {
 	// Key is the client's key pair. Default: a new one for the client, kept over reconnects. It is for the
 	// default Dialer, and a wslink.Dialer without a Key; another one has its own.
 	Key *box.Key
-	// Dialer opens the connection. Default: a wslink.Dialer with Key; give one to trust other authorities for a
-	// wss:// address.
+	// Dialer opens the connection, and says on which wire. Default: a wslink.Dialer with Key: WebSocket, on which Parlor's servers
+	// speak the native wire, and others pgnet's. wslink.Dialer{TLS: ...} trusts other authorities for a wss:// address; packetlink.Dialer{}
+	// is for the packet wire, at tcp://, tls:// and unix: addresses.
 	Dialer link.Dialer
 
 	// The functions below are called in the order of sections 13.1 and 13.4, and pushes and answers as they happened at the
@@ -171,8 +173,8 @@ type Client struct {
 	ended     *run    // the one before
 }
 
-// New makes a client for the server at an address: HOST, HOST:PORT, or a ws:// or wss:// URL. It does not
-// connect yet. Errors are those of a ServerKey that is none, and of making a key.
+// New makes a client for the server at an address: HOST, HOST:PORT, or a ws:// or wss:// URL; with a Dialer of another wire what
+// that takes. It does not connect yet. Errors are those of a ServerKey that is none, and of making a key.
 func New(address string, cfg Config) (*Client, error) {
 	if cfg.ServerKey != "" && box.CheckPublic(cfg.ServerKey) != nil {
 		return nil, fmt.Errorf("server key %q is no public key: it must be the 44 characters that the server prints at its start", cfg.ServerKey)

@@ -157,9 +157,9 @@ func (c *Client) noHello(err error) error {
 	case c.kind.Load() != nil, closed != nil && (closed.Remote || closed.Reason != ReasonSocketClose && closed.Reason != ReasonHandshakeTimeout):
 		return err
 	case c.endpoint.cfg.TLS.Enabled:
-		return fmt.Errorf("%w; no Hello came: is there a packet server behind TLS?", err)
+		return fmt.Errorf("%w; %w: is there a packet server behind TLS?", err, ErrNoHello)
 	}
-	return fmt.Errorf("%w; no Hello came: is there a packet server, and does it want TLS (TLS.Enabled)?", err)
+	return fmt.Errorf("%w; %w: is there a packet server, and one without TLS?", err, ErrNoHello)
 }
 
 // run starts the reader.

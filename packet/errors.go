@@ -41,6 +41,9 @@ var (
 	// ErrServerFull means that the server has as many connections as its Config.MaxConns lets it.
 	ErrServerFull = errors.New("too many connections")
 
+	// ErrNoHello means that what a client has connected to says nothing that a packet server would: perhaps it is none, or one
+	// with TLS (Config.TLS).
+	ErrNoHello = errors.New("no Hello came")
 	// ErrNotConnected means a client that has not connected yet.
 	ErrNotConnected = errors.New("packet: not connected")
 	// ErrClosed means a connection, client or server that has ended. It is net.ErrClosed to errors.Is.

@@ -24,7 +24,7 @@ const DefaultPort = parlor.DefaultPort + 1
 // ErrClear means a login that would have crossed a network without TLS.
 var ErrClear = errors.New(adviceClear + " (tls://HOST:PORT), or allow it where the network protects what crosses it (AllowClear)")
 
-// Dialer connects to servers of the packet wire. The zero Dialer connects without TLS, and logs in on this machine only.
+// Dialer connects to servers of the packet wire. The zero Dialer connects without TLS, and logs in over the loopback only.
 type Dialer struct {
 	// TLS is how to check the server, for addresses that do not say tcp://; nil trusts the system's authorities, for those
 	// that say tls://, and is no TLS for all others.
@@ -46,7 +46,7 @@ type Dialer struct {
 
 // Dial opens a connection. The address is HOST, HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT, or unix:/PATH; the default port
 // is 38930. An IPv6 address with a port needs brackets. What it returns is a link.StreamConn; its Send and Receive are
-// errors.ErrUnsupported, as this wire carries nothing but envelopes.
+// errors.ErrUnsupported, as this wire carries nothing but envelopes. The error is a packet.ErrNoHello where something else listens.
 func (d Dialer) Dial(ctx context.Context, address string) (link.Conn, error) {
 	network, at, secure, err := parseAddress(address)
 	if err != nil {
@@ -85,7 +85,11 @@ func (d Dialer) Dial(ctx context.Context, address string) (link.Conn, error) {
 		return nil, err
 	}
 	if err := c.c.ConnectConn(ctx, nc); err != nil {
-		return nil, fmt.Errorf("call server at %s: %w", address, c.withCode(err))
+		err = c.withCode(err)
+		if errors.Is(err, packet.ErrNoHello) {
+			err = fmt.Errorf("%w A packet wire with TLS is at tls://HOST:PORT, and a WebSocket port is for wslink.Dialer", err)
+		}
+		return nil, fmt.Errorf("call server at %s: %w", address, err)
 	}
 	_, from := whereFrom(nc.RemoteAddr())
 	c.clear = !security.Enabled && !d.AllowClear && leaves(from)
@@ -118,6 +122,8 @@ func parseAddress(address string) (network, at string, secure whether, err error
 		secure = never
 	case scheme == "tls":
 		secure = always
+	case scheme == "ws", scheme == "wss":
+		return "", "", 0, fmt.Errorf("address %q: this is one of WebSocket, for wslink.Dialer; for the packet wire the scheme must be unix:, tcp:// or tls://", address)
 	default:
 		return "", "", 0, fmt.Errorf("address %q: the scheme must be unix:, tcp:// or tls://", address)
 	}

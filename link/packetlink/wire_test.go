@@ -803,7 +803,8 @@ func TestAddresses(t *testing.T) {
 		{"unix:///run/s", "unix /run/s", true},
 		{"", "this is no HOST or HOST:PORT", false},
 		{":5", "this is no HOST or HOST:PORT", false},
-		{"ws://example.org", "the scheme must be unix:, tcp:// or tls://", false},
+		{"ws://example.org", "for wslink.Dialer; for the packet wire the scheme must be unix:, tcp:// or tls://", false},
+		{"http://example.org", `"http://example.org": the scheme must be unix:, tcp:// or tls://`, false},
 		{"localhost:x", "the port must be a number from 1 to 65535", false},
 		{"localhost:0", "the port must be a number from 1 to 65535", false},
 		{"unix:", "it names no socket", false},
@@ -816,6 +817,24 @@ func TestAddresses(t *testing.T) {
 			t.Errorf("%q: %v, want %q", c.address, err, c.want)
 		}
 	}
+}
+
+// TestNoPacketWire: what listens there does not speak first, as WebSocket and TLS do not.
+func TestNoPacketWire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := net.Pipe()
+		go io.Copy(io.Discard, b) // ends with the connection
+		d := packetlink.Dialer{DialContext: func(context.Context, string, string) (net.Conn, error) { return a, nil }}
+		_, err := d.Dial(t.Context(), "127.0.0.1:38929")
+		b.Close() // or the client waits for it, for a moment
+		synctest.Wait()
+		if !errors.Is(err, packet.ErrNoHello) || !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, net.ErrClosed) {
+			t.Errorf("error %v", err)
+		}
+		if text := fmt.Sprint(err); !strings.Contains(text, "tls://HOST:PORT") || !strings.Contains(text, "wslink.Dialer") || strings.Contains(text, "TLS.Enabled") {
+			t.Error(text)
+		}
+	})
 }
 
 // TestConfigErrors: a config that cannot be served is refused.

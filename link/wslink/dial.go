@@ -43,7 +43,8 @@ type Dialer struct {
 }
 
 // Dial opens a WebSocket. The address is HOST, HOST:PORT, or a ws:// or wss:// URL; the default port is
-// 38929. An IPv6 address with a port needs brackets.
+// 38929. An IPv6 address with a port needs brackets. The addresses of the packet wire (tcp://, tls://, unix:) are for a
+// packetlink.Dialer.
 func (d Dialer) Dial(ctx context.Context, address string) (link.Conn, error) {
 	url, err := addressURL(address)
 	if err != nil {
@@ -65,6 +66,9 @@ func (d Dialer) Dial(ctx context.Context, address string) (link.Conn, error) {
 	}}
 	c.ws, _, err = websocket.Dial(httptrace.WithClientTrace(ctx, trace), url, d.options())
 	if err != nil {
+		if strings.Contains(err.Error(), "malformed HTTP response") { // net/http has no name for it
+			err = fmt.Errorf("this is no WebSocket server; perhaps it is a packet port, for packetlink.Dialer: %w", err)
+		}
 		return nil, fmt.Errorf("call server at %s: %w", address, err)
 	}
 	c.ws.SetReadLimit(int64(cmp.Or(d.MessageSize, parlor.MaxMessageSize)))
@@ -77,6 +81,9 @@ func addressURL(address string) (string, error) {
 	scheme, rest, found := strings.Cut(address, "://")
 	if !found {
 		scheme, rest = "ws", address
+	}
+	if scheme == "tcp" || scheme == "tls" || strings.HasPrefix(address, "unix:") {
+		return "", fmt.Errorf("address %q: this is one of the packet wire, for packetlink.Dialer; for WebSocket the scheme must be ws:// or wss://", address)
 	}
 	if scheme != "ws" && scheme != "wss" {
 		return "", fmt.Errorf("address %q: the scheme must be ws:// or wss://", address)

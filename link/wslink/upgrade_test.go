@@ -4,6 +4,7 @@ package wslink_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/rand"
 	"io"
 	"net"
@@ -313,6 +314,31 @@ func TestDialer(t *testing.T) {
 		}
 		if r, err := c.Receive(t.Context()); err != nil || r.Status != parlor.StatusOK {
 			t.Fatalf("%+v, error %v", r, err)
+		}
+	}
+}
+
+// TestDialerErrors: addresses and ports of the packet wire are said to be that.
+func TestDialerErrors(t *testing.T) {
+	for address, want := range map[string]string{
+		"tcp://localhost:38930": "for packetlink.Dialer",
+		"tls://localhost":       "for packetlink.Dialer",
+		"unix:/run/lobby":       "for packetlink.Dialer",
+		"http://localhost":      "the scheme must be ws:// or wss://",
+		"localhost:38930":       "no WebSocket server; perhaps it is a packet port, for packetlink.Dialer",
+	} {
+		d := wslink.Dialer{DialContext: func(context.Context, string, string) (net.Conn, error) {
+			client, server := net.Pipe()
+			go func() { // ends with the connection
+				defer server.Close()
+				if _, err := http.ReadRequest(bufio.NewReader(server)); err == nil {
+					io.WriteString(server, "\x00\x00\x00\x08\x00\x00\x00\x01\x00\x00\x80\x80")
+				}
+			}()
+			return client, nil
+		}}
+		if _, err := d.Dial(t.Context(), address); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %s", address, err, want)
 		}
 	}
 }
