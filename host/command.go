@@ -83,7 +83,7 @@ func ServeCommand(games map[string]parlor.NewGame, defaultKind string) *cobra.Co
 	f := cmd.Flags()
 	f.StringVar(&cfg.Listen, "listen", fmt.Sprintf("localhost:%d", parlor.DefaultPort), "address to listen at; :38929 is all interfaces")
 	f.StringVar(&cfg.PacketListen, "packet-listen", "", fmt.Sprintf("address to listen at for the packet wire too, such as localhost:%d or unix:/PATH (default: nowhere)", packetlink.DefaultPort))
-	f.BoolVar(&cfg.PacketInsecure, "packet-insecure", false, "take logins of the packet wire from other machines without TLS: passwords cross the network in clear")
+	f.BoolVar(&cfg.PacketInsecure, "packet-insecure", false, "take logins of the packet wire without TLS from beyond the loopback too: passwords cross the network in clear")
 	f.StringVar(&cfg.AdminPassword, "admin-password", "", "password of the user admin; made up and shown if there is none, on the loopback only")
 	f.BoolVar(&cfg.NoRegistration, "no-registration", false, "let new users in by invite code only (without it, a save file that has registration off keeps it off)")
 	f.BoolVar(&cfg.RequirePassword, "require-password", false, "refuse new users without a password")

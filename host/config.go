@@ -34,8 +34,9 @@ type Config struct {
 	// Listen is the address to listen at: HOST:PORT. Default localhost:38929. A host that is not the loopback
 	// makes the server public, which needs an AdminPassword. Port 0 takes a free one.
 	Listen string
-	// PacketListen is where the packet wire is to be had too: HOST:PORT, or unix:/PATH. Empty: nowhere. A public one needs an
-	// AdminPassword as well, and is secured by TLSCert; without that it takes logins from this machine only, unless PacketInsecure
+	// PacketListen is where the packet wire is to be had too: HOST:PORT, or unix:/PATH; tcp://HOST:PORT and, with
+	// TLSCert, tls://HOST:PORT are HOST:PORT. Empty: nowhere. A public one needs an
+	// AdminPassword as well, and is secured by TLSCert; without that it takes logins over the loopback only, unless PacketInsecure
 	// lets passwords cross the network in clear.
 	PacketListen   string
 	PacketInsecure bool
@@ -102,6 +103,10 @@ func (c *Config) fill() error {
 	if c.Autosave < 0 {
 		return fmt.Errorf("--autosave %v: it must be positive, such as 5m", c.Autosave)
 	}
+	var err error
+	if c.PacketListen, err = packetListen(c.PacketListen, c.TLSCert != ""); err != nil {
+		return err
+	}
 	if c.PacketInsecure && c.PacketListen == "" {
 		return errors.New("--packet-insecure is for the packet wire, which is off: give --packet-listen")
 	}
@@ -118,7 +123,7 @@ func (c *Config) fill() error {
 	}
 	c.Packets.Connections = openfiles.AtMost(cmp.Or(c.Packets.Connections, c.Wire.Connections, 100_000))
 	c.Wire.Connections = openfiles.AtMost(cmp.Or(c.Wire.Connections, 100_000)) // the save file must be opened too
-	_, err := parseProxies(c.TrustedProxies)
+	_, err = parseProxies(c.TrustedProxies)
 	return err
 }
 

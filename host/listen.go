@@ -15,14 +15,15 @@ import (
 	"time"
 
 	"parlor"
+	"parlor/link/packetlink"
 )
 
 // resolve finds the addresses to listen at. "localhost" is every loopback address, IPv4 and IPv6, and an
-// empty host every interface (section 2.1).
-func resolve(ctx context.Context, listen string) ([]netip.AddrPort, error) {
+// empty host every interface (section 2.1). Usual is the port to try.
+func resolve(ctx context.Context, listen string, usual int) ([]netip.AddrPort, error) {
 	host, portText, err := net.SplitHostPort(listen)
 	if err != nil {
-		return nil, fmt.Errorf("address %q: %w: try localhost:38929, or :38929 for all interfaces", listen, err)
+		return nil, fmt.Errorf("address %q: %w: try localhost:%d, or :%[3]d for all interfaces", listen, err, usual)
 	}
 	port, err := strconv.ParseUint(portText, 10, 16)
 	if err != nil {
@@ -139,6 +140,24 @@ func deserted(path string) bool {
 		nc.Close()
 	}
 	return errors.Is(err, syscall.ECONNREFUSED)
+}
+
+// packetListen is an address for the packet wire without the scheme that it has in front of it for clients, which is as the server prints it.
+func packetListen(address string, secured bool) (string, error) {
+	scheme, rest, found := strings.Cut(address, "://")
+	switch {
+	case strings.ContainsAny(address[:min(len(address), 1)], "/.@"):
+		return "", fmt.Errorf("--packet-listen %s: for a unix socket write unix:%[1]s", address)
+	case !found || scheme == "unix":
+		return address, nil
+	case scheme == "tcp" && secured:
+		return "", fmt.Errorf("--packet-listen %s: with --tls-cert the packet wire has TLS: write %s", address, rest)
+	case scheme == "tls" && !secured:
+		return "", fmt.Errorf("--packet-listen %s: TLS needs a certificate: give --tls-cert and --tls-key, or write %s", address, rest)
+	case scheme == "tcp", scheme == "tls":
+		return strings.TrimSuffix(rest, "/"), nil
+	}
+	return "", fmt.Errorf("--packet-listen %s: this is no address of the packet wire: try localhost:%d, or unix:/PATH", address, packetlink.DefaultPort)
 }
 
 // unixPath is the path of an address unix:/PATH.

@@ -97,6 +97,8 @@ func TestPacketWire(t *testing.T) {
 	}{
 		{"TCP", []string{"--packet-listen", "localhost:0"}, packetlink.Dialer{}, "tcp://"},
 		{"TLS", []string{"--packet-listen", "localhost:0", "--tls-cert", cert, "--tls-key", key}, trusting, "tls://"},
+		{"TCP as it is printed", []string{"--packet-listen", "tcp://localhost:0"}, packetlink.Dialer{}, "tcp://"},
+		{"TLS as it is printed", []string{"--packet-listen", "tls://localhost:0", "--tls-cert", cert, "--tls-key", key}, trusting, "tls://"},
 		{"unix socket", []string{"--packet-listen", "unix:" + filepath.Join(t.TempDir(), "s")}, packetlink.Dialer{}, "unix:"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -207,7 +209,12 @@ func TestPacketListenErrors(t *testing.T) {
 		cfg   host.Config
 		parts []string
 	}{
-		{host.Config{PacketListen: "localhost"}, []string{"packet wire", "missing port"}},
+		{host.Config{PacketListen: "localhost"}, []string{"packet wire", "missing port", "localhost:38930"}},
+		{host.Config{PacketListen: "/tmp/x"}, []string{"write unix:/tmp/x"}},
+		{host.Config{PacketListen: "./x"}, []string{"write unix:./x"}},
+		{host.Config{PacketListen: "ws://localhost:1"}, []string{"try localhost:38930, or unix:/PATH"}},
+		{host.Config{PacketListen: "tls://localhost:1"}, []string{"--tls-cert", "or write localhost:1"}},
+		{host.Config{PacketListen: "tcp://localhost:1", TLSCert: "a", TLSKey: "b"}, []string{"has TLS: write localhost:1"}},
 		{host.Config{PacketListen: ":0"}, []string{":0 can be reached from other machines", "--admin-password"}},
 		{host.Config{PacketInsecure: true}, []string{"--packet-insecure", "give --packet-listen"}},
 		{host.Config{PacketListen: "localhost:0", PacketInsecure: true, TLSCert: "a", TLSKey: "b"}, []string{"--packet-insecure", "without TLS"}},

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"parlor"
 	"parlor/box"
 	"parlor/internal/lockfile"
 	"parlor/link"
@@ -50,13 +51,13 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err := cfg.fill(); err != nil {
 		return nil, err
 	}
-	at, err := resolve(ctx, cfg.Listen)
+	at, err := resolve(ctx, cfg.Listen, parlor.DefaultPort)
 	if err != nil {
 		return nil, err
 	}
 	var packetsAt []netip.AddrPort
 	if _, isUnix := unixPath(cfg.PacketListen); cfg.PacketListen != "" && !isUnix {
-		if packetsAt, err = resolve(ctx, cfg.PacketListen); err != nil {
+		if packetsAt, err = resolve(ctx, cfg.PacketListen, packetlink.DefaultPort); err != nil {
 			return nil, fmt.Errorf("packet wire: %w", err)
 		}
 	}
@@ -69,7 +70,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		s.cfg.AdminPassword, s.generated = newPassword(), true
 	}
 	if publicOf(cfg.PacketListen, packetsAt) != "" && cfg.TLSCert == "" && !cfg.PacketInsecure {
-		cfg.Logger.Warn("the packet wire has no TLS, and refuses logins from other machines: give --tls-cert and --tls-key, or --packet-insecure",
+		cfg.Logger.Warn("the packet wire has no TLS, and refuses logins from beyond the loopback: give --tls-cert and --tls-key, or --packet-insecure",
 			"packet-listen", cfg.PacketListen)
 	}
 	tlsConfig, err := loadTLS(cfg)

@@ -30,7 +30,7 @@ port is 38930. Packet servers of other kinds are for parlor ping alone.
 Each line is a request:  MESSAGE;KEY=VALUE;KEY=VALUE...
   .help                           a dot stands for __pgnet__. and TAB completes what follows
   .create_game;name=chess         values are True, False, numbers, or else text
-  .create_game;name=x;kind=tictactoe   on a server with several kinds of game
+  .create_game;name=board;kind=tictactoe   on a server with several kinds of game
   .join_game;name="123"           in double quotes everything is text; \" and \\ stand for " and \
   hello                           anything else goes to the game you are in
   quit                            ends, as does the end of the input
@@ -111,7 +111,7 @@ func connectCommand() *cobra.Command {
 	f.BoolVar(&o.pushes, "pushes", true, "print what the server pushes; --pushes=false if that is too much")
 	f.BoolVar(&o.heartbeats, "heartbeats", false, "ask for news with heartbeats also where the server pushes, and print the answers whenever they change")
 	f.DurationVar(&o.reconnect, "reconnect", 0, "how long to try to get a lost connection back (default: 5m0s at a terminal; 0s, not at all, otherwise)")
-	f.BoolVar(&o.packetInsecure, "packet-insecure", false, "log in on the packet wire without TLS to other machines too: the password crosses the network in clear")
+	f.BoolVar(&o.packetInsecure, "packet-insecure", false, "log in on the packet wire without TLS beyond the loopback too: the password crosses the network in clear")
 	o.tls.flags(f)
 	f.BoolVar(&o.local, "local", false, "talk to a server with the game chat in this process, as admin; nothing is saved")
 	return cmd

@@ -48,7 +48,7 @@ var refusalHints = map[string]string{
 	"User password required.":            "choose a password, and give it with PARLOR_PASSWORD or --password",
 	"Username not allowed.":              "choose a --user of " + userNameRule,
 	"Login without TLS refused, as the password would cross the network in clear: connect with TLS.": "try tls://HOST:PORT or --tls; " +
-		"a server that has no TLS takes logins of the packet wire from its own machine only, unless it is given --tls-cert and --tls-key, or --packet-insecure",
+		"a server that has no TLS takes logins of the packet wire over the loopback only, unless it is given --tls-cert and --tls-key, or --packet-insecure",
 }
 
 // reasonHints are what to try after a client's own reasons (section 13.2).
