@@ -31,11 +31,17 @@ var requests = []request{
 	{parlor.RequestShutdown, nil},
 }
 
+// ownRequests are the lobby's requests that are Parlor's own, which no dot stands for. They have no arguments.
+var ownRequests = []string{parlor.RequestSubscribe, parlor.RequestUnsubscribe}
+
 // complete completes the last word before the cursor: the name of a request after the dot at the start of
-// the line, or the name of an argument after a semicolon. It returns what to insert, and all words that are
+// the line, or as it is if it is Parlor's own, or the name of an argument after a semicolon. It returns what to insert, and all words that are
 // possible.
 func complete(before string) (insert string, words []string) {
 	message, rest, more := strings.Cut(before, ";")
+	if strings.HasPrefix(message, "__") && !more {
+		return completeWord(message, slices.Clone(ownRequests))
+	}
 	if !strings.HasPrefix(message, ".") || strings.HasPrefix(message, "..") {
 		return "", nil
 	}
@@ -47,6 +53,11 @@ func complete(before string) (insert string, words []string) {
 			words = append(words, strings.TrimPrefix(r.name, strings.TrimSuffix(parlor.RequestPrefix, ".")))
 		}
 	}
+	return completeWord(word, words)
+}
+
+// completeWord returns what to insert behind the beginning of a word, and those of the words that begin so.
+func completeWord(word string, words []string) (insert string, possible []string) {
 	words = slices.DeleteFunc(words, func(w string) bool { return !strings.HasPrefix(w, word) })
 	if len(words) == 0 {
 		return "", nil

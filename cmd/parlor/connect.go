@@ -28,7 +28,7 @@ packet wire are tcp://HOST:PORT, tls://HOST:PORT and unix:/PATH, or with --wire 
 port is 38930. Packet servers of other kinds are for parlor ping alone.
 
 Each line is a request:  MESSAGE;KEY=VALUE;KEY=VALUE...
-  .help                           a dot stands for __pgnet__. and TAB completes what follows
+  .help                           a dot stands for __pgnet__. and TAB completes what follows, and __parlor__. too
   .create_game;name=chess         values are True, False, numbers, or else text
   .create_game;name=board;kind=tictactoe   on a server with several kinds of game
   .join_game;name="123"           in double quotes everything is text; \" and \\ stand for " and \
@@ -39,7 +39,7 @@ Answers go to standard output; what else happens goes to standard error, as PUSH
 LOBBY what the lobby does: try __parlor__.subscribe. Lines may come from a pipe.
 
 On the native and the packet wire a lost connection is not the end at a terminal: it comes back by itself, to the same
-session and seat if the server still has it, for --reconnect long. Then lines wait. Nothing is sent twice, and no game is
+session and seat if the server still has it, for --reconnect long. Lines wait until then (WAITING in place of SENT). Nothing is sent twice, and no game is
 joined again by itself. Scripts end with their connection, unless --reconnect is given.
 
 The exit code is 0 after quit, the end of the input or a shutdown that was asked for here, whatever the answers
@@ -285,6 +285,7 @@ func (t *talk) exchange(ctx context.Context, p parlor.Packet) (ended bool, err e
 	p.CreatedOn = parlor.Timestamp(time.Now())
 	t.expectEnd(p.Message == parlor.RequestShutdown)
 	answered := make(chan answer, 1)
+	linked := t.client.Linked()
 	err = t.client.Send(p, func(r parlor.Response, err error) { answered <- answer{r, err} })
 	if errors.Is(err, client.ErrNotConnected) {
 		return false, lostError(t.client.Wait())
@@ -292,7 +293,7 @@ func (t *talk) exchange(ctx context.Context, p parlor.Packet) (ended bool, err e
 	if err != nil {
 		return false, fmt.Errorf("send %q: %w", p.Message, err)
 	}
-	if err := t.print(appendRequest(nil, p)); err != nil {
+	if err := t.print(appendRequest(nil, p, linked)); err != nil {
 		return false, err
 	}
 	a, err := t.await(ctx, p, answered)
@@ -315,7 +316,8 @@ func (t *talk) exchange(ctx context.Context, p parlor.Packet) (ended bool, err e
 	if err := t.print(appendAnswer(nil, a.response, time.Now())); err != nil {
 		return false, err
 	}
-	if hint := answerHint(p, a.response); hint != "" {
+	t.noteSubscription(p.Message, a.response.Status)
+	if hint := answerHint(p, a.response, t.client.Streams()); hint != "" {
 		t.tell("HINT", hint)
 	}
 	if p.Message == parlor.RequestShutdown && a.response.Status == parlor.StatusOK {

@@ -592,6 +592,11 @@ func TestComplete(t *testing.T) {
 		".set_registration;":               "set_as=",
 		".unknown;":                        "",
 		"__pgnet__.create_game;":           "",
+		"_":                                "",
+		"__":                               "parlor__.",
+		"__parlor__.":                      "",
+		"__parlor__.su":                    "bscribe",
+		"__parlor__.subscribe;":            "",
 		".create_game;name=x;name=y;pass":  "word=",
 		".create_game;name=x;password=y;z": "",
 	} {

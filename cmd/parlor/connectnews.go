@@ -18,6 +18,9 @@ type news struct {
 	game    string
 	tried   time.Time // when a try to reconnect was shown last
 	beat    string    // the last heartbeat
+	drains  bool      // the server has said that it stops, and the link has not ended since
+
+	subscribed atomic.Bool // to the directory
 
 	stopping atomic.Bool   // the server is about to end, as the user here has asked
 	up       atomic.Bool   // there is a link
@@ -40,6 +43,9 @@ func (n *news) status(text string) {
 		}
 		n.tried = time.Now()
 	}
+	if n.drains && text == "Connection lost: "+client.ReasonClosed {
+		n.drains, text = false, text+" The server has stopped, as it said."
+	}
 	n.tell("STATUS", text)
 }
 
@@ -59,10 +65,15 @@ func (n *news) link(up bool) {
 		case n.lost <- struct{}{}:
 		default:
 		}
-	case n.anew && n.game == "":
-		n.tell("SESSION", "lost: a new one was begun; you are in no game")
 	case n.anew:
-		n.tell("SESSION", "lost: a new one was begun; you are in the game "+n.game)
+		text := "lost: a new one was begun; you are in no game"
+		if n.game != "" {
+			text = "lost: a new one was begun; you are in the game " + n.game
+		}
+		if n.subscribed.Swap(false) {
+			text += ", and not subscribed to the directory any more"
+		}
+		n.tell("SESSION", text)
 	}
 	n.anew = false
 }
@@ -86,11 +97,25 @@ const maxNews = 4000
 
 // push prints what the game says by itself, or the lobby.
 func (n *news) push(p *parlor.Push) {
+	n.drains = n.drains || p.Game == "" && p.Message == parlor.PushDraining
 	from := "PUSH"
 	if p.Game == "" {
 		from = "LOBBY"
 	}
 	n.tell(from, cut(said(p.Message, p.Payload), maxNews))
+}
+
+// noteSubscription is called with the answers to requests.
+func (n *news) noteSubscription(message string, status parlor.Status) {
+	if status != parlor.StatusOK {
+		return
+	}
+	switch message {
+	case parlor.RequestSubscribe:
+		n.subscribed.Store(true)
+	case parlor.RequestUnsubscribe:
+		n.subscribed.Store(false)
+	}
 }
 
 func (n *news) pushesLost(count int) {

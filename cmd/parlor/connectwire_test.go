@@ -228,14 +228,17 @@ func TestConnectRestart(t *testing.T) {
 			c := startConnect(t, address, "--wire", wire, "--user", "alice", "--password", "pw", "--reconnect", "1m")
 			c.typeLine(".join_game;name=arena")
 			c.news.Await(t, "GAME: arena\n")
+			c.typeLine("__parlor__.subscribe")
+			c.out.Await(t, "Subscribed to the games directory")
 			cfg.Listen, cfg.PacketListen = h.address(), h.packets()
 			h.stop()
 			c.news.Await(t, "LOBBY: __parlor__.draining ")
-			c.news.Await(t, "STATUS: Connection lost: Connection closed.\n")
+			c.news.Await(t, "STATUS: Connection lost: Connection closed. The server has stopped, as it said.\n")
 			c.news.Await(t, "STATUS: Reconnecting to "+address+" (try 1)...\n")
 			c.typeLine(".game_dir")
+			c.out.Await(t, "\n WAITING: ")
 			startHost(t, cfg)
-			c.news.Await(t, "GAME: None\nCONNECTION: False\nCONNECTION: True\nSTATUS: Logged in as alice @ "+address+"\nSESSION: lost: a new one was begun; you are in no game\n")
+			c.news.Await(t, "GAME: None\nCONNECTION: False\nCONNECTION: True\nSTATUS: Logged in as alice @ "+address+"\nSESSION: lost: a new one was begun; you are in no game, and not subscribed to the directory any more\n")
 			c.news.Await(t, "NOT SENT: __pgnet__.game_dir: the session was lost before\n")
 			c.typeLine(".leave_game")
 			c.out.Await(t, "Not in game")
@@ -426,4 +429,19 @@ func TestConnectClear(t *testing.T) {
 	words, _, _ := strings.Cut(packetlink.ErrClear.Error(), " (") // the server's, in its answer
 	checkError(t, loginError(t.Context(), o, &client.DisconnectedError{Reason: words + "."}),
 		"log in as alice at tcp://203.0.113.1: Login without TLS refused", "try tls://HOST:PORT or --tls; ")
+}
+
+// TestConnectHintOfWire: what pgnet's wire does not have is said there, and not on others.
+func TestConnectHintOfWire(t *testing.T) {
+	t.Parallel()
+	h := startHost(t, host.Config{})
+	for wire, want := range map[string]string{"pgnet": "HINT: __parlor__.subscribe is for the native and the packet wire", "native": ""} {
+		_, news, err := runConnect(t, strings.NewReader("__parlor__.subscribe\n"), h.address(), "--user", "user"+wire, "--password", "pw", "--wire", wire)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(news, want) || strings.Contains(news, "HINT") != (want != "") {
+			t.Errorf("%s: want %q in\n%s", wire, want, news)
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -169,11 +170,14 @@ func lostError(err error) error {
 	return e
 }
 
-// answerHint is what a person may want to know beyond the answer to a request; mostly nothing.
-func answerHint(p parlor.Packet, r parlor.Response) string {
+// answerHint is what a person may want to know beyond the answer to a request; mostly nothing. Streams tells whether the connection is on
+// one of Parlor's own wires.
+func answerHint(p parlor.Packet, r parlor.Response, streams bool) string {
 	text, _ := p.Payload.Get("username")
 	user, _ := text.(string)
 	switch {
+	case !streams && slices.Contains(ownRequests, p.Message):
+		return p.Message + " is for the native and the packet wire, and this connection is on pgnet's: leave out --wire pgnet, if the server knows another"
 	case r.Message == "Game name not allowed.":
 		return "a game's name has " + gameNameRule
 	case p.Message == parlor.RequestCreateInvite && r.Status == parlor.StatusOK && user != "" && !parlor.UserNameAllowed(user):

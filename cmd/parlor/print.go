@@ -14,10 +14,14 @@ import (
 // keyWidth is how wide the keys of a payload are printed, in characters.
 const keyWidth = 20
 
-// appendRequest appends what is printed of a request (section 14).
-func appendRequest(b []byte, p parlor.Packet) []byte {
+// appendRequest appends what is printed of a request (section 14); one that is not sent waits for the connection.
+func appendRequest(b []byte, p parlor.Packet, sent bool) []byte {
 	b = append(b, p.DebugText()...)
-	b = append(b, "\n    SENT: "...)
+	if sent {
+		b = append(b, "\n    SENT: "...)
+	} else {
+		b = append(b, "\n WAITING: "...)
+	}
 	b = append(b, p.CreatedOn...)
 	return append(b, '\n')
 }
