@@ -193,7 +193,8 @@ func (c *Client) Ask(message string, payload any) parlor.Response {
 //	link down           the link has ended, and the session waits; link up when it goes on
 //	lost N pushes       the server, or the client, could not keep more
 //
-// Answers are what Ask returns, and are not among them.
+// Answers are what Ask returns, and are not among them. Pushes and the rest come in the order in which the client hears of them: one that
+// the game makes in UserJoined goes out before the answer to the join, and so stands before "in game NAME".
 func (c *Client) Saw() []string {
 	synctest.Wait()
 	c.mu.Lock()
@@ -277,13 +278,15 @@ func (c *Client) CutAfter(d time.Duration) {
 	time.AfterFunc(d, func() { c.phone.set(func() {}, true) })
 }
 
-// Offline cuts the link, and keeps the client from getting another one until Online.
+// Offline cuts the link, and keeps the client from getting another one until Online. Who is offline for longer than the client's
+// Reconnect.For (5 minutes, or more if the server keeps the session for longer) has given up then: it is told "disconnected", and Online does
+// not bring it back. For longer tunnels set it, with Dial; or connect again with client.Client.Connect, which is a new session.
 func (c *Client) Offline() {
 	c.phone.set(func() { c.phone.offline = true }, true)
 	synctest.Wait()
 }
 
-// Online ends what Offline began. The client connects again when its next try is due.
+// Online ends what Offline began. The client connects again when its next try is due, within Reconnect.Max (10 s), unless it has given up.
 func (c *Client) Online() { c.phone.set(func() { c.phone.offline = false }, false) }
 
 // Lag is how long a byte is under way from now on, in each direction. It has no effect on a Local client.

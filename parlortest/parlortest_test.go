@@ -362,3 +362,30 @@ func TestSlowApplicationKeepsItsLink(t *testing.T) {
 		})
 	}
 }
+
+// greeter pushes to who joins.
+type greeter struct{ room parlor.Room }
+
+func (g greeter) UserJoined(user string) { g.room.Send(user, "welcome", nil) }
+
+func (greeter) HandleGamePacket(p parlor.Packet) parlor.Response { return parlor.OK(p.Message) }
+
+// TestOrderOfJoin: the documented order of a push in UserJoined, and what becomes of who is offline for too long.
+func TestOrderOfJoin(t *testing.T) {
+	made := func(room parlor.Room, _ string) (parlor.Game, error) { return greeter{room}, nil }
+	parlortest.Run(t, made, func(t *testing.T, l *parlortest.Lobby) {
+		ann := l.Client("ann")
+		ann.Join("table")
+		ann.Expect("connected", "push welcome", "in game table")
+		ann.Offline()
+		l.Step(6 * time.Minute)
+		ann.Expect("link down", "in no game", "disconnected")
+		ann.Online()
+		l.Step(time.Minute)
+		ann.Expect()
+		if err := ann.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ann.Expect("connected")
+	})
+}
