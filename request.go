@@ -32,6 +32,8 @@ const (
 	PushGamesChanged = "__parlor__.games_changed"
 	// PushGames gives a subscriber who was too slow for some changes the whole directory, as the answer to RequestGameDir does.
 	PushGames = "__parlor__.games"
+	// PushLeftGame tells a user that she is not in "game" any more, and has not asked for it: it has ended, was destroyed, or has put her out.
+	PushLeftGame = "__parlor__.left_game"
 	// PushDraining tells that the server is about to stop: in so many "seconds" at most.
 	PushDraining = "__parlor__.draining"
 )

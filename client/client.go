@@ -65,7 +65,8 @@ type Config struct {
 	// OnLink is told that the link of a session has ended, and the client is about to reconnect (false); and that
 	// there is one again (true), also if it is a new session's, behind OnConnection.
 	OnLink func(up bool)
-	// OnGame is told the game that the user has joined, or "" when she is in none any more.
+	// OnGame is told the game that the user has joined, or "" when she is in none any more: at once where the server pushes
+	// (parlor.PushLeftGame), with its next answer otherwise.
 	OnGame func(game string)
 	// OnPush is given what the server says by itself: pushes of the game, and of the lobby (their Game is empty). Pgnet's wire
 	// has none. A push must not be changed.

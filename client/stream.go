@@ -320,10 +320,12 @@ func (r *run) readEnvelopes(ctx context.Context, conn link.StreamConn) error {
 
 // receive takes an envelope. The error is of one that cannot be.
 func (r *run) receive(e *link.Envelope) error {
-	req, err := r.admit(e)
+	req, push, err := r.admit(e)
 	switch {
 	case err != nil:
 		return err
+	case push:
+		r.pushed(e)
 	case req != nil:
 		if e.Err != nil {
 			err = fmt.Errorf("read answer to %q: %w", req.packet.Message, e.Err)
@@ -336,35 +338,31 @@ func (r *run) receive(e *link.Envelope) error {
 	return nil
 }
 
-// admit looks at an envelope's numbers, and puts a push where it belongs. It returns the request of an answer that is new.
-func (r *run) admit(e *link.Envelope) (*request, error) {
+// admit looks at an envelope's numbers. It returns the request of an answer that is new, or that it is a push that is.
+func (r *run) admit(e *link.Envelope) (req *request, push bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if e.Ack > r.lastID {
-		return nil, unexpected("it acknowledges request %d of %d", e.Ack, r.lastID)
+		return nil, false, unexpected("it acknowledges request %d of %d", e.Ack, r.lastID)
 	}
 	r.acknowledge(e.Ack)
 	switch {
 	case e.Kind == link.KindNote:
-		return nil, nil
+		return nil, false, nil
 	case e.Kind != link.KindAnswer && e.Kind != link.KindPush:
-		return nil, unexpected("an envelope of kind %v", e.Kind)
+		return nil, false, unexpected("an envelope of kind %v", e.Kind)
 	case e.Seq <= r.seq: // it has come before
-		return nil, nil
+		return nil, false, nil
 	}
-	var req *request
 	if e.Kind == link.KindAnswer {
 		if req = r.answered(e.ID); req == nil {
-			return nil, unexpected("an answer to request %d, which is not under way", e.ID)
+			return nil, false, unexpected("an answer to request %d, which is not under way", e.ID)
 		}
 	}
 	r.skip(e.Seq - r.seq - 1)
 	r.seq = e.Seq
 	r.owe(sizeOf(e.Message, e.Payload))
-	if e.Kind == link.KindPush {
-		r.pushed(e)
-	}
-	return req, nil
+	return req, e.Kind == link.KindPush, nil
 }
 
 // skip takes note of numbers that are missing: those of pushes that the server has dropped. The lock is held.
@@ -397,8 +395,16 @@ func (r *run) owe(bytes int) {
 	}
 }
 
+// pushed hands a push to the application. That the user is in no game any more is for the client too.
 func (r *run) pushed(e *link.Envelope) {
 	c := r.c
+	if e.Message == parlor.PushLeftGame && e.Game == "" && e.Err == nil {
+		c.mu.Lock()
+		if name, _ := e.Payload.Get("game"); name == c.game && c.game != "" {
+			r.setGame(parlor.Response{})
+		}
+		c.mu.Unlock()
+	}
 	switch {
 	case c.cfg.OnPush == nil:
 		return

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -266,7 +267,7 @@ func TestAdmin(t *testing.T) {
 					t.Error(r.DebugText())
 				}
 				ann.Ask("is it there?", nil)
-				ann.Expect("connected", "in game the book", "in no game")
+				ann.Expect("connected", "in game the book", "in no game", `push __parlor__.left_game {"game": "the book"}`)
 			})
 		})
 	}
@@ -387,5 +388,56 @@ func TestOrderOfJoin(t *testing.T) {
 			t.Fatal(err)
 		}
 		ann.Expect("connected")
+	})
+}
+
+// TestGameEnds: who is in a game that ends hears of it without asking, on Parlor's own wires, also when she comes back from a tunnel.
+func TestGameEnds(t *testing.T) {
+	made := func(room parlor.Room, _ string) (parlor.Game, error) { return greeter{room}, nil }
+	parlortest.Run(t, made, func(t *testing.T, l *parlortest.Lobby) {
+		admin := l.Client(parlor.AdminName)
+		var all []*parlortest.Client
+		for _, wire := range []parlortest.Wire{parlortest.Native, parlortest.Packet, parlortest.Local} {
+			all = append(all, l.Dial(wire, client.Config{Username: fmt.Sprint("user", len(all))}))
+		}
+		for _, c := range all {
+			c.Join("table")
+			c.Expect("connected", "push welcome", "in game table")
+			if r := c.Ask(parlor.RequestLeaveGame, nil); r.Status != parlor.StatusOK {
+				t.Fatal(r.Message)
+			}
+			c.Expect("in no game")
+			c.Join("table")
+			c.Expect("push welcome", "in game table")
+		}
+		away, old := l.Client("away"), l.Dial(parlortest.Pgnet, client.Config{Username: "old"})
+		away.Join("table")
+		old.Join("table")
+		away.Offline()
+		if r := admin.Ask(parlor.RequestDestroyGame, parlor.Map{"name": "table"}); r.Status != parlor.StatusOK {
+			t.Fatal(r.Message)
+		}
+		for _, c := range all {
+			c.Expect("in no game", `push __parlor__.left_game {"game": "table"}`)
+			if c.Game() != "" {
+				t.Errorf("she is in %q", c.Game())
+			}
+			c.Join("other")
+			c.Expect("push welcome", "in game other")
+		}
+		away.Expect("connected", "push welcome", "in game table", "link down")
+		away.Online()
+		l.Step(time.Minute)
+		away.Expect("link up", "in no game", `push __parlor__.left_game {"game": "table"}`)
+		old.Ask("anything", nil)
+		old.Expect("connected", "in game table", "in no game")
+		l.Stop() // which is not the end of a game
+		for _, c := range all {
+			for _, line := range c.Saw() {
+				if strings.Contains(line, "left_game") {
+					t.Errorf("saw %s", line)
+				}
+			}
+		}
 	})
 }

@@ -149,12 +149,19 @@ func (s *Server) forgetGame(g *game) {
 	}
 }
 
-// left notes that a session is not in a game any more.
+// left notes that a session is not in a game any more, and tells its client if no answer of its own will.
 func (s *Server) left(g *game, ss *session) {
 	s.mu.Lock()
 	delete(g.members, ss)
 	s.mu.Unlock()
-	if ss.game.CompareAndSwap(g, nil) {
+	ss.mu.Lock() // so that she is not in another one before she is told
+	there := ss.game.CompareAndSwap(g, nil)
+	asked := ss.leaving.Load() && !ss.orphans.Load()
+	if there && ss.stream != nil && !ss.ended && !asked && !s.stopping.Load() {
+		_ = ss.push(&parlor.Push{Message: parlor.PushLeftGame, Payload: parlor.Encode(parlor.Map{"game": g.name})}) // which counts what is lost
+	}
+	ss.mu.Unlock()
+	if there {
 		ss.stopRiding()
 	}
 }
@@ -296,7 +303,9 @@ func (s *Server) leaveGame(ss *session, args arguments) (parlor.Response, bool) 
 	if g == nil {
 		return parlor.Unexpected("Not in game."), true
 	}
+	ss.leaving.Store(true)
 	g.room.Leave(ss.user, ss, func() {
+		ss.leaving.Store(false)
 		ss.finish(parlor.OK("Left game: " + pyjson.ReprString(g.name) + "."))
 	})
 	return parlor.Response{}, false

@@ -134,7 +134,7 @@ func TestHandoverEnds(t *testing.T) {
 			c := quietClient(t, srv, g)
 			c.askAll("slow", "a", "out", "b", "c", parlor.RequestCreateGame, "d")
 			pass(time.Second)
-			c.wants("2 slow is 1", "3 a is 2", "4 out", "5 "+nowhere, "6 "+nowhere, "7 Created new game: 'counting'.", "8 d is 3")
+			c.wants("2 slow is 1", "3 a is 2", "push __parlor__.left_game", "4 out", "5 "+nowhere, "6 "+nowhere, "7 Created new game: 'counting'.", "8 d is 3")
 		})
 	})
 	t.Run("destroyed", func(t *testing.T) {
@@ -146,7 +146,7 @@ func TestHandoverEnds(t *testing.T) {
 			pass(time.Second)
 			admin.ask(parlor.RequestDestroyGame)
 			pass(5 * time.Second)
-			c.wants("2 slow is 1", "3 a is 2", "4 slow is 3", "5 b is 4", "6 c is 5") // it was handed over before the end
+			c.wants("2 slow is 1", "3 a is 2", "push __parlor__.left_game", "4 slow is 3", "5 b is 4", "6 c is 5") // it was handed over before the end
 			c.askAll("slow", "d")
 			c.wants("7 "+nowhere, "8 "+nowhere)
 		})

@@ -44,6 +44,7 @@ type session struct {
 	tookOver bool   // likewise: the name was another session's
 
 	welcomed atomic.Bool          // the login is over, and the connection callback was called
+	leaving  atomic.Bool          // the user has asked to leave the game, and is not answered yet
 	speaks   atomic.Bool          // the client speaks envelopes: stream is not nil
 	game     atomic.Pointer[game] // where the user is
 	window   atomic.Int64         // how long that game keeps the seat of a user who is away, a time.Duration
