@@ -167,6 +167,9 @@ func TestWriteMissed(t *testing.T) {
 			}
 		}
 	}
+	if err := c.WaitWritten(t.Context()); err != nil { // what the handshake has left
+		t.Fatal(err)
+	}
 	if err := c.WriteMissed(bytes.Repeat(frame, 100)); err != nil {
 		t.Fatal(err)
 	}

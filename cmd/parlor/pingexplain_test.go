@@ -69,12 +69,17 @@ func TestPingErrors(t *testing.T) {
 	secured.Config.ErrorLog = log.New(io.Discard, "", 0)
 	secured.StartTLS()
 	t.Cleanup(secured.Close)
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody := closed.Addr().String()
-	closed.Close()
+	t.Cleanup(func() { ln.Close() })
+	taken, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { taken.Close() })
+	nobody := taken.LocalAddr().String() // where nobody listens, nor can begin to meanwhile
 	for name, test := range map[string]struct {
 		args, timeout string
 		sent          int // of two
