@@ -31,7 +31,7 @@ type Dialer struct {
 
 // Dial opens a link to the lobby, which is a link.StreamConn. The address is not looked at.
 func (d Dialer) Dial(context.Context, string) (link.Conn, error) {
-	p := &pipe{key: d.ServerKey, calls: make(chan call), ready: make(chan struct{}, 1), done: make(chan struct{}), left: make(chan struct{})}
+	p := &pipe{key: d.ServerKey, calls: make(chan call), ready: make(chan struct{}, 1), done: make(chan struct{}), left: make(chan struct{}), gone: make(chan struct{})}
 	session, err := d.Lobby.Open((*serverEnd)(p))
 	if err != nil {
 		return nil, fmt.Errorf("open local link: %w", err)
@@ -47,6 +47,7 @@ type pipe struct {
 	ready chan struct{} // has an entry when one of the queues may have one
 	done  chan struct{} // closed with the link
 	left  chan struct{} // closed when the client has ended it
+	gone  chan struct{} // closed when the session was told of the end
 
 	once sync.Once // of left
 
@@ -73,6 +74,7 @@ func (p *pipe) read(session link.Session) {
 			c.taken <- p.take(session, c)
 		case <-p.done:
 			session.Closed(p.onPurpose)
+			close(p.gone)
 			return
 		}
 	}
@@ -262,8 +264,15 @@ func (c *clientEnd) took(take func() bool) bool {
 // Remote is "local".
 func (c *clientEnd) Remote() string { return "local" }
 
-// Close ends the link, and the session with it.
+// Close ends the link, and the session with it. It waits until the session knows, so that its user can log in again at once; for a
+// second at most, as the session may be at something that came before.
 func (c *clientEnd) Close() error {
 	(*pipe)(c).leave(true)
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case <-c.gone:
+	case <-timer.C:
+	}
 	return nil
 }
