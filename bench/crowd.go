@@ -162,7 +162,7 @@ func (c *crowd) chat(ctx context.Context, interval time.Duration, perRoom int, d
 		if err := errors.Join(c.failed(), ctx.Err()); err != nil {
 			return 0, 0, err
 		}
-		time.Sleep(gap) // the system makes a millisecond of it
+		time.Sleep(gap) // sleep: the load keeps its pace; the system makes a millisecond of it
 	}
 	if err := c.await(ctx, before+all*int64(perRoom)); err != nil {
 		return 0, 0, err

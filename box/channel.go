@@ -97,7 +97,7 @@ func (i *Initiation) Complete(answer []byte) (*Channel, error) {
 		return nil, fmt.Errorf("%w: %w", ErrNoChannel, err)
 	}
 	i.keys.forget()
-	return newChannel(send, receive), nil
+	return newChannel(send, receive)
 }
 
 // Respond answers the handshake message of the holder of a public key. Errors are ErrBadKey and ErrNoChannel.
@@ -119,7 +119,8 @@ func (k *Key) respond(peer string, message []byte, ephemeral *ecdh.PrivateKey) (
 		return nil, nil, fmt.Errorf("%w: %w", ErrNoChannel, err)
 	}
 	keys.forget()
-	return newChannel(send, receive), answer, nil
+	c, err = newChannel(send, receive)
+	return c, answer, err
 }
 
 func (k *Key) handshake(peer string, initiator bool, ephemeral *ecdh.PrivateKey) (*noise.HandshakeState, *agreement, error) {
@@ -138,11 +139,9 @@ func (k *Key) handshake(peer string, initiator bool, ephemeral *ecdh.PrivateKey)
 // Channel seals and opens messages, each once and in order. Seal is for one goroutine at a time, and so is Open.
 type Channel struct{ send, receive direction }
 
-func newChannel(send, receive *noise.CipherState) *Channel {
+func newChannel(send, receive *noise.CipherState) (*Channel, error) {
 	c := &Channel{}
-	c.send.begin(send)
-	c.receive.begin(receive)
-	return c
+	return c, errors.Join(c.send.begin(send), c.receive.begin(receive))
 }
 
 // Seal appends the next message to b. It fails only after 2^64-1 messages.
@@ -178,15 +177,13 @@ type direction struct {
 	nonce [12]byte // scratch space
 }
 
-func (d *direction) begin(state *noise.CipherState) {
+func (d *direction) begin(state *noise.CipherState) error {
 	key := state.UnsafeKey()
 	block, err := aes.NewCipher(key[:])
 	if err == nil {
 		d.aead, err = cipher.NewGCM(block)
 	}
-	if err != nil {
-		panic("box: " + err.Error()) // never: the key has 32 bytes
-	}
+	return err
 }
 
 // next is the nonce of the next message.
