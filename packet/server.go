@@ -183,9 +183,9 @@ func (s *Server) take(nc net.Conn) {
 		c.nc = nc // to be closed by; it is opened with TLS around it
 	}
 	s.conns[c.cid] = c
+	s.stats.Accepted.Add(1)       // before anybody can have an answer
 	s.goes(func() { s.start(c) }) // before Shutdown waits, as stopped is not set
 	s.mu.Unlock()
-	s.stats.Accepted.Add(1)
 }
 
 // turnAway refuses a socket, with a reason where nobody could be waited for.
