@@ -307,6 +307,25 @@ func TestNativeEnds(t *testing.T) {
 	}
 }
 
+// TestNativeClientCloses: of the codes that a client closes with only 1000, and none, ends its session.
+func TestNativeClientCloses(t *testing.T) {
+	for _, code := range []link.Code{0, link.CloseNormal, link.CloseGoingAway, link.CloseProtocol, link.ClosePolicy, link.CloseInternal, link.CloseTryAgain, 4001} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := startNative(t, wslink.Config{})
+				var body []byte
+				if code != 0 {
+					body = ws.NewCloseFrameBody(ws.StatusCode(code), "")
+				}
+				w.raw(t).message(ws.OpClose, body)
+				if got, want := <-w.lobby.ended, code == 0 || code == link.CloseNormal; got != want {
+					t.Errorf("ended on purpose: %v, want %v", got, want)
+				}
+			})
+		})
+	}
+}
+
 // rawNative is a client on the native wire that sends what it is told to.
 type rawNative struct {
 	*peer

@@ -116,7 +116,9 @@ func (c *conn) readControl(h ws.Header) error {
 		c.control(ws.OpPong, payload)
 	case ws.OpClose:
 		c.peerClosed = true
-		c.Close(closeCode(payload), "")
+		m := closeMessage(closeCode(payload), "")
+		m.answers = true
+		c.enqueue(m)
 		return errPeerClosed
 	}
 	return nil

@@ -37,15 +37,17 @@ type outbox struct {
 	late     bool      // Server.late is to come
 	closing  bool      // a close frame is queued or sent: nothing is queued any more
 	code     link.Code // its code
+	byPeer   bool      // it answers that of the other side, which has closed
 	readOver bool      // the reader has ended
 	dead     bool      // the socket is closed, or about to be
 }
 
 // outgoing is one message to write, before sealing.
 type outgoing struct {
-	op     ws.OpCode
-	sealed bool // with the tunnel, on pgnet's wire
-	text   []byte
+	op      ws.OpCode
+	sealed  bool // with the tunnel, on pgnet's wire
+	answers bool // a close frame: one of the other side
+	text    []byte
 
 	frame     *buffer // of the native wire: what text is in, sealed with the channel
 	envelopes int     // likewise: how many
@@ -172,7 +174,7 @@ func (o *outbox) wrote(n int) {
 func (c *conn) put(m outgoing) {
 	o := &c.out
 	if m.op == ws.OpClose {
-		o.closing, o.code = true, link.Code(binary.BigEndian.Uint16(m.text))
+		o.closing, o.code, o.byPeer = true, link.Code(binary.BigEndian.Uint16(m.text)), m.answers
 	}
 	o.queue = append(o.queue, m)
 	o.size += len(m.text)
@@ -325,11 +327,12 @@ func (c *conn) readerDone() {
 	c.unlock()
 }
 
-// onPurpose tells whether the connection has ended because one of the sides wanted its session to end.
+// onPurpose tells whether the connection has ended because one of the sides wanted its session to end. A client says that with 1000, or
+// no code, alone.
 func (o *outbox) onPurpose() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.closing && o.code.EndsSession()
+	return o.closing && o.code.EndsSession() && (!o.byPeer || o.code == link.CloseNormal)
 }
 
 func (o *outbox) isClosing() bool {
