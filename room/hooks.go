@@ -25,7 +25,9 @@ func (r *Room) guardFrom(start time.Duration, hook string, call func()) (ok bool
 	if !r.stale.Load() {
 		r.stale.Store(true)
 	}
+	r.begins()
 	defer func() {
+		r.ends()
 		r.hookEnd = time.Since(r.opened)
 		if took := r.hookEnd - start; took > r.cfg.Budget {
 			if n := r.stats.Slow.Add(1); worthLogging(n) {

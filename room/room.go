@@ -55,7 +55,8 @@ type Config struct {
 	// Timers limits how many timers of the game there are at once; more are refused with a logged error, and
 	// never fire. Default 10,000; negative refuses all.
 	Timers int
-	// Budget is how long a hook may take before it is logged as slow. Default 1 s.
+	// Budget is how long a hook may take before it is logged as slow, when it comes back; one that does not is logged
+	// between Budget and twice that after its beginning. Default 1 s.
 	Budget time.Duration
 	// Window is how long the seat of a user whose link is gone is kept, if the game does not say. Default 0: not
 	// at all.
@@ -94,7 +95,8 @@ type Alarm interface {
 // Stats counts what happened in a room, above all what went wrong or slowly.
 type Stats struct {
 	Panics        atomic.Int64 // hooks that panicked
-	Slow          atomic.Int64 // hooks that took longer than Config.Budget
+	Slow          atomic.Int64 // hooks that took longer than Config.Budget, and have come back
+	Stuck         atomic.Int64 // hooks that had not come back when they were looked for, after Config.Budget or more
 	Busy          atomic.Int64 // packets and joins that the mailbox had no space for when they came
 	Late          atomic.Int64 // updates and calls of timers left out because the room was too busy for them
 	Pushes        atomic.Int64 // pushes handed to members
@@ -116,6 +118,8 @@ type Room struct {
 	presence map[Member]*presence // messages about members who went away or came back, to which more may be added
 	rung     bool                 // the timers have a message in the mailbox
 	awake    bool                 // the goroutine is running
+
+	watch watch
 
 	stale atomic.Bool            // something happened since info was made
 	info  atomic.Pointer[string] // the game's line for the directory

@@ -365,6 +365,57 @@ func TestPanicsAreLogged(t *testing.T) {
 	})
 }
 
+// TestStuckHook: a hook that does not come back is found once, while it is under way, and the next one is too. An idle room is not
+// looked at.
+func TestStuckHook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		until := make(chan struct{})
+		g := &game{packet: func(p parlor.Packet) parlor.Response {
+			if p.Message == "hang" {
+				<-until
+			}
+			return parlor.OK(p.Message)
+		}}
+		r := open(t, g, room.Config{Budget: time.Second})
+		alice := &member{name: "alice"}
+		r.enter(t, alice)
+		for i := range 40 { // a busy room is none that is stuck
+			r.send(t, alice, fmt.Sprint(i))
+			pass(100 * time.Millisecond)
+		}
+		if n := r.Stats().Stuck.Load(); n != 0 {
+			t.Errorf("%d hooks found stuck in a room that works", n)
+		}
+		for want := int64(1); want <= 3; want++ {
+			pass(time.Duration(want) * 700 * time.Millisecond) // idle for longer or shorter than until the next look
+			alice.answers = nil
+			r.send(t, alice, "hang")
+			pass(time.Second)
+			if n := r.Stats().Stuck.Load(); n != want-1 {
+				t.Errorf("%d hooks found stuck within the budget, want %d", n, want-1)
+			}
+			pass(time.Second)
+			if n := r.Stats().Stuck.Load(); n != want {
+				t.Errorf("%d hooks found stuck within twice the budget, want %d", n, want)
+			}
+			pass(time.Hour)
+			if n := r.Stats().Stuck.Load(); n != want {
+				t.Errorf("%d hooks found stuck after an hour, want %d", n, want)
+			}
+			until <- struct{}{}
+			synctest.Wait()
+			alice.want(t, "OK hang")
+		}
+		if n := strings.Count(r.log.String(), "does not come back"); n != 3 {
+			t.Errorf("logged %d times:\n%s", n, r.log.String())
+		}
+		if n := r.Stats().Slow.Load(); n != 3 {
+			t.Errorf("%d slow hooks, want 3", n)
+		}
+		alice.answers = nil
+	})
+}
+
 func TestSlowHook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &game{packet: func(parlor.Packet) parlor.Response {

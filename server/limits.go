@@ -31,7 +31,7 @@ type Limits struct {
 	// a session with many requests on their way: it has up to 32 in a row.
 	Mailbox    int
 	Timers     int           // timers of one game at once; default 10,000
-	HookBudget time.Duration // how long a call into a game may take before it is logged; default 1 s
+	HookBudget time.Duration // how long a call into a game may take before it is logged, also if it does not come back; default 1 s
 	InfoSize   int           // bytes of a game's line in the directory; default 1024
 
 	Queue      int           // requests of one session that wait; then its link is read no further; default 256
