@@ -32,6 +32,7 @@ bench:
 fuzz:
 	@scripts/fuzz
 
-# Cuts the links of a scripted game at every byte, on each wire, in some minutes; make test does so at every write.
+# Cuts the links of a scripted game at every byte, on each wire, in some minutes. The tests without -race do so around every write, and
+# make test, which has it, at ten places each way.
 cuts:
 	@scripts/cuts
