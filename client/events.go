@@ -41,6 +41,7 @@ type events struct {
 	fullSince time.Time       // when the queue was full, since it was half empty; zero: not since
 	asking    int             // callers who wait for an answer
 	space     chan struct{}   // closed when there may be room for more; nil while nobody waits
+	endless   bool            // who waits waits for what is not dropped to be taken
 	slowed    int64           // times that somebody had to wait
 }
 
@@ -150,7 +151,7 @@ func (e *events) run() {
 			e.mu.Unlock()
 			return
 		}
-		if !e.full() {
+		if !e.full() || e.endless && !e.fullForGood() {
 			e.makeRoom()
 		}
 		if len(e.queue) < maxWaiting/2 && e.bytes < maxWaitingBytes/2 {
@@ -191,8 +192,8 @@ func (e *events) awaitRoom(ctx context.Context, answer bool) {
 	for {
 		e.mu.Lock()
 		left := patience - time.Since(e.fullSince)
-		endless := answer && e.fullForGood()
-		if !e.full() || e.asking > 0 || left <= 0 && !endless {
+		e.endless = answer && e.fullForGood()
+		if !e.full() || e.asking > 0 || left <= 0 && !e.endless {
 			e.mu.Unlock()
 			return
 		}
@@ -200,11 +201,11 @@ func (e *events) awaitRoom(ctx context.Context, answer bool) {
 			e.space = make(chan struct{})
 			e.slowed++
 		}
-		space := e.space
-		e.mu.Unlock()
-		if endless {
+		if e.endless {
 			left = time.Hour
 		}
+		space := e.space
+		e.mu.Unlock()
 		timer := time.NewTimer(left)
 		select {
 		case <-space:

@@ -1090,6 +1090,55 @@ func TestSlowCallbacks(t *testing.T) {
 	})
 }
 
+// TestSlowCallbacksAmongPushes: an answer that finds too many before it waits until one of these is taken, and not until of all that
+// waits, pushes with them, there is less than when the link was held up first: it would end by then.
+func TestSlowCallbacksAmongPushes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var j journal
+		next := make(chan struct{})
+		cfg := client.Config{OnPush: func(*parlor.Push) { <-next }}
+		c, f := dialOdd(t, &oddServer{}, &j, cfg)
+		seq := uint64(0)
+		say := func(e link.Envelope) {
+			seq++
+			e.Seq = seq
+			f.say(e)
+			synctest.Wait()
+		}
+		for id := range uint64(1026) { // one that the application has, 1024 that wait, and one that the reader has
+			if err := c.Send(parlor.Packet{Message: "x"}, func(parlor.Response, error) { <-next }); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			say(answer(id+1, 0, id+1, "y"))
+			if id < 1025 {
+				say(push(id+1, 0, "z"))
+			}
+			if id == 600 {
+				time.Sleep(6 * time.Second) // sleep: virtual; from now on the link is held up by answers only
+				synctest.Wait()
+			}
+		}
+		say(push(0, 0, "last"))
+		for taken := range 3 {
+			want := 1
+			if taken == 2 { // a push and an answer, behind the answer that the application had
+				want = 0
+			}
+			if n := len(f.reads); n != want {
+				t.Errorf("%d were not read behind %d taken, want %d", n, taken, want)
+			}
+			next <- struct{}{}
+			synctest.Wait()
+		}
+		if s := c.Stats(); s.PushesLost != 0 || f.ended != "" {
+			t.Errorf("%+v, the link is %q", s, f.ended)
+		}
+		close(next)
+		synctest.Wait()
+	})
+}
+
 // FuzzEnvelopes plays a script of envelopes, cuts and requests to a client: whatever the server says, the client neither panics
 // nor hangs, and hands over nothing twice.
 func FuzzEnvelopes(f *testing.F) {
