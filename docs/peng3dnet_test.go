@@ -166,6 +166,8 @@ func (w *witness) note(what string) {
 	switch {
 	case strings.Contains(stack, "packet.(*endpoint).Process("):
 		where = "`Process`"
+	case strings.Contains(stack, "packet.(*Server).Serve("):
+		where = "`Server.Serve`"
 	case strings.Contains(stack, "packet.(*Client).Connect("):
 		where = "`Connect`"
 	case strings.Contains(stack, "packet.(*Conn).serve"), strings.Contains(stack, "packet.(*Server).start"):
@@ -193,7 +195,7 @@ func TestGoroutines(t *testing.T) {
 			}
 			told++
 		}
-		if told != 14 || len(table) != 11 {
+		if told != 16 || len(table) != 12 {
 			t.Errorf("with Manual %v, %d callbacks were seen, of %d rows", manual, told, len(table))
 		}
 	}
@@ -224,6 +226,7 @@ func (w *witness) watch(t *testing.T, manual bool) {
 	}
 	config := func(connType, side string) packet.Config {
 		return packet.Config{Manual: manual, ConnType: connType, Logger: slog.New(slog.DiscardHandler), Hooks: packet.Hooks{
+			Accept:    func(*packet.Conn) bool { w.note("`Hooks.Accept`"); return true },
 			Connect:   func(*packet.Conn) error { w.note("`Hooks.Connect`, on a " + side); return nil },
 			Handshake: func(*packet.Conn) { w.note("`Hooks.Handshake`") },
 			Receive:   func(*packet.Conn, *packet.Message) { w.note("`Hooks.Receive`") },
@@ -236,6 +239,7 @@ func (w *witness) watch(t *testing.T, manual bool) {
 				return nil
 			},
 			Close: func(*packet.Conn, *packet.CloseError) { w.note("`Hooks.Close`") },
+			Done:  func(*packet.Conn) { w.note("`Hooks.Done`") },
 		}}
 	}
 	var wg sync.WaitGroup

@@ -124,9 +124,18 @@ type TLS struct {
 
 // Hooks are functions that a server calls for each of its connections, or a client for its own. Each may be
 // nil. Those of one connection are called one after the other, but Send by whoever sends; with Config.Manual, Handshake,
-// Receive and Close are called by Process, but Connect, and Send with the protocol's own packets, still on the goroutine of
+// Receive, Close and Done are called by Process, but Connect, and Send with the protocol's own packets, still on the goroutine of
 // the connection.
 type Hooks struct {
+	// Accept is called by Serve, before all else, when a server has accepted a socket; clients do not call it. It tells whether
+	// the connection is let in, if there is room for it among Config.MaxConns. Who is not is turned away as over that limit,
+	// and counted in Stats.Refused: with ReasonServerFull where there is no TLS, and no hook hears of him again. A panic turns him
+	// away too, with ReasonInternalError, and is logged. Close hears once of each connection that was let in, whatever becomes of it:
+	// also where its TLS fails, or the server ends meanwhile.
+	//
+	// It must not wait, as nobody else is accepted meanwhile. It may end other connections (Conn.Abort), to make room. Of this one
+	// it knows the address (Conn.RemoteAddr). Nothing can be sent yet.
+	Accept func(c *Conn) bool
 	// Connect is called when a connection is there, its handshake still to come. An error, or a panic, ends it, and its text
 	// stays on this side. Of a server's the client hears ReasonInternalError, and the log has it, as a warning. A client's
 	// is what its Connect returns, and the server hears nothing. In both cases it is the Cause of what Close gets. Who
@@ -143,8 +152,11 @@ type Hooks struct {
 	// which whoever shuts down a server begins for all of them. Close hears of it, with the reason.
 	Send func(c *Conn, o *Outgoing) error
 	// Close is called once, when the connection has ended, before its state is StateClosed. The error is what
-	// Conn.Err will return.
+	// Conn.Err will return. This side may still have to wait for the other one to close, for Config.CloseTimeout.
 	Close func(c *Conn, err *CloseError)
+	// Done is called behind Close, once, when nothing of the connection is left: it has given back its place in
+	// Config.MaxConns. Who counts connections counts until then.
+	Done func(c *Conn)
 }
 
 // fill returns the config with its defaults, checked.

@@ -19,7 +19,7 @@ import (
 // handlers and hooks; what is sent is written by the sender as far as the socket takes it at once, and else
 // by a goroutine that runs only while something is left.
 type Conn struct {
-	// Data is the program's own. The library does not look at it, nor guard it: set it in the Connect hook, or guard it
+	// Data is the program's own. The library does not look at it, nor guard it: set it in the Accept or Connect hook, or guard it
 	// yourself where other goroutines than the connection's use it.
 	Data any
 
@@ -57,6 +57,7 @@ type Conn struct {
 	stopping chan struct{} // closed when it begins to end
 	done     chan struct{} // closed at the very end
 	closed   bool          // the reader's: the Close hook was called
+	unknown  bool          // likewise: it ended before any hook heard of it
 }
 
 // newConn makes a connection that has no socket yet.
@@ -145,7 +146,7 @@ func (c *Conn) RemoteAddr() net.Addr {
 	return nc.RemoteAddr()
 }
 
-// Done is closed when the connection has ended and its Close hook has returned (with Config.Manual: waits for
+// Done is closed when the connection has ended and its Close and Done hooks have returned (with Config.Manual: waits for
 // Process).
 func (c *Conn) Done() <-chan struct{} { return c.done }
 

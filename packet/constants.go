@@ -139,6 +139,6 @@ const (
 	ReasonWriteTimeout     = "writetimeout"          // local: the other side took nothing for Config.WriteTimeout
 	ReasonHandshakeTimeout = "handshaketimeout"      // over Config.HandshakeTimeout
 	ReasonIdleTimeout      = "idletimeout"           // over ConnType.IdleTimeout or Config.IdleTimeout
-	ReasonServerFull       = "serverfull"            // over Config.MaxConns
+	ReasonServerFull       = "serverfull"            // over Config.MaxConns, or Hooks.Accept said so
 	ReasonInternalError    = "internalerror"         // a hook failed that the connection cannot do without
 )

@@ -24,8 +24,8 @@
 // Everything exported is safe for concurrent use, unless it says otherwise. Handlers and hooks of one
 // connection are called one after the other on that connection's goroutine; with Config.Manual the packets wait
 // until the program calls Process, and are handled there. What looks at packets that are sent (Hooks.Send, OnSend,
-// ConnType.Send) is called by the sender, and a client's Hooks.Connect by Connect; section 17 of docs/peng3dnet.md has
-// them all. A handler must not wait for its own connection. Sending never blocks: what the other side does not
+// ConnType.Send) is called by the sender, Hooks.Accept by Serve, and a client's Hooks.Connect by Connect; section 17 of
+// docs/peng3dnet.md has them all. A handler must not wait for its own connection. Sending never blocks: what the other side does not
 // read waits in a bounded queue, and who lets it fill up is disconnected.
 //
 // # The end of a connection

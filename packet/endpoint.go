@@ -37,7 +37,7 @@ type endpoint struct {
 // Stats counts what happened. Every limit has a counter.
 type Stats struct {
 	Accepted         atomic.Int64 // connections
-	Refused          atomic.Int64 // over Config.MaxConns
+	Refused          atomic.Int64 // over Config.MaxConns, or turned away by Hooks.Accept
 	FramesIn         atomic.Int64 // frames that were whole
 	Waited           atomic.Int64 // bodies that had to wait over Config.MaxLarge or Config.MaxHuge
 	WaitedQueued     atomic.Int64 // packets that had to wait over Config.QueuedPackets, QueuedBytes or MaxQueued

@@ -38,7 +38,7 @@ var (
 
 	// ErrWriteQueueFull means that the other side does not read, over Config.WriteQueue.
 	ErrWriteQueueFull = errors.New("write queue full: the other side does not read")
-	// ErrServerFull means that the server has as many connections as its Config.MaxConns lets it.
+	// ErrServerFull means that the server has as many connections as its Config.MaxConns, or its Hooks.Accept, lets it.
 	ErrServerFull = errors.New("too many connections")
 
 	// ErrNoHello means that what a client has connected to says nothing that a packet server would: perhaps it is none, or one

@@ -392,6 +392,9 @@ func (c *Conn) finish(err error) {
 	o.mu.Unlock()
 	c.inTurn(func() { // the last that Process comes to: till then it has its place in MaxConns
 		c.end.forget(c)
+		if hook := c.end.cfg.Hooks.Done; hook != nil && !c.unknown {
+			c.guard("Done hook", func() { hook(c) })
+		}
 		close(c.done)
 	})
 }
@@ -437,9 +440,13 @@ func (c *Conn) ending() {
 		if hook := c.end.cfg.Hooks.Close; hook != nil {
 			c.guard("Close hook", func() { hook(c, why) })
 		}
-		c.state.Store(int32(StateClosed))
-		c.SetMode(ModeClosed)
+		c.isClosed()
 	})
+}
+
+func (c *Conn) isClosed() {
+	c.state.Store(int32(StateClosed))
+	c.SetMode(ModeClosed)
 }
 
 // inTurn calls f now, or with Config.Manual when Process comes to it.

@@ -171,7 +171,7 @@ func (s *Server) take(nc net.Conn) {
 	if len(s.conns) >= s.cfg.MaxConns {
 		s.mu.Unlock()
 		s.stats.Refused.Add(1)
-		s.turnAway(nc)
+		s.turnAway(nc, ReasonServerFull)
 		return
 	}
 	s.lastCID++
@@ -183,18 +183,53 @@ func (s *Server) take(nc net.Conn) {
 		c.nc = nc // to be closed by; it is opened with TLS around it
 	}
 	s.conns[c.cid] = c
-	s.stats.Accepted.Add(1)       // before anybody can have an answer
-	s.goes(func() { s.start(c) }) // before Shutdown waits, as stopped is not set
 	s.mu.Unlock()
+	if reason := s.refuses(c); reason != "" {
+		s.forget(c)
+		s.stats.Refused.Add(1)
+		s.turnAway(nc, reason)
+		c.turnedAway(reason)
+		return
+	}
+	s.stats.Accepted.Add(1)       // before anybody can have an answer
+	s.goes(func() { s.start(c) }) // Shutdown waits for calls of Serve before it waits for these
+}
+
+// refuses asks the Accept hook, and returns why it does not let a connection in. The hook may end other connections: no
+// lock is held. Stop and Close reach the connection meanwhile as any other; its goroutine then tells of its end.
+func (s *Server) refuses(c *Conn) (reason string) {
+	hook, lets := s.cfg.Hooks.Accept, true
+	if hook == nil {
+		return ""
+	}
+	err := safely(func() error { lets = hook(c); return nil })
+	switch {
+	case err != nil:
+		c.report("Accept hook", err)
+		return ReasonInternalError
+	case !lets:
+		return ReasonServerFull
+	}
+	return ""
 }
 
 // turnAway refuses a socket, with a reason where nobody could be waited for.
-func (s *Server) turnAway(nc net.Conn) {
+func (s *Server) turnAway(nc net.Conn, reason string) {
 	if s.tls == nil {
 		nc.SetWriteDeadline(time.Now().Add(10 * time.Millisecond)) // the first bytes of a socket fit
-		nc.Write(closeFrame(ReasonServerFull))
+		nc.Write(closeFrame(reason))
 	}
 	nc.Close()
+}
+
+// turnedAway is the end of a connection whose socket was refused: it has no goroutine, and nobody is told.
+func (c *Conn) turnedAway(reason string) {
+	c.out.mu.Lock()
+	c.kill() // first, so that nothing is written
+	c.shutLocked(&CloseError{Reason: reason}, false)
+	c.out.mu.Unlock()
+	c.isClosed()
+	close(c.done)
 }
 
 // start is the beginning of a connection's goroutine: TLS, the Connect hook, Hello, and then the reader.
@@ -244,11 +279,12 @@ func (s *Server) greet(c *Conn, deadline time.Time) error {
 	return nil
 }
 
-// unborn ends a connection that no hook knows of.
+// unborn ends a connection of which the Connect hook has not heard. Without an Accept hook, none shall.
 func (s *Server) unborn(c *Conn, err error) error {
-	c.closed = true
-	c.state.Store(int32(StateClosed))
-	c.SetMode(ModeClosed)
+	if s.cfg.Hooks.Accept == nil {
+		c.unknown, c.closed = true, true
+		c.isClosed()
+	}
 	return err
 }
 
