@@ -24,10 +24,12 @@ type Config struct {
 	// Ping is what pings are answered with, beside the versions. It must not change.
 	Ping map[string]any
 
-	// Connections is how many there may be at once; default 100,000. Over it a newcomer is turned away.
+	// Connections is how many there may be at once, each from the moment that it is accepted to the end of its socket; default
+	// 100,000. Over it who has not logged in makes room for newcomers, as over Pending; a newcomer is turned away if there are only
+	// users.
 	Connections int
-	// Of them, those that have not logged in, pings included; default 10,000. Over it the oldest of the network that has most of
-	// them is cut off.
+	// Of them, those that have not logged in, TLS handshakes and pings included; default 10,000. Over it the oldest of the network
+	// that has most of them is cut off.
 	Pending int
 
 	LoginSize   int // bytes of a frame before the login; default 16 KiB
@@ -86,7 +88,7 @@ const (
 
 // Stats counts what happened to links. Every limit has a counter, here or in Server.Packets.
 type Stats struct {
-	Refused      atomic.Int64 // connections cut off over Config.Pending
+	Refused      atomic.Int64 // connections cut off over Config.Connections or Config.Pending, and those that were turned away
 	LoginTimeout atomic.Int64 // connections that did not log in
 	Clear        atomic.Int64 // logins refused as they came without TLS
 	TooLarge     atomic.Int64 // envelopes over Config.MessageSize that were to be sent

@@ -250,7 +250,6 @@ func (l *serverLink) Abort() { l.conn.Abort(nil) }
 
 // closed is called when the connection has ended.
 func (l *serverLink) closed(why *packet.CloseError) {
-	l.srv.forget(l)
 	if l.session == nil {
 		return
 	}

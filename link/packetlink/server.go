@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -29,9 +30,9 @@ type Server struct {
 	late  late.Group     // links with answers that wait for others
 	wg    sync.WaitGroup // the sweeper
 
-	mu        sync.Mutex // guards the fields below
-	links     map[*serverLink]struct{}
-	strangers crowd.Strangers[*serverLink] // those that have not logged in
+	mu        sync.Mutex                   // guards the fields below
+	links     map[*serverLink]struct{}     // of all connections, from the accept to the end, but those that were pushed out
+	strangers crowd.Strangers[*serverLink] // those of them that have not logged in
 }
 
 // tick is how often the sweeper comes by. It makes a note leave within a second (section 2.2).
@@ -55,12 +56,14 @@ func New(cfg Config) (*Server, error) {
 	s.packets = packet.NewServer(reg, packet.Config{
 		TLS: packet.TLS{Enabled: cfg.TLS != nil, Config: cfg.TLS},
 		Hooks: packet.Hooks{
-			Connect:   s.connected,
+			Accept:    s.accept,
 			Handshake: func(c *packet.Conn) { c.Data.(*serverLink).ready() },
 			Close:     func(c *packet.Conn, why *packet.CloseError) { c.Data.(*serverLink).closed(why) },
+			Done:      func(c *packet.Conn) { s.forget(c.Data.(*serverLink)) },
 		},
 		Logger: cfg.Logger, NoEvents: true, NoCompression: true,
-		MaxConns: cfg.Connections, MaxFrame: frameHeader + cfg.MessageSize, MaxBody: cfg.MessageSize,
+		// Those that are pushed out end a moment later.
+		MaxConns: cfg.Connections + min(cfg.Pending, math.MaxInt-cfg.Connections), MaxFrame: frameHeader + cfg.MessageSize, MaxBody: cfg.MessageSize,
 		MaxDepth:   msgpack.DefaultDepth + 1, // an envelope around its payload
 		WriteQueue: cfg.QueueSize, HandshakeTimeout: cfg.LoginTimeout,
 		IdleTimeout: cfg.Silence, WriteTimeout: cfg.WriteTimeout, CloseTimeout: cfg.CloseTimeout,
@@ -96,29 +99,40 @@ func (s *Server) Stats() *Stats { return &s.stats }
 // Packets are the counters of the packets beneath: of connections refused, frames, timeouts.
 func (s *Server) Packets() *packet.Stats { return s.packets.Stats() }
 
-// connected is the beginning of a connection, before its handshake. Who has not logged in makes room for it where there
-// are too many. It is the oldest of the network that has most of them, so that a crowd pushes out its own: who means it has
-// logged in by then.
-func (s *Server) connected(c *packet.Conn) error {
+// accept is the beginning of a connection, before its TLS. It tells whether there is room for it. Connections count from
+// then on: each holds a file descriptor.
+func (s *Server) accept(c *packet.Conn) bool {
 	c.SetMaxFrame(frameHeader + s.cfg.LoginSize)
 	l := &serverLink{srv: s, conn: c}
 	l.peer.Remote, l.peer.Addr = whereFrom(c.RemoteAddr())
 	c.Data = l
-	var victim *serverLink
 	s.mu.Lock()
-	if s.strangers.Len() >= s.cfg.Pending {
-		if victim = s.strangers.Oldest(); victim != nil {
-			s.noStranger(victim)
-		}
+	victim, room := s.makeRoom()
+	if room {
+		l.place = s.strangers.Add(l, link.Network(l.peer.Addr))
+		s.links[l] = struct{}{}
 	}
-	l.place = s.strangers.Add(l, link.Network(l.peer.Addr))
-	s.links[l] = struct{}{}
 	s.mu.Unlock()
 	if victim != nil {
-		s.stats.Refused.Add(1)
 		victim.conn.Abort(nil)
 	}
-	return nil
+	return room
+}
+
+// makeRoom is called for a newcomer, and takes a stranger out if there are too many connections, or too many that have
+// not logged in. It is the oldest of the network that has most of them, so that a crowd pushes out its own: who means it
+// has logged in by then. Who is taken out is to be cut off; nil if nobody has to go. There is no room if there are only
+// users.
+func (s *Server) makeRoom() (victim *serverLink, room bool) {
+	if s.strangers.Len() < s.cfg.Pending && len(s.links) < s.cfg.Connections {
+		return nil, true
+	}
+	s.stats.Refused.Add(1)
+	if victim = s.strangers.Oldest(); victim == nil {
+		return nil, false
+	}
+	s.remove(victim)
+	return victim, true
 }
 
 // loggedIn makes a user of a stranger.
@@ -135,9 +149,14 @@ func (s *Server) noStranger(l *serverLink) {
 	}
 }
 
+// forget is the end of a connection, which may have been pushed out before.
 func (s *Server) forget(l *serverLink) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.remove(l)
+}
+
+func (s *Server) remove(l *serverLink) {
 	s.noStranger(l)
 	delete(s.links, l)
 }
