@@ -20,6 +20,7 @@ type serverLink struct {
 
 	place *crowd.Place[*serverLink] // among the strangers, nil for a user; guarded by Server.mu
 	since atomic.Int64              // Server.clock when the connection was ready for a login; 0: not yet, or it is no link
+	over  atomic.Bool               // it ends: there is nothing to look after any more
 
 	// These are the reader's. The offer is set before the lobby hears of the login.
 	session link.Session
@@ -241,6 +242,7 @@ func (l *serverLink) flush(missed bool) error {
 
 // Close ends the link after what was sent before.
 func (l *serverLink) Close(code link.Code, reason string) {
+	l.over.Store(true)
 	l.Flush()
 	l.conn.Close(reasonOf(code, reason))
 }
@@ -250,6 +252,7 @@ func (l *serverLink) Abort() { l.conn.Abort(nil) }
 
 // closed is called when the connection has ended.
 func (l *serverLink) closed(why *packet.CloseError) {
+	l.over.Store(true)
 	if l.session == nil {
 		return
 	}
@@ -266,7 +269,10 @@ func (l *serverLink) closed(why *packet.CloseError) {
 // check is called by the sweeper.
 func (l *serverLink) check(now int64) {
 	cfg, stats := &l.srv.cfg, &l.srv.stats
-	if !l.welcomed.Load() {
+	switch {
+	case l.over.Load():
+		return
+	case !l.welcomed.Load():
 		if since := l.since.Load(); since != 0 && ticks(now-since) > cfg.LoginTimeout {
 			stats.LoginTimeout.Add(1)
 			l.Close(link.CloseNormal, "limit of time for a login")

@@ -259,6 +259,22 @@ func TestLingerers(t *testing.T) {
 	})
 }
 
+// TestLoginTimeoutCountsOnce: who does not log in, and does not go away either, is counted once.
+func TestLoginTimeoutCountsOnce(t *testing.T) {
+	virtual(t, "", func(t *testing.T) {
+		d := newDoor(t, packetlink.Config{CloseTimeout: 10 * time.Second})
+		r := d.dial("203.0.113.9")
+		r.announce("parlor")
+		time.Sleep(12 * time.Second) // sleep: virtual
+		d.counts(0, 1, 1)
+		time.Sleep(time.Minute) // sleep: virtual
+		d.counts(0, 0, 0)
+		if n := d.Stats().LoginTimeout.Load(); n != 1 {
+			t.Errorf("%d counted", n)
+		}
+	})
+}
+
 // TestNothingIsLeft: connections that end in any state, many of them as they are pushed out, leave nothing counted.
 func TestNothingIsLeft(t *testing.T) {
 	cert, key := certtest.Make(t)
