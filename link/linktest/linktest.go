@@ -21,6 +21,9 @@ type Wire struct {
 	Virtual bool
 	// MessageSize is how large an envelope may be, in bytes, either way; 0: any size, as the wire has no bytes.
 	MessageSize int
+	// Crowded is Start with room for so many connections, and for so many of them that have not logged in. What it returns
+	// connects a client from an IP address. nil: nothing of that is tested, as the wire has no such limits. It needs Virtual.
+	Crowded func(t *testing.T, lobby link.Lobby, connections, pending int) func(ctx context.Context, from string) (link.StreamConn, error)
 }
 
 // Run runs the suite.
@@ -55,16 +58,24 @@ func Run(t *testing.T, w Wire) {
 		{"contexts", testContexts},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			run := func(t *testing.T) {
+			w.run(t, func(t *testing.T) {
 				lobby := &lobby{opened: make(chan *session, 64)}
 				c.test(t, &ends{t: t, wire: w, lobby: lobby, dial: w.Start(t, lobby)})
-			}
-			if w.Virtual {
-				synctest.Test(t, run)
-			} else {
-				run(t)
-			}
+			})
 		})
+	}
+	if w.Crowded != nil {
+		t.Run("crowd", func(t *testing.T) { testCrowd(t, w) })
+		t.Run("server full", func(t *testing.T) { testFull(t, w) })
+	}
+}
+
+// run runs a test, in a bubble where the wire allows it.
+func (w *Wire) run(t *testing.T, test func(t *testing.T)) {
+	if w.Virtual {
+		synctest.Test(t, test)
+	} else {
+		test(t)
 	}
 }
 

@@ -70,6 +70,21 @@ func TestSuite(t *testing.T) {
 		}
 		return ln
 	}
+	crowded := func(cfg packetlink.Config, client *tls.Config) func(*testing.T, link.Lobby, int, int) func(context.Context, string) (link.StreamConn, error) {
+		return func(t *testing.T, lobby link.Lobby, connections, pending int) func(context.Context, string) (link.StreamConn, error) {
+			cfg := cfg
+			cfg.Lobby, cfg.AllowClear, cfg.Connections, cfg.Pending = lobby, true, connections, pending
+			n, _ := listenServer(t, cfg, "far:38930")
+			secure := client.Clone()
+			if secure != nil {
+				secure.ServerName, secure.Time = "localhost", certTime(t, pair)
+			}
+			return func(ctx context.Context, from string) (link.StreamConn, error) {
+				d := memnet.Dialer{Network: n, From: from}
+				return dialing(packetlink.Dialer{DialContext: d.DialContext, TLS: secure, AllowClear: true}, "far")(ctx)
+			}
+		}
+	}
 	for _, c := range []struct {
 		name string
 		wire linktest.Wire
@@ -82,7 +97,7 @@ func TestSuite(t *testing.T) {
 			}
 			start(t, ln, packetlink.Config{Lobby: lobby})
 			return dialing(packetlink.Dialer{DialContext: n.DialContext}, "127.0.0.1")
-		}}},
+		}, Crowded: crowded(packetlink.Config{}, nil)}},
 		{"TLS over memnet", linktest.Wire{Virtual: true, MessageSize: size, Start: func(t *testing.T, lobby link.Lobby) func(context.Context) (link.StreamConn, error) {
 			n := memnet.New(2)
 			ln, err := n.Listen("far:38930")
@@ -95,7 +110,7 @@ func TestSuite(t *testing.T) {
 			client.ServerName = "localhost"
 			client.Time = certTime(t, pair)
 			return dialing(packetlink.Dialer{DialContext: n.DialContext, TLS: client}, "far")
-		}}},
+		}, Crowded: crowded(packetlink.Config{TLS: server}, client)}},
 		{"TCP", linktest.Wire{MessageSize: size, Start: func(t *testing.T, lobby link.Lobby) func(context.Context) (link.StreamConn, error) {
 			ln := listen(t, "tcp", "127.0.0.1:0")
 			start(t, ln, packetlink.Config{Lobby: lobby})
