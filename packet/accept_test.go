@@ -361,3 +361,46 @@ func TestAcceptWhileTheServerEnds(t *testing.T) {
 		}
 	}
 }
+
+// TestCountsWhileItWrites: a connection whose other side has ended its half counts as long as something is written to it.
+func TestCountsWhileItWrites(t *testing.T) {
+	for _, reads := range []bool{true, false} {
+		t.Run(map[bool]string{true: "reads on", false: "does not read"}[reads], func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHeard()
+				s := packet.NewServer(regOf(t, "t:a"), packet.Config{Hooks: h.hooks(nil), WriteTimeout: 20 * time.Second, NoCompression: true, Logger: quiet})
+				ln, end := serveMemnet(t, s)
+				defer end()
+				nc := ln.dial()
+				defer nc.Close()
+				w := wireOf(t, nc)
+				w.handshake()
+				c := active(t, s)
+				for range 3 {
+					if err := c.Send("t:a", make([]byte, 1_000_000)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				must(nc.(interface{ CloseWrite() error }).CloseWrite())
+				synctest.Wait()
+				if _, all, _ := h.of(0); len(s.Conns()) != 1 || all != "connect handshake close" {
+					t.Errorf("%d connections count, heard %s", len(s.Conns()), all)
+				}
+				begun := time.Now()
+				if reads {
+					must(nc.SetReadDeadline(never))
+					if n, err := io.Copy(io.Discard, nc); err != nil || n < 3_000_000 {
+						t.Errorf("read %d bytes, error %v", n, err)
+					}
+				}
+				<-c.Done()
+				if took := time.Since(begun); reads == (took > time.Second) || took > 25*time.Second {
+					t.Errorf("it took %v", took)
+				}
+				if _, all, _ := h.of(0); len(s.Conns()) != 0 || all != "connect handshake close done" {
+					t.Errorf("%d connections count, heard %s", len(s.Conns()), all)
+				}
+			})
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -390,6 +391,8 @@ func (c *Conn) finish(err error) {
 		o.hold.Stop()
 	}
 	o.mu.Unlock()
+	// The other side may have ended its half alone: the writer has the socket still, as long as something of what waits is taken.
+	_ = c.WaitWritten(context.Background())
 	c.inTurn(func() { // the last that Process comes to: till then it has its place in MaxConns
 		c.end.forget(c)
 		if hook := c.end.cfg.Hooks.Done; hook != nil && !c.unknown {
