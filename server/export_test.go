@@ -32,3 +32,22 @@ func (s *Server) Tokens() int {
 	defer s.tokens.mu.Unlock()
 	return len(s.tokens.m)
 }
+
+// SharedAnyway is how much a session may keep of pushes, and of answers, whatever the others keep.
+const SharedAnyway = sharedAnyway
+
+// Keeps is what sessions keep for their clients, in bytes, looked at one by one.
+func (s *Server) Keeps() (bytes int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, ss := range s.sessions {
+		ss.mu.Lock()
+		if st := ss.stream; st != nil {
+			for _, m := range st.unacknowledged() {
+				bytes += int64(sizeOf(m))
+			}
+		}
+		ss.mu.Unlock()
+	}
+	return bytes
+}

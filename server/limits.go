@@ -46,6 +46,13 @@ type Limits struct {
 	// of what they say, which counts for each session though they may share it; default 1024, and 4 MiB. Beyond it the oldest are
 	// lost, if the link ends before they were read.
 	Pushes, PushBytes int
+	// KeptBytes bounds what all sessions together keep of answers and pushes that their clients have not acknowledged, in bytes as
+	// above; default 1 GiB. A session may keep as much of pushes as it leaves free, and 68 KiB of them in any case, which is
+	// about what a client may have got without acknowledging it. Beyond it its oldest pushes are lost, as over PushBytes. Answers never
+	// are: with as much of them unacknowledged a session's requests wait, and a room gets one at a time of them while less than
+	// UnacknowledgedBytes is free. So sessions may keep a little more together: 68 KiB of each kind, and the answers to what was
+	// under way, which is one request mostly. A negative value leaves the 68 KiB.
+	KeptBytes int
 
 	// ResumeRate bounds what a session that is resumed again and again is sent again, in bytes a second: the next resumption waits
 	// until the one before is paid for, for 3.5 s at most. Default 4 MiB; negative: no limit. 64 KiB are free.
@@ -100,6 +107,8 @@ func (l *Limits) fill() {
 	def(&l.UnacknowledgedBytes, 4<<20)
 	def(&l.Pushes, 1024)
 	def(&l.PushBytes, 4<<20)
+	def(&l.KeptBytes, 1<<30)
+	l.KeptBytes = max(l.KeptBytes, 0)
 	def(&l.ResumeRate, 4<<20)
 	def(&l.HeartbeatPushes, 64)
 	def(&l.HeartbeatPushBytes, 64<<10)
@@ -140,8 +149,9 @@ type Stats struct {
 	SavesRefused      atomic.Int64 // saves over Limits.SaveSize, Limits.SavesSize or a user's part of that
 	SavesMissed       atomic.Int64 // saves that games failed to give, or not within Limits.SaveWait
 	InvitesRefused    atomic.Int64 // codes over Limits.Invites
-	Held              atomic.Int64 // times that a session's requests had to wait over Limits.Unacknowledged
-	PushesLost        atomic.Int64 // pushes over Limits.Pushes, PushBytes, HeartbeatPushes or HeartbeatPushBytes, or that the link which resumes cannot carry
+	Held              atomic.Int64 // times that a session's requests had to wait over Limits.Unacknowledged, UnacknowledgedBytes or KeptBytes
+	PushesLost        atomic.Int64 // pushes over Limits.Pushes, PushBytes, KeptBytes, HeartbeatPushes or HeartbeatPushBytes, or that the link which resumes cannot carry
+	PushesCrowded     atomic.Int64 // those of them that were over Limits.KeptBytes alone
 	Resumed           atomic.Int64 // sessions taken up by another link of their client
 	ResumesSlowed     atomic.Int64 // resumptions delayed by Limits.ResumeRate
 	QueueFull         atomic.Int64 // times that a link had to wait for room in its session's queue
@@ -154,6 +164,8 @@ type Stats struct {
 	PushesDropped     atomic.Int64 // pushes that could not be delivered to a session: its wire has none, or no form for them; or she left before her next heartbeat
 	SubscribersBehind atomic.Int64 // times that a subscriber to the directory missed changes, as it had not acknowledged others
 	Unlogged          atomic.Int64 // events of clients, such as games created, that were too many to log
+
+	Kept atomic.Int64 // bytes that sessions keep now for their clients (Limits.KeptBytes): no count, as it falls again
 
 	Rooms room.Stats // what went wrong in games
 }

@@ -293,8 +293,11 @@ func (ss *session) reclaim(p *port) bool {
 	return true
 }
 
-// setStream says whether the client speaks envelopes. The lock is held.
+// setStream says whether the client speaks envelopes. What waited for the one before is lost. The lock is held.
 func (ss *session) setStream(st *stream) {
+	if ss.stream != nil {
+		ss.stream.forget()
+	}
 	ss.stream = st
 	ss.speaks.Store(st != nil)
 }

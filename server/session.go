@@ -223,6 +223,7 @@ func (ss *session) leave() {
 	busy := ss.busy
 	if st := ss.stream; st != nil {
 		st.stopWaiting()
+		st.forget()
 		ss.srv.tokens.forget(st.tokens()...)
 	}
 	subscribes := ss.subscription != nil

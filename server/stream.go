@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"parlor"
@@ -37,7 +38,7 @@ type stream struct {
 var messages = newPool[link.Message]()
 
 func newStream(s *Server) *stream {
-	w := waiting{fifo: fifo[link.Message]{pool: messages}}
+	w := waiting{fifo: fifo[link.Message]{pool: messages}, kept: &s.stats.Kept}
 	return &stream{srv: s, answers: w, pushes: w}
 }
 
@@ -45,17 +46,24 @@ func newStream(s *Server) *stream {
 type waiting struct {
 	fifo[link.Message]
 	bytes int
+	kept  *atomic.Int64 // bytes of all that wait, in whatever session
+}
+
+// count notes that it holds so many bytes more.
+func (w *waiting) count(bytes int) {
+	w.bytes += bytes
+	w.kept.Add(int64(bytes))
 }
 
 func (w *waiting) add(m link.Message) {
 	w.push(m)
-	w.bytes += sizeOf(m)
+	w.count(sizeOf(m))
 }
 
 func (w *waiting) removeFirst() link.Message {
 	m := *w.at(0)
 	w.drop(1)
-	w.bytes -= sizeOf(m)
+	w.count(-sizeOf(m))
 	return m
 }
 
@@ -67,7 +75,7 @@ func (w *waiting) find(seq uint64) int {
 // remove takes a message out, wherever it is.
 func (w *waiting) remove(seq uint64) {
 	if i := w.find(seq); i >= 0 {
-		w.bytes -= sizeOf(*w.at(i))
+		w.count(-sizeOf(*w.at(i)))
 		for ; i > 0; i-- { // the first ones move up
 			*w.at(i) = *w.at(i - 1)
 		}
@@ -78,21 +86,34 @@ func (w *waiting) remove(seq uint64) {
 // replace puts a message in the place of the one with its number.
 func (w *waiting) replace(m link.Message) {
 	if i := w.find(m.Seq); i >= 0 {
-		w.bytes += sizeOf(m) - sizeOf(*w.at(i))
+		w.count(sizeOf(m) - sizeOf(*w.at(i)))
 		*w.at(i) = m
 	}
 }
 
 func (w *waiting) acknowledge(seq uint64) {
-	for w.len() > 0 && w.at(0).Seq <= seq {
-		w.removeFirst()
+	n, bytes := 0, 0
+	for all := w.all(); n < len(all) && all[n].Seq <= seq; n++ {
+		bytes += sizeOf(all[n])
+	}
+	if n > 0 {
+		w.drop(n)
+		w.count(-bytes)
 	}
 }
+
+// clear takes all out.
+func (w *waiting) clear() {
+	w.fifo.clear()
+	w.count(-w.bytes)
+}
+
+// itself is what a message holds beside what it says, in bytes.
+const itself = 64
 
 // sizeOf is about what a message holds, in bytes. What a push says may be shared: it counts for each who keeps it, as it is held
 // for as long as the last of them does.
 func sizeOf(m link.Message) int {
-	const itself = 64
 	if p := m.Push; p != nil {
 		return itself + len(p.Message) + len(p.Payload.JSON())
 	}
@@ -116,6 +137,28 @@ func (st *stream) add(m link.Message) {
 	for st.pushes.len() > l.Pushes || st.pushes.bytes > l.PushBytes && st.pushes.len() > 0 {
 		st.drop(st.pushes.removeFirst().Seq)
 	}
+	for st.pushes.bytes > st.srv.share() {
+		st.drop(st.pushes.removeFirst().Seq)
+		st.srv.stats.PushesCrowded.Add(1)
+	}
+}
+
+// share is how much a session may keep of pushes, and likewise of answers, in bytes, of what all may keep together: as much as it
+// leaves free. So those that keep most have to give way first, whoever fills the rest, and what they take has an end. What a
+// client may have got without acknowledging it is not touched: who is away for a moment, or follows the rules, notices nothing of a
+// crowd.
+func (s *Server) share() int {
+	return max(sharedAnyway, s.cfg.Limits.KeptBytes-int(s.stats.Kept.Load()))
+}
+
+// sharedAnyway is as much as a client owes a note for, counted as sizeOf does: requests that wait for that note do not wait for long.
+const sharedAnyway = link.NoteBytes + link.NoteEnvelopes*itself
+
+// forget lets go of all that waits: nobody will come for it.
+func (st *stream) forget() {
+	st.answers.clear()
+	st.pushes.clear()
+	st.dropped = nil
 }
 
 // drop notes that a push is not kept.
@@ -181,13 +224,16 @@ func (st *stream) stopWaiting() {
 // full tells whether no more requests are to be executed before some answers were acknowledged.
 func (st *stream) full() bool {
 	l := &st.srv.cfg.Limits
-	return st.answers.len() >= l.Unacknowledged || st.answers.bytes >= l.UnacknowledgedBytes
+	return st.answers.len() >= l.Unacknowledged || st.answers.bytes >= min(l.UnacknowledgedBytes, st.srv.share())
 }
 
 // space is how many requests may be executed before some answers were acknowledged, and about how many bytes those answers may
-// have together: at the end of it one more may be, whatever it has.
+// have together: at the end of it one more may be, whatever it has. If all sessions together keep so much that little is left, only that one.
 func (st *stream) space() (requests, bytes int) {
 	l := &st.srv.cfg.Limits
+	if st.srv.share() < l.UnacknowledgedBytes {
+		return 1, 0
+	}
 	return max(l.Unacknowledged-st.answers.len(), 1), l.UnacknowledgedBytes - st.answers.bytes
 }
 
