@@ -21,8 +21,8 @@ type Reconnect struct {
 	Min time.Duration // default 100 ms
 	Max time.Duration // default 10 s
 	// For is how long it is tried before the client is disconnected. Default: 5 minutes, or as long as the server keeps the session
-	// if that is longer, and 10 s more. Negative: not at all. How long it keeps it the server says at the login: in a game that
-	// keeps seats for longer than that, and than 5 minutes, For has to say so.
+	// if that is longer, and 10 s more. Negative: not at all. How long it keeps it the server says at the login, and when the user
+	// joins a game that keeps seats for longer or shorter than others.
 	For time.Duration
 	// Jitter picks the time to wait, below a positive one. Default: at random, all times alike.
 	Jitter func(below time.Duration) time.Duration
@@ -85,7 +85,7 @@ func (r *run) reconnect(why error) *path {
 	c.setLinked(false)
 	c.setStatus(statusLost + reasonOf(why).Reason)
 	c.mu.Unlock()
-	limit := cfg.limit(r.window)
+	limit := cfg.limit(r.keeps())
 	ctx, cancel := context.WithTimeout(r.ctx, limit)
 	defer cancel()
 	for try := 1; ; try++ {

@@ -280,6 +280,55 @@ func TestGivesUp(t *testing.T) {
 	}
 }
 
+// holding is a game that keeps seats for a time of its own.
+type holding struct {
+	*counting
+	seats time.Duration
+}
+
+func (h holding) ResumeWindow() time.Duration { return h.seats }
+
+// TestWindowOfTheGame: who has joined a game that keeps seats for longer than the server does tries as long as that, and one that keeps them
+// shorter does not stop anybody.
+func TestWindowOfTheGame(t *testing.T) {
+	for _, create := range []bool{true, false} {
+		for seats, want := range map[time.Duration]time.Duration{
+			2 * time.Hour:   2*time.Hour + 10*time.Second,
+			6 * time.Minute: time.Hour + 10*time.Second,
+			time.Hour:       time.Hour + 10*time.Second,
+			-1:              time.Hour + 10*time.Second,
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWire(t, server.Config{ResumeWindow: time.Hour})
+				w.stop()
+				w.cfg.Games = map[string]parlor.NewGame{"holding": func(r parlor.Room, _ string) (parlor.Game, error) {
+					w.game.room = r
+					return holding{w.game, seats}, nil
+				}}
+				w.start()
+				var j journal
+				c := w.client("alice", &j, client.Config{})
+				join := c.JoinGame
+				if create {
+					join = c.CreateGame
+				}
+				if err := join(t.Context(), "long", client.GameOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				w.mu.Lock()
+				w.refuse = 1 << 30
+				w.mu.Unlock()
+				start := time.Now()
+				w.cut()
+				wantReason(t, c.Wait(), client.ReasonCallFailed)
+				if took := time.Since(start); took != want {
+					t.Errorf("seats are kept for %v: gave up after %v, want %v", seats, took, want)
+				}
+			})
+		}
+	}
+}
+
 // TestWindowOfTheLastLogin: how long it is tried follows from what the last login has said.
 func TestWindowOfTheLastLogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -21,7 +21,7 @@ const (
 )
 
 // stream is what a run keeps of a session that speaks envelopes, over all of its links. Its run's mutex guards it, but for
-// token and window, which are the loop's.
+// token, which is the loop's.
 type stream struct {
 	token  []byte        // that resumes the session. One whose answer was lost is good still
 	window time.Duration // for which the server keeps the session
@@ -49,6 +49,13 @@ func (st *stream) begin(w *link.Welcome) {
 	if w != nil {
 		st.token, st.window = w.Token, w.Window
 	}
+}
+
+// keeps is for how long the server keeps the session.
+func (r *run) keeps() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.window
 }
 
 func (r *run) received() uint64 {
@@ -330,6 +337,9 @@ func (r *run) receive(e *link.Envelope) error {
 		if e.Err != nil {
 			err = fmt.Errorf("read answer to %q: %w", req.packet.Message, e.Err)
 		}
+		if name := req.packet.Message; name == parlor.RequestJoinGame || name == parlor.RequestCreateGame {
+			r.learnWindow(e.Payload)
+		}
 		resp := e.Response()
 		resp.CreatedOn = parlor.Timestamp(time.Now())
 		r.take(req, resp, err)
@@ -415,6 +425,16 @@ func (r *run) pushed(e *link.Envelope) {
 	}
 	push := &parlor.Push{Message: e.Message, Payload: e.Payload, Game: e.Game}
 	c.lost.Add(int64(c.events.putPush(sizeOf(e.Message, e.Payload), func() { c.cfg.OnPush(push) })))
+}
+
+// learnWindow takes note of how long a game keeps seats, if the answer to who has joined it says so and it is longer than what the server
+// has said before: who leaves it is told nothing.
+func (r *run) learnWindow(p parlor.Payload) {
+	if window, ok := link.WindowOf(p); ok {
+		r.mu.Lock()
+		r.window = max(r.window, window)
+		r.mu.Unlock()
+	}
 }
 
 // unexpected is the end of a client whose server breaks the rules.

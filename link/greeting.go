@@ -9,7 +9,8 @@ import (
 )
 
 // greetingKey is the key of a login's payload, and of its answer's, by which Parlor's own peers find each other
-// (docs/PROTOCOL.md, section 3.1). Others ignore it.
+// (docs/PROTOCOL.md, section 3.1). Others ignore it. Between those who have found each other it also says what has changed of that
+// (section 2.3).
 const greetingKey = "parlor"
 
 // Version is that of the envelopes and what goes with them.
@@ -64,9 +65,7 @@ func WelcomeOf(answer parlor.Payload) (w *Welcome, noise []byte) {
 		return nil, nil
 	}
 	w = &Welcome{Token: decode(g.Token)}
-	if g.Window != nil && *g.Window > 0 {
-		w.Window = time.Duration(min(*g.Window, maxWindow) * float64(time.Second))
-	}
+	w.Window, _ = g.window()
 	if g.Resumed != nil && *g.Resumed && g.ID != nil {
 		w.Resumed, w.ID = true, *g.ID
 		if g.Lost != nil {
@@ -74,6 +73,28 @@ func WelcomeOf(answer parlor.Payload) (w *Welcome, noise []byte) {
 		}
 	}
 	return w, decode(g.Noise)
+}
+
+// WithWindow adds for how long a game keeps seats to the payload of the answer to who has joined it; it must be an object.
+func WithWindow(p parlor.Payload, window time.Duration) parlor.Payload {
+	seconds := window.Seconds()
+	return withGreeting(p, greeting{Version: Version, Window: &seconds})
+}
+
+// WindowOf reads that. It is not ok if there is none.
+func WindowOf(p parlor.Payload) (window time.Duration, ok bool) {
+	if g, found := greetingOf(p); found {
+		return g.window()
+	}
+	return 0, false
+}
+
+// window is 0 for one that is not said, or makes no sense.
+func (g *greeting) window() (window time.Duration, said bool) {
+	if g.Window != nil && *g.Window > 0 {
+		window = time.Duration(min(*g.Window, maxWindow) * float64(time.Second))
+	}
+	return window, g.Window != nil
 }
 
 // maxWindow bounds what a server may say, in seconds.

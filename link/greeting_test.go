@@ -1,6 +1,7 @@
 package link_test
 
 import (
+	"fmt"
 	"reflect"
 	"testing"
 	"time"
@@ -54,6 +55,17 @@ func TestWelcomes(t *testing.T) {
 		got, noise := link.WelcomeOf(answer)
 		if got == nil || !reflect.DeepEqual(*got, w) || string(noise) != "\x09" {
 			t.Errorf("%s was read as %+v %x", answer.JSON(), got, noise)
+		}
+	}
+	for text, want := range map[string]string{
+		`{}`: "0s false", `{"parlor": {"version": 1}}`: "0s false", `{"parlor": {"version": 1, "window": 1.5}}`: "1.5s true", `[]`: "0s false",
+		`{"parlor": {"version": 1, "window": -5}}`: "0s true", `{"parlor": {"version": 1, "window": 1e300}}`: "277777h46m40s true",
+		`{"parlor": {"version": 1, "window": "60"}}`: "0s false", `{"parlor": {"window": 60}}`: "0s false", `{"parlor": 60}`: "0s false",
+		string(link.WithWindow(parlor.Encode(parlor.Map{"heartbeat_rate": 10}), time.Hour).JSON()): "1h0m0s true",
+	} {
+		p, err := parlor.ParsePayload([]byte(text))
+		if window, ok := link.WindowOf(p); err != nil || fmt.Sprint(window, ok) != want {
+			t.Errorf("the window of %s is %v %t, %v, want %s", text, window, ok, err, want)
 		}
 	}
 	if w, _ := link.WelcomeOf(parlor.Payload{}); w != nil {

@@ -208,6 +208,41 @@ func TestResumeOfHeldRequests(t *testing.T) {
 	})
 }
 
+// TestWindowOfAGame: who joins a game that keeps seats for a time of its own is told it on Parlor's own wires, and nobody else is told
+// anything.
+func TestWindowOfAGame(t *testing.T) {
+	for window, told := range map[time.Duration]string{2 * time.Hour: `, "parlor": {"version": 1, "window": 7200.0}`, -1: `, "parlor": {"version": 1, "window": 0.0}`, time.Minute: ""} {
+		for _, request := range []string{parlor.RequestCreateGame, parlor.RequestJoinGame} {
+			runStreams(t, server.Limits{}, func(t *testing.T, srv *server.Server, g *counting) {
+				g.window = window
+				c := &streamClient{t: t, srv: srv, name: "alice", payloads: true}
+				c.connect(-1)
+				c.ask(request)
+				c.wants(`1 Created new game: 'counting'. {"heartbeat_rate": 10` + told + `}`)
+				c.ask(parlor.RequestLeaveGame)
+				c.wants(`2 Left game: 'counting'. {}`)
+				l := &streamLink{key: "bob", takes: -1}
+				var err error
+				if l.session, err = srv.Open(struct{ link.Link }{l}); err != nil {
+					t.Fatal(err)
+				}
+				for _, p := range []parlor.Packet{
+					{Message: parlor.MessageHandshake, Payload: parlor.Encode(parlor.Map{"username": "bob", "password": "pw"})},
+					{Message: request, Payload: parlor.Encode(parlor.Map{"name": "another"})},
+				} {
+					if err := l.session.Receive(p); err != nil {
+						t.Fatal(err)
+					}
+					synctest.Wait()
+				}
+				if got := string(l.answer.Payload.JSON()); got != `{"heartbeat_rate": 10}` {
+					t.Errorf("on pgnet's wire %q has %s", l.answer.Message, got)
+				}
+			})
+		}
+	}
+}
+
 // TestCutWhileJoining: a game that takes a user whose link has ended meanwhile is told that she is away, and keeps her seat for as
 // long as it keeps others.
 func TestCutWhileJoining(t *testing.T) {

@@ -243,7 +243,7 @@ func (s *Server) entered(g *game, ss *session, text string, joined room.Joined) 
 	} else {
 		payload = parlor.Map{"heartbeat_rate": rate}
 	}
-	ss.finish(parlor.OK(text+pyjson.ReprString(g.name)+".", payload))
+	ss.finish(parlor.OK(text+pyjson.ReprString(g.name)+".", ss.withWindow(parlor.Encode(payload), joined.Window)))
 }
 
 // joinGame answers in the order of section 7.3, with the password mended (defect 1).

@@ -176,6 +176,16 @@ func (ss *session) keeps() time.Duration {
 	return ss.srv.cfg.ResumeWindow
 }
 
+// withWindow adds to the answer to who has joined a game for how long that keeps the seat, if it is not as long as where the game does not
+// say; for clients whose sessions outlive their links.
+func (ss *session) withWindow(p parlor.Payload, window time.Duration) parlor.Payload {
+	window = max(window, 0)
+	if ss.speaks.Load() && window != max(ss.srv.cfg.ResumeWindow, 0) {
+		return link.WithWindow(p, window)
+	}
+	return p
+}
+
 // expire ends a session whose client has not come back in the time of an absence, which may be over.
 func (ss *session) expire(absence int) {
 	ss.mu.Lock()
