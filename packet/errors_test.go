@@ -125,6 +125,7 @@ func TestErrorsOfConnect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer ln.Close()
 	addr := ln.Addr().String()
 	silent := packet.NewClient(reg, packet.Config{})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
@@ -134,9 +135,8 @@ func TestErrorsOfConnect(t *testing.T) {
 		t.Errorf("a silent server: %v", err)
 	}
 	<-silent.Done()
-	ln.Close()
 	refused := packet.NewClient(reg, packet.Config{})
-	if err := refused.Connect(t.Context(), addr); err == nil || errors.Is(err, packet.ErrTimeout) || !strings.Contains(err.Error(), "refused") {
+	if err := refused.Connect(t.Context(), nobody(t)); err == nil || errors.Is(err, packet.ErrTimeout) || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("nobody there: %v", err)
 	}
 	<-refused.Done()

@@ -147,6 +147,13 @@ func tcpPair(t testing.TB) (client, server net.Conn) {
 	return client, server
 }
 
+// nobody is an address where nobody listens, nor can begin to during the test.
+func nobody(t testing.TB) string {
+	client, server := tcpPair(t)
+	t.Cleanup(func() { client.Close(); server.Close() })
+	return client.LocalAddr().String()
+}
+
 // never is no deadline.
 var never time.Time
 

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"parlor/internal/direct"
 )
 
 // Server serves connections. Make it with NewServer, which may be followed by AddConnType and Subscribe, and call Serve
@@ -213,11 +215,16 @@ func (s *Server) refuses(c *Conn) (reason string) {
 	return ""
 }
 
-// turnAway refuses a socket, with a reason where nobody could be waited for.
+// turnAway refuses a socket, with a reason where nobody could be waited for. The first bytes of a socket fit.
 func (s *Server) turnAway(nc net.Conn, reason string) {
-	if s.tls == nil {
-		nc.SetWriteDeadline(time.Now().Add(10 * time.Millisecond)) // the first bytes of a socket fit
-		nc.Write(closeFrame(reason))
+	why := closeFrame(reason)
+	switch d := direct.NewWriter(nc); {
+	case s.tls != nil:
+	case d != nil:
+		d.Write(why) // without a limit of time, which a busy machine could be over before it writes
+	default:
+		nc.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+		nc.Write(why)
 	}
 	nc.Close()
 }

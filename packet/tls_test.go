@@ -375,7 +375,7 @@ func TestTLSHandshakeOffTheAcceptPath(t *testing.T) {
 
 func TestTLSMixedUp(t *testing.T) {
 	reg := regOf(t)
-	secure := serve(t, packet.NewServer(reg, packet.Config{TLS: with(pki().server, noCA), HandshakeTimeout: time.Second, Logger: quiet}))
+	secure := serve(t, packet.NewServer(reg, packet.Config{TLS: with(pki().server, noCA), Logger: quiet}))
 	plain := serve(t, packet.NewServer(reg, packet.Config{Logger: quiet}))
 	others := []*packet.Client{packet.NewClient(reg, packet.Config{TLS: pki().anonymous}), packet.NewClient(reg, packet.Config{})}
 	connect(t, others[0], secure.addr)
