@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"parlor/packet"
@@ -496,19 +497,34 @@ func TestSilentConnections(t *testing.T) {
 }
 
 func TestHandshakeTimeout(t *testing.T) {
-	s := newEchoServer(t, packet.Config{HandshakeTimeout: 300 * time.Millisecond})
-	silent, half := dialWire(t, s.addr), dialWire(t, s.addr)
-	half.want(packet.IDHello)
-	half.send(packet.IDSetType, map[string]any{})
-	for _, w := range []*wire{silent, half} {
-		if reason := w.reason(); reason != packet.ReasonHandshakeTimeout {
-			t.Errorf("reason %v", reason)
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 300 * time.Millisecond
+		reg := packet.NewRegistry()
+		packet.MustRegister(reg, "t:echo", func(c *packet.Conn, b packet.Body) error { return c.Send("t:echo", b) })
+		s := packet.NewServer(reg, packet.Config{HandshakeTimeout: limit, Logger: quiet})
+		ln, end := serveMemnet(t, s)
+		defer end()
+		silent, half, other := wireOf(t, ln.dial()), wireOf(t, ln.dial()), wireOf(t, ln.dial())
+		other.handshake()
+		half.want(packet.IDHello)
+		half.send(packet.IDSetType, map[string]any{})
+		begun := time.Now()
+		for _, w := range []*wire{silent, half} {
+			if reason := w.reason(); reason != packet.ReasonHandshakeTimeout {
+				t.Errorf("reason %v", reason)
+			}
 		}
-	}
-	s.undisturbed()
-	if n := s.Stats().HandshakeTimeout.Load(); n != 2 {
-		t.Errorf("%d counted", n)
-	}
+		if took := time.Since(begun); took != limit {
+			t.Errorf("closed after %v", took)
+		}
+		other.send(64, "still here")
+		if v := other.want(64); v != "still here" {
+			t.Errorf("somebody else gets %v", v)
+		}
+		if n := s.Stats().HandshakeTimeout.Load(); n != 2 {
+			t.Errorf("%d counted", n)
+		}
+	})
 }
 
 // Many goroutines that send at once, small and large: frames stay whole, and those of each stay in order.
