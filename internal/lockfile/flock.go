@@ -10,25 +10,27 @@ import (
 )
 
 // Acquire locks the file at path, which is made if it is missing, mode 0600. It does not wait: the error is
-// ErrLocked if another holds it. The file is nil where there are no locks.
-func Acquire(path string) (*os.File, error) {
+// ErrLocked if another holds it. The lock is nil where there are none.
+func Acquire(path string) (*Lock, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("make the lock: %w", err)
 	}
-	if err := flock(file); err != nil {
+	if err := flock(file, syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		file.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, fmt.Errorf("%w (it holds %s); stop it, or give each server a file of its own", ErrLocked, path)
 		}
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
-	return file, nil
+	return &Lock{file}, nil
 }
 
-func flock(file *os.File) error {
+func unlock(file *os.File) error { return flock(file, syscall.LOCK_UN) }
+
+func flock(file *os.File, how int) error {
 	for {
-		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		err := syscall.Flock(int(file.Fd()), how)
 		if !errors.Is(err, syscall.EINTR) {
 			return err
 		}

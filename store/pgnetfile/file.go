@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -63,7 +62,7 @@ type File struct {
 	path   string // as configured
 	real   string // absolute, and no symbolic link
 	opts   Options
-	lock   *os.File // nil where there are no locks
+	lock   *lockfile.Lock // nil where there are no locks
 	closed bool
 	loaded bool      // whether a Load has succeeded: only then may a Save replace what is there
 	games  gamesText // of the last Save
@@ -206,5 +205,5 @@ func (f *File) Close() error {
 	if f.lock == nil {
 		return nil
 	}
-	return f.lock.Close() // which unlocks
+	return f.lock.Close()
 }
