@@ -75,5 +75,5 @@ func (t *Type[T]) sendReady(c *Conn, r *readyFrame, body T) error {
 	if r.err != nil {
 		return r.err
 	}
-	return c.write(r.frame)
+	return c.write(e.id, r.frame)
 }

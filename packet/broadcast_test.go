@@ -133,3 +133,23 @@ func TestBroadcastOverServers(t *testing.T) {
 		}
 	}
 }
+
+// TestIntroducedWithHandshake: who has the Handshake can be sent to, at once, by whoever hears of it on another way.
+func TestIntroducedWithHandshake(t *testing.T) {
+	reg := packet.NewRegistry()
+	news := packet.MustRegister[int](reg, "t:news", nil, packet.WithID(64))
+	s := serve(t, packet.NewServer(reg, packet.Config{Logger: quiet}))
+	for n := range 500 {
+		w := dialWire(t, s.addr)
+		w.send(packet.IDSetType, map[string]any{"conntype": "classic"})
+		w.want(packet.IDHello)
+		w.want(packet.IDHandshake)
+		if err := news.Send(s.Conn(int64(n+1)), n); err != nil {
+			t.Fatalf("after %d good ones: %v", n, err)
+		}
+		if v := w.want(64); v != int64(n) {
+			t.Fatalf("behind the Handshake came %v", v)
+		}
+		w.Close()
+	}
+}

@@ -29,7 +29,7 @@ type Conn struct {
 	cid      int64
 	nc       net.Conn // guarded by out.mu until the reader begins, then unchanged
 	opened   atomic.Bool
-	// introduced tells that the other side knows the IDs of what this server sends: the Handshake was queued, or the type
+	// introduced tells that the other side knows the IDs of what this server sends: the Handshake is being queued, or the type
 	// has none.
 	introduced atomic.Bool
 	state      atomic.Int32
@@ -368,7 +368,7 @@ func (c *Conn) writeFrame(id ID, b []byte) error {
 	if err != nil {
 		return err
 	}
-	return c.write(frame)
+	return c.write(id, frame)
 }
 
 // complete compresses the body of a frame if that is due, and writes its head. What it returns lies in b, or in a buffer

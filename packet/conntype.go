@@ -42,11 +42,7 @@ func (e *endpoint) classic() ConnType {
 		if c.side == SideClient {
 			return nil
 		}
-		if err := c.sendInternal(IDHandshake, c.registry.view().handshake); err != nil {
-			return err
-		}
-		c.introduced.Store(true)
-		return nil
+		return c.sendInternal(IDHandshake, c.registry.view().handshake)
 	}}
 }
 

@@ -55,13 +55,16 @@ func (c *Conn) joins() bool {
 	return k != nil && !k.Unjoined
 }
 
-// write writes a frame or queues it.
-func (c *Conn) write(frame []byte) error {
+// write writes a frame with this packet, or queues it.
+func (c *Conn) write(id ID, frame []byte) error {
 	o := &c.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if err := c.mayWrite(len(frame), false); err != nil {
 		return err
+	}
+	if id == IDHandshake && c.side == SideServer {
+		c.introduced.Store(true) // before the client can have it; what others send waits for the lock, and comes behind it
 	}
 	o.sent++
 	c.put(frame)
