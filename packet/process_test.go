@@ -87,7 +87,9 @@ func TestManualEndedConnections(t *testing.T) {
 		r.expectEnd()
 		eventually(t, "the end was seen", func() bool { return c.Err() != nil })
 	}
-	r := dialRaw(t, g.ln)
+	a, b := tcpPair(t) // which takes the reason though nobody reads yet
+	g.ln.give(t, b)
+	r := newRaw(t, a)
 	r.expect(closeFrame(packet.ReasonServerFull))
 	r.expectEnd()
 	if n := g.Stats().Refused.Load(); n != 1 {
