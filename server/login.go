@@ -123,7 +123,6 @@ func (s *Server) authenticate(ss *session, c credentials, try *attempt, patient 
 		s.mu.Unlock()
 		if old.reclaim(ss.port) {
 			try.succeeded()
-			s.stats.Logins.Add(1)
 			return parlor.Response{}, false // likewise
 		}
 		s.mu.Lock()

@@ -227,6 +227,7 @@ func (ss *session) attach(p *port, o link.Offer, used tokenHash) (resumed bool, 
 	lost := st.lost() // until she acknowledges something behind it: she may not hear this answer
 	w := ss.nextToken(used)
 	w.Resumed, w.ID, w.Lost = true, st.lastID, lost
+	ss.srv.stats.Resumed.Add(1) // before she hears of it
 	before := ss.connect(p, &w)
 	ss.pay()
 	ss.catchUp(p.link.(link.Stream))
@@ -236,7 +237,6 @@ func (ss *session) attach(p *port, o link.Offer, used tokenHash) (resumed bool, 
 	if before != nil { // the server had not noticed its end yet
 		before.link.(link.Stream).Abort()
 	}
-	ss.srv.stats.Resumed.Add(1)
 	return true, 0
 }
 
@@ -293,6 +293,7 @@ func (ss *session) reclaim(p *port) bool {
 		next := ss.nextToken(tokenHash{})
 		w = &next
 	}
+	ss.srv.stats.Logins.Add(1) // before she hears of it
 	before := ss.connect(p, w)
 	ss.untold.Store(true)
 	ss.isBack(true)
