@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"time"
 
 	"parlor/msgpack"
@@ -51,12 +52,16 @@ func servePackets(args []string, stdin io.Reader, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
+	alone := runtime.NumGoroutine()
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ln) }() // ends with s
 	err = obey(ln.Addr().String(), stdin, stdout, told{begin: p.start, end: func() {
 		ctx, cancel := context.WithTimeout(context.Background(), endWait)
 		defer cancel()
 		s.Shutdown(ctx)
+		for ctx.Err() == nil && runtime.NumGoroutine() > alone {
+			time.Sleep(time.Millisecond) // sleep: a goroutine counts for a moment longer than anybody waits for it
+		}
 	}})
 	s.Close()
 	if served := <-served; !errors.Is(served, net.ErrClosed) {
