@@ -199,12 +199,7 @@ func TestConnectErrors(t *testing.T) {
 	_, _, err := script(t, strings.NewReader(""), connectOptions{user: "alice", address: "nohost.invalid", dialer: nowhere{dns}})
 	checkError(t, err, "connect to nohost.invalid", "no such host", "spelt")
 
-	ln, err := net.Listen("tcp", "localhost:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	free := ln.Addr().String()
-	ln.Close()
+	free := nobodyAt(t)
 	for name, test := range map[string]struct {
 		args []string
 		says []string

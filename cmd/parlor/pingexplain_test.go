@@ -58,6 +58,22 @@ func status(code int, location string) http.HandlerFunc {
 	}
 }
 
+// nobodyAt is an address where nobody listens, nor can begin to during the test.
+func nobodyAt(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	taken, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { taken.Close() })
+	return taken.LocalAddr().String()
+}
+
 // TestPingErrors: what does not answer, and what to try.
 func TestPingErrors(t *testing.T) {
 	t.Parallel()
@@ -69,17 +85,7 @@ func TestPingErrors(t *testing.T) {
 	secured.Config.ErrorLog = log.New(io.Discard, "", 0)
 	secured.StartTLS()
 	t.Cleanup(secured.Close)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
-	taken, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { taken.Close() })
-	nobody := taken.LocalAddr().String() // where nobody listens, nor can begin to meanwhile
+	nobody := nobodyAt(t)
 	for name, test := range map[string]struct {
 		args, timeout string
 		sent          int // of two

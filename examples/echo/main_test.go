@@ -188,12 +188,12 @@ func TestSmart(t *testing.T) {
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	ln := exampletest.Listen(t) // which is in use, and says nothing
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	taken, err := net.Dial("tcp", ln.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody := free.Addr().String()
-	free.Close()
+	defer taken.Close()
+	nobody := taken.LocalAddr().String() // where nobody listens, nor can begin to meanwhile
 	for _, test := range []struct {
 		args string
 		code int
