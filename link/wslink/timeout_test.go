@@ -64,7 +64,7 @@ func TestPingFlood(t *testing.T) {
 func TestKeepalive(t *testing.T) {
 	t.Parallel()
 	const interval, timeout = 10_000, 20_000 // seconds
-	const never = 1000 * time.Hour // a ping may be under way to the socket while all of Pass goes by
+	const never = 1000 * time.Hour           // a ping may be under way to the socket while all of Pass goes by
 	w := start(t, wslink.Config{
 		PingInterval: interval * time.Second, PingTimeout: timeout * time.Second, IdleTimeout: never, WriteTimeout: never, MessageTime: never,
 	})
