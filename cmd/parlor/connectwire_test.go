@@ -60,7 +60,7 @@ func startHost(t *testing.T, cfg host.Config) *hosted {
 	cfg.AdminPassword, cfg.Out, cfg.Logger = "right", io.Discard, slog.New(slog.DiscardHandler)
 	s, err := host.Start(t.Context(), cfg)
 	for tries := 0; errors.Is(err, syscall.EADDRINUSE) && tries < 500; tries++ {
-		time.Sleep(10 * time.Millisecond) // sleep: a socket of this machine may have had the port that a server is started at again
+		time.Sleep(10 * time.Millisecond) // sleep: a socket of this machine may have the port that a server is started at again, or a process that another test starts the listener
 		s, err = host.Start(t.Context(), cfg)
 	}
 	if err != nil {
