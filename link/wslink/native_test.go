@@ -617,6 +617,22 @@ func TestNativeNotes(t *testing.T) {
 	})
 }
 
+// TestNativeWriteOfEndedContext: a Write whose context has ended says so, also when that has closed the connection meanwhile.
+func TestNativeWriteOfEndedContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := startNative(t, wslink.Config{})
+		c := w.login(t, link.Offer{})
+		c.Abort()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for range 50 { // the library looks at either first
+			if err := c.Write(ctx, requests(1, "a")...); !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
 // TestNativeNotReading: a client that does not read loses its link when too much waits, and not its session.
 func TestNativeNotReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -79,6 +79,9 @@ func (c *clientConn) Write(ctx context.Context, envelopes ...*link.Envelope) err
 			return err
 		}
 		if err := c.ws.Write(ctx, websocket.MessageBinary, sealed); err != nil {
+			if ctx.Err() != nil { // which closes the connection: the error may tell only of that
+				return fmt.Errorf("%w: %w", context.Cause(ctx), ended(err))
+			}
 			return ended(err)
 		}
 	}
