@@ -90,6 +90,14 @@ type ends struct {
 	dial  func(ctx context.Context) (link.StreamConn, error)
 }
 
+// most is how long something may take that waits for nobody: a busy machine may come to it later.
+func (e *ends) most(virtual time.Duration) time.Duration {
+	if e.wire.Virtual {
+		return virtual
+	}
+	return patience
+}
+
 // login is that of all tests.
 var login = parlor.Packet{
 	Message: parlor.MessageHandshake,
