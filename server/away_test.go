@@ -72,23 +72,23 @@ func TestAwayRefusesWhatNoLinkCarries(t *testing.T) {
 func TestResumeOnALinkThatCarriesLess(t *testing.T) {
 	runStreams(t, server.Limits{Pushes: 5}, func(t *testing.T, srv *server.Server, g *counting) {
 		c := newStreamClient(t, srv)
-		c.askAll("later 3", "slow", "slow", "more")
+		c.askAll("slow", "slow", "more", "later 3") // in this order, so that the news come when all else has
 		c.cut()
 		pass(5 * time.Second)
 		c.refuses = func(m link.Message) error {
 			switch {
 			case m.Push != nil && m.Push.Message == "news 1":
 				return link.ErrTooLarge
-			case m.ID == 3 && m.Response.Status == parlor.StatusOK:
+			case m.ID == 2 && m.Response.Status == parlor.StatusOK:
 				return errors.New("it has no form")
-			case m.ID == 4 && m.Response.Status == parlor.StatusOK:
+			case m.ID == 3 && m.Response.Status == parlor.StatusOK:
 				return link.ErrTooLarge
 			}
 			return nil
 		}
 		c.connect(-1)
-		c.wants("2 later", "3 The answer could not be sent.", "push before 2", "4 Limit of response size reached.", "push before 3", "5 more is 3",
-			"push news 0", "push news 2")
+		c.wants("2 The answer could not be sent.", "push before 2", "3 Limit of response size reached.", "push before 3", "4 more is 3",
+			"5 later", "push news 0", "push news 2")
 		if last := g.seen[len(g.seen)-1]; last != "back alice true" {
 			t.Errorf("the game was told %q", last)
 		}
@@ -98,16 +98,16 @@ func TestResumeOnALinkThatCarriesLess(t *testing.T) {
 		c.cut() // she has not acknowledged any of it
 		c.seq = 1
 		c.connect(-1)
-		if c.wants("2 later", "3 The answer could not be sent.", "push before 2", "4 Limit of response size reached.", "push before 3", "5 more is 3",
-			"push news 0", "push news 2"); c.lost != 1+2 {
+		if c.wants("2 The answer could not be sent.", "push before 2", "3 Limit of response size reached.", "push before 3", "4 more is 3",
+			"5 later", "push news 0", "push news 2"); c.lost != 1+2 {
 			t.Errorf("she was told that %d were lost", c.lost-1)
 		}
 		c.cut()
 		c.seq, c.lost = 1, 0
 		c.refuses = func(link.Message) error { return nil } // it carries all, but what was replaced or lost stays so
 		c.connect(-1)
-		if c.wants("2 later", "3 The answer could not be sent.", "push before 2", "4 Limit of response size reached.", "push before 3", "5 more is 3",
-			"push news 0", "push news 2"); c.lost != 2 {
+		if c.wants("2 The answer could not be sent.", "push before 2", "3 Limit of response size reached.", "push before 3", "4 more is 3",
+			"5 later", "push news 0", "push news 2"); c.lost != 2 {
 			t.Errorf("she was told that %d were lost, want 2", c.lost)
 		}
 		c.lost = 3
