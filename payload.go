@@ -7,6 +7,7 @@ import (
 
 	"parlor/internal/pyjson"
 	"parlor/internal/transcode"
+	"parlor/msgpack"
 )
 
 // Map is a payload in the making, or part of one.
@@ -60,18 +61,27 @@ func ParsePayload(text []byte) (Payload, error) {
 // keys the last counts. Extensions, timestamps and keys of bytes have no form in JSON: the error names the key and what
 // to try, and may be shown to the user who sent the payload.
 func ParseMsgPack(b []byte) (Payload, error) {
-	if len(b) == 1 && b[0] == emptyMap {
-		return Payload{}, nil
+	p, rest, err := CutMsgPack(b)
+	if err == nil && len(rest) > 0 {
+		return Payload{}, transcodeError("parse payload", &msgpack.SyntaxError{Offset: len(b) - len(rest), Err: msgpack.ErrTrailing})
+	}
+	return p, err
+}
+
+// CutMsgPack is ParseMsgPack for the value that b begins with. It returns what follows, after an error nothing.
+func CutMsgPack(b []byte) (p Payload, rest []byte, err error) {
+	if len(b) > 0 && b[0] == emptyMap {
+		return Payload{}, b[1:], nil
 	}
 	scratch := scratches.Get().(*[]byte)
 	defer putScratch(scratch)
-	text, err := transcode.AppendJSON((*scratch)[:0], b)
+	text, n, err := transcode.AppendFirst((*scratch)[:0], b)
 	if err != nil {
-		return Payload{}, transcodeError("parse payload", err)
+		return Payload{}, nil, transcodeError("parse payload", err)
 	}
 	*scratch = text
 	text = append(make([]byte, 0, len(text)), text...) // payloads may wait for long, in crowds
-	return Payload{raw: text, python: true}, nil
+	return Payload{raw: text, python: true}, b[n:], nil
 }
 
 // scratches are space to make texts in whose length is not known before.

@@ -2,6 +2,7 @@ package parlor_test
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"math/big"
 	"reflect"
@@ -193,6 +194,20 @@ func TestMsgPack(t *testing.T) {
 	}
 	if b, err := (parlor.Payload{}).AppendMsgPack(nil); err != nil || string(b) != "\x80" {
 		t.Errorf("the zero payload: %x, error %v", b, err)
+	}
+	p, rest, err := parlor.CutMsgPack(append(back[1:], "\x2a\xc1"...))
+	if err != nil || string(p.JSON()) != `{"x": 1099511627776, "y": 1.0, "data": "AP8="}` || string(rest) != "\x2a\xc1" {
+		t.Errorf("cut to %s, and %q is left, error %v", p.JSON(), rest, err)
+	}
+	for message, want := range map[string]string{"": "empty", "\xc1\x80": "0xc1", "\xd4\x01\x00\x2a": "extension"} {
+		if p, rest, err := parlor.CutMsgPack([]byte(message)); err == nil || !strings.Contains(err.Error(), want) || len(rest) > 0 || !p.Empty() {
+			t.Errorf("%q was cut to %s, and %q is left, error %v", message, p.JSON(), rest, err)
+		}
+	}
+	for _, message := range []string{"\x2a\xc1", "\x80\x80"} {
+		if _, err := parlor.ParseMsgPack([]byte(message)); !errors.Is(err, msgpack.ErrTrailing) {
+			t.Errorf("%q: error %v", message, err)
+		}
 	}
 	floats := []byte("\xdc\x10\x00" + strings.Repeat("\xcb\x00\x00\x00\x00\x00\x00\x00\x00", 1<<12))
 	if p, err := parlor.ParseMsgPack(floats); err != nil || len(p.JSON()) != 5<<12 || cap(p.JSON()) > 10<<12 {

@@ -8,8 +8,8 @@ import (
 	"parlor"
 )
 
-// elements reads an envelope's elements, one after the other, from a value that msgpack.First has passed: so no length in it
-// is too long. After an error it reads nothing.
+// elements reads an envelope's elements, one after the other. After an error it reads nothing. That texts are UTF-8 it does
+// not look at.
 type elements struct {
 	b    []byte // what is not read yet
 	n    int    // how many the array has

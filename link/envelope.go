@@ -153,6 +153,11 @@ func (e *Envelope) Append(b []byte) ([]byte, error) {
 //
 // The limits are those of one envelope, whatever follows; Depth is that of its payload.
 func DecodeEnvelope(b []byte, lim msgpack.Limits) (e Envelope, rest []byte, err error) {
+	if lim.Depth == 0 && lim.Elements == 0 {
+		if e, rest, ok := decodeUsual(b); ok && (lim.Bytes <= 0 || len(b)-len(rest) <= lim.Bytes) {
+			return e, rest, nil
+		}
+	}
 	n, err := extent(b, lim)
 	if err != nil {
 		return Envelope{}, b, fmt.Errorf("%w: %w", ErrEnvelope, err)
@@ -164,6 +169,24 @@ func DecodeEnvelope(b []byte, lim msgpack.Limits) (e Envelope, rest []byte, err 
 	}
 	e.Payload, e.Err = r.payload()
 	return e, b[n:], e.Err
+}
+
+// decodeUsual is DecodeEnvelope, with one look at each byte, for an envelope within the usual limits that has nothing wrong and
+// nothing that only a later version knows.
+func decodeUsual(b []byte) (e Envelope, rest []byte, ok bool) {
+	r := elements{b: b}
+	if r.envelope(&e); r.err != nil || !utf8.ValidString(e.Message) || !utf8.ValidString(e.Game) {
+		return Envelope{}, nil, false
+	}
+	if e.Kind == KindNote {
+		return e, r.b, r.at == r.n
+	}
+	if r.at != r.n-1 {
+		return Envelope{}, nil, false
+	}
+	var err error
+	e.Payload, rest, err = parlor.CutMsgPack(r.b)
+	return e, rest, err == nil
 }
 
 // extent is how long the value is that b begins with, if it is within the limits.

@@ -18,24 +18,40 @@ import (
 //
 // It allocates only for b to grow, unless a map has more than 16 keys, keys repeat, or it fails.
 func AppendJSON(b, mp []byte) ([]byte, error) {
-	b = slices.Grow(b, 2*len(mp)) // mostly enough
+	out, n, err := AppendFirst(b, mp)
+	if err == nil && n < len(mp) {
+		return b, &msgpack.SyntaxError{Offset: n, Err: msgpack.ErrTrailing}
+	}
+	return out, err
+}
+
+// AppendFirst is AppendJSON for a message that begins with a value and goes on behind it. It returns how many bytes that
+// value takes too.
+func AppendFirst(b, mp []byte) ([]byte, int, error) {
+	b = slices.Grow(b, min(2*len(mp), usual))
 	u := unpacker{mp: mp}
-	if out, ok := u.all(b); ok {
-		return out, nil
+	out, n := u.value(b, 0, maxDepth)
+	if n >= 0 {
+		return out, n, nil
 	}
 	// Something is odd. It may be within a value that does not count, as an equal key replaces it.
-	if err := msgpack.Valid(mp, msgpack.Limits{Depth: maxDepth}); err != nil {
+	n, err := msgpack.First(mp, msgpack.Limits{Depth: maxDepth})
+	if err != nil {
 		if errors.Is(err, msgpack.ErrDepth) {
-			return b, &Error{Err: ErrDepth}
+			return b, 0, &Error{Err: ErrDepth}
 		}
-		return b, err
+		return b, 0, err
 	}
+	mp = mp[:n]
 	u = unpacker{mp: mp, again: true, odd: oddMaps(mp)}
-	if out, ok := u.all(b); ok {
-		return out, nil
+	if out, end := u.value(b, 0, maxDepth); end >= 0 {
+		return out, n, nil
 	}
-	return b, u.asError()
+	return b, 0, u.asError()
 }
+
+// usual is how long a text is made room for at once.
+const usual = 4 << 10
 
 // An unpacker walks a message and appends JSON text. Its methods take the offset to look at and return the one after
 // what they found, or -1 if they stop.
@@ -48,14 +64,6 @@ type unpacker struct {
 
 // errInvalid stops an unpacker, for [msgpack.Valid] to say why.
 var errInvalid = errors.New("not MessagePack")
-
-func (u *unpacker) all(b []byte) ([]byte, bool) {
-	b, i := u.value(b, 0, maxDepth)
-	if i >= 0 && i < len(u.mp) {
-		i = u.stop(errInvalid)
-	}
-	return b, i >= 0
-}
 
 // value appends the value at i, in which left arrays and maps may nest.
 func (u *unpacker) value(b []byte, i, left int) ([]byte, int) {
