@@ -75,7 +75,7 @@ func CutMsgPack(b []byte) (p Payload, rest []byte, err error) {
 	}
 	scratch := scratches.Get().(*[]byte)
 	defer putScratch(scratch)
-	text, n, err := transcode.AppendFirst((*scratch)[:0], b)
+	text, n, err := transcode.AppendJSON((*scratch)[:0], b)
 	if err != nil {
 		return Payload{}, nil, transcodeError("parse payload", err)
 	}

@@ -43,7 +43,7 @@ func BenchmarkAppendJSON(b *testing.B) {
 			var buf []byte
 			b.ReportAllocs()
 			for b.Loop() {
-				if buf, err = transcode.AppendJSON(buf[:0], mp); err != nil {
+				if buf, err = appendJSON(buf[:0], mp); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -136,7 +136,7 @@ func TestMemoryOfHostileMessages(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			message := []byte(c.message)
 			var err error
-			got := allocated(func() { _, err = transcode.AppendJSON(nil, message) })
+			got := allocated(func() { _, err = appendJSON(nil, message) })
 			t.Logf("%d bytes cost %d, error %.100v", len(message), got, err)
 			if got > uint64(costliest*len(message)) {
 				t.Errorf("%d bytes cost %d, want at most %d each", len(message), got, costliest)
@@ -160,7 +160,7 @@ func TestWideMap(t *testing.T) {
 		t.Fatal(err)
 	}
 	var back []byte
-	if got := allocated(func() { back, err = transcode.AppendJSON(nil, mp) }); got > uint64(costliest*len(text)) {
+	if got := allocated(func() { back, err = appendJSON(nil, mp) }); got > uint64(costliest*len(text)) {
 		t.Errorf("%d bytes cost %d", len(mp), got)
 	}
 	if err != nil || !bytes.Equal(back, pyjson.AppendRaw(nil, text)) {
@@ -178,7 +178,7 @@ func TestPayloadsAllocateNothing(t *testing.T) {
 		json := []byte(p.json)
 		if n := testing.AllocsPerRun(100, func() {
 			message, _ = transcode.AppendMsgPack(message[:0], json)
-			text, _ = transcode.AppendJSON(text[:0], message)
+			text, _ = appendJSON(text[:0], message)
 		}); n != 0 || string(text) != p.json {
 			t.Errorf("%s: %v allocations, came back as %s", p.name, n, text)
 		}

@@ -13,21 +13,12 @@ import (
 	"parlor/msgpack"
 )
 
-// AppendJSON appends to b, as JSON text in Python's form, the one MessagePack value mp. If it has no form in JSON it
-// gives an [*Error], if it is not valid the error of [msgpack.Valid], which need not be asked before; and b as it was.
+// AppendJSON appends to b, as JSON text in Python's form, the MessagePack value that mp begins with, and returns how many bytes
+// that takes. If it has no form in JSON it gives an [*Error], if it is not valid the error of [msgpack.First], which need not
+// be asked before; and b as it was.
 //
 // It allocates only for b to grow, unless a map has more than 16 keys, keys repeat, or it fails.
-func AppendJSON(b, mp []byte) ([]byte, error) {
-	out, n, err := AppendFirst(b, mp)
-	if err == nil && n < len(mp) {
-		return b, &msgpack.SyntaxError{Offset: n, Err: msgpack.ErrTrailing}
-	}
-	return out, err
-}
-
-// AppendFirst is AppendJSON for a message that begins with a value and goes on behind it. It returns how many bytes that
-// value takes too.
-func AppendFirst(b, mp []byte) ([]byte, int, error) {
+func AppendJSON(b, mp []byte) ([]byte, int, error) {
 	b = slices.Grow(b, min(2*len(mp), usual))
 	u := unpacker{mp: mp}
 	out, n := u.value(b, 0, maxDepth)
@@ -62,7 +53,7 @@ type unpacker struct {
 	odd   map[int]oddMap // with again, the maps in which keys repeat, by their offsets
 }
 
-// errInvalid stops an unpacker, for [msgpack.Valid] to say why.
+// errInvalid stops an unpacker, for [msgpack.First] to say why.
 var errInvalid = errors.New("not MessagePack")
 
 // value appends the value at i, in which left arrays and maps may nest.

@@ -130,3 +130,12 @@ func appendTree(b []byte, v any) ([]byte, error) {
 	}
 	return pyjson.Append(b, v)
 }
+
+// appendJSON is transcode.AppendJSON for all of a message, behind which nothing may follow.
+func appendJSON(b, mp []byte) ([]byte, error) {
+	out, n, err := transcode.AppendJSON(b, mp)
+	if err == nil && n < len(mp) {
+		return b, &msgpack.SyntaxError{Offset: n, Err: msgpack.ErrTrailing}
+	}
+	return out, err
+}

@@ -85,7 +85,7 @@ func TestJSONAsPython(t *testing.T) {
 	}
 	failed := 0
 	for i, want := range python(t, cases) {
-		got, err := transcode.AppendJSON(nil, messages[i])
+		got, err := appendJSON(nil, messages[i])
 		if strings.HasPrefix(want, "!") {
 			failed++
 			if err == nil {

@@ -42,7 +42,7 @@ func checkMsgPack(t fataler, text []byte) {
 	if err := msgpack.Valid(got[1:], msgpack.Limits{Depth: 128}); err != nil {
 		t.Fatalf("%q: got %x: %v", text, got, err)
 	}
-	back, err := transcode.AppendJSON(nil, got[1:])
+	back, err := appendJSON(nil, got[1:])
 	if err != nil || !bytes.Equal(back, pyjson.AppendRaw(nil, text)) {
 		t.Fatalf("%q: came back as %s, error %v", text, back, err)
 	}
@@ -52,7 +52,7 @@ func checkMsgPack(t fataler, text []byte) {
 func checkJSON(t fataler, mp []byte) {
 	t.Helper()
 	want, wantErr := jsonModel(mp)
-	got, err := transcode.AppendJSON([]byte("<"), mp)
+	got, err := appendJSON([]byte("<"), mp)
 	if wantErr != nil {
 		// Which of several errors comes first is another matter where keys of bytes keep the model from seeing others.
 		if err == nil || string(got) != "<" || err.Error() != wantErr.Error() && !bytes.ContainsAny(mp, "\xc4\xc5\xc6") {
@@ -70,7 +70,7 @@ func checkJSON(t fataler, mp []byte) {
 	if err != nil {
 		t.Fatalf("%x: %s cannot go back: %v", mp, want, err)
 	}
-	if text, err := transcode.AppendJSON(nil, back); err != nil || !bytes.Equal(text, want) {
+	if text, err := appendJSON(nil, back); err != nil || !bytes.Equal(text, want) {
 		t.Fatalf("%x: %s went back and came as %s, error %v", mp, want, text, err)
 	}
 }

@@ -152,7 +152,7 @@ func TestAppendMsgPack(t *testing.T) {
 func TestAppendJSON(t *testing.T) {
 	for _, c := range fromMsgPack {
 		mp := unhex(t, c.msgpack)
-		got, err := transcode.AppendJSON([]byte("<"), mp)
+		got, err := appendJSON([]byte("<"), mp)
 		checkError(t, c.msgpack, err, c.err, c.path)
 		if string(got) != "<"+c.json {
 			t.Errorf("%s: got %s, want <%s", c.msgpack, got, c.json)
@@ -194,7 +194,7 @@ func TestErrorTexts(t *testing.T) {
 		{"9181c4016101", "[0]: a key of bytes has no form in JSON: use text for the keys of a map"},
 		{"92", "msgpack: truncated, at byte 0"},
 	} {
-		if _, err := transcode.AppendJSON(nil, unhex(t, c.msgpack)); err == nil || err.Error() != c.want {
+		if _, err := appendJSON(nil, unhex(t, c.msgpack)); err == nil || err.Error() != c.want {
 			t.Errorf("%s: error %v, want %s", c.msgpack, err, c.want)
 		}
 	}
@@ -226,7 +226,7 @@ func TestNotMsgPack(t *testing.T) {
 	} {
 		mp := unhex(t, text)
 		want := msgpack.Valid(mp, msgpack.Limits{Depth: 128})
-		got, err := transcode.AppendJSON([]byte("<"), mp)
+		got, err := appendJSON([]byte("<"), mp)
 		if want == nil || err == nil || err.Error() != want.Error() || string(got) != "<" {
 			t.Errorf("%s: got %q, error %v, want %v", text, got, err, want)
 		}
@@ -250,7 +250,7 @@ func TestManyKeys(t *testing.T) {
 	if err != nil || mp[0] != 0xde || mp[2] != 40 {
 		t.Fatalf("got %x, error %v", mp, err)
 	}
-	text, err := transcode.AppendJSON(nil, mp)
+	text, err := appendJSON(nil, mp)
 	if err != nil || string(text) != "{"+strings.Join(want, ", ")+"}" {
 		t.Errorf("got %s, error %v", text, err)
 	}
@@ -259,7 +259,7 @@ func TestManyKeys(t *testing.T) {
 		odd = append(append(odd, byte(0xa0+len("k"+strconv.Itoa(i%40)))), "k"+strconv.Itoa(i%40)...)
 		odd = append(odd, byte(i))
 	}
-	text, err = transcode.AppendJSON(nil, append([]byte{0xde, 0, 100}, odd...))
+	text, err = appendJSON(nil, append([]byte{0xde, 0, 100}, odd...))
 	if err != nil || string(text) != "{"+strings.Join(want, ", ")+"}" {
 		t.Errorf("got %s, error %v", text, err)
 	}
