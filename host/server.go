@@ -18,11 +18,11 @@ import (
 	"parlor"
 	"parlor/box"
 	"parlor/internal/lockfile"
+	"parlor/internal/snapshot"
 	"parlor/link"
 	"parlor/link/packetlink"
 	"parlor/link/wslink"
 	"parlor/server"
-	"parlor/store"
 	"parlor/store/pgnetfile"
 )
 
@@ -103,7 +103,7 @@ func publicOf(listen string, at []netip.AddrPort) string {
 
 // open opens what is on disk, and makes the lobby and the wires.
 func (s *Server) open(secured *tls.Config) error {
-	var st store.Store // first: a name that is none shall not leave a key beside it
+	var st snapshot.Store // first: a name that is none shall not leave a key beside it
 	if s.cfg.SaveFile != "" {
 		// As text a save takes up to eight times its bytes. A smaller limit than the file's own would stop registrations.
 		most := max(1<<30, 8*int64(s.cfg.Limits.SavesSize))

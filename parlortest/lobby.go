@@ -20,7 +20,7 @@ import (
 	"parlor/link/packetlink"
 	"parlor/link/wslink"
 	"parlor/server"
-	"parlor/store"
+	"parlor/internal/snapshot"
 )
 
 // AdminPassword is the administrator's password, if the configuration of a test has none.
@@ -64,7 +64,7 @@ func RunServer(t *testing.T, cfg server.Config, test func(t *testing.T, l *Lobby
 			l.cfg.Logger = logger(t)
 		}
 		if l.cfg.Store == nil {
-			l.cfg.Store = &store.Memory{}
+			l.cfg.Store = &snapshot.Memory{}
 		}
 		if l.cfg.Seed == [2]uint64{} {
 			l.cfg.Seed = [2]uint64{1, 2}

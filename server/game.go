@@ -16,8 +16,8 @@ import (
 
 	"parlor"
 	"parlor/internal/pyjson"
+	"parlor/internal/snapshot"
 	"parlor/room"
-	"parlor/store"
 )
 
 // game is one entry of the directory: a room, and what the lobby knows about it.
@@ -56,12 +56,12 @@ func (s *Server) creatorOf(name string) *creator {
 }
 
 // addGame enters a game in the directory and opens its room. The lock is held. Opened may be nil.
-func (s *Server) addGame(saved store.Game, opened func(err error)) *game {
+func (s *Server) addGame(saved snapshot.Game, opened func(err error)) *game {
 	saved.Kind = cmp.Or(saved.Kind, s.cfg.DefaultKind)
 	return s.addGameOf(s.cfg.Games[saved.Kind], saved, opened)
 }
 
-func (s *Server) addGameOf(newGame parlor.NewGame, saved store.Game, opened func(err error)) *game {
+func (s *Server) addGameOf(newGame parlor.NewGame, saved snapshot.Game, opened func(err error)) *game {
 	s.created++
 	g := &game{
 		name: saved.Name, password: saved.Password, kind: saved.Kind, saved: saved.Data,
@@ -113,7 +113,7 @@ func (s *Server) seed(name string) [2]uint64 {
 }
 
 // addUnplayable keeps the save of a game that cannot be made. The lock is held.
-func (s *Server) addUnplayable(saved store.Game) {
+func (s *Server) addUnplayable(saved snapshot.Game) {
 	unplayable := func(parlor.Room, string) (parlor.Game, error) {
 		return nil, errors.New("no such kind of game: " + saved.Kind)
 	}
@@ -189,7 +189,7 @@ func (s *Server) createGame(ss *session, args arguments) (parlor.Response, bool)
 		s.mu.Unlock()
 		return parlor.Unexpected(refused), true
 	}
-	g := s.addGame(store.Game{Name: name, Password: args.text("password"), Kind: kind, Creator: ss.user}, func(err error) {
+	g := s.addGame(snapshot.Game{Name: name, Password: args.text("password"), Kind: kind, Creator: ss.user}, func(err error) {
 		if err == nil {
 			s.event(slog.LevelInfo, "game created", "game", name, "kind", cmp.Or(kind, s.cfg.DefaultKind), "user", ss.user)
 		}

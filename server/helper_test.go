@@ -15,10 +15,10 @@ import (
 	"time"
 
 	"parlor"
+	"parlor/internal/snapshot"
 	"parlor/link"
 	"parlor/link/memlink"
 	"parlor/server"
-	"parlor/store"
 )
 
 const adminPassword = "the root of it"
@@ -376,14 +376,14 @@ func pass(d time.Duration) {
 
 // disk is a store that can be slow or fail.
 type disk struct {
-	store.Memory
+	snapshot.Memory
 	mu     sync.Mutex    // guards the fields below
 	writes int           // finished, whatever the result
 	gate   chan struct{} // if not nil, writes wait until it is closed
 	err    error         // what writes fail with
 }
 
-func (d *disk) Save(s store.Snapshot) error {
+func (d *disk) Save(s snapshot.Snapshot) error {
 	d.mu.Lock()
 	gate := d.gate
 	d.mu.Unlock()
@@ -426,7 +426,7 @@ func (d *disk) count() int {
 }
 
 // content is what was written last.
-func (d *disk) content() store.Snapshot {
+func (d *disk) content() snapshot.Snapshot {
 	s, _, _ := d.Load()
 	return s
 }

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"parlor"
+	"parlor/internal/snapshot"
 	"parlor/link"
-	"parlor/store"
 )
 
 // credentials is the payload of a login (section 5.1).
@@ -279,7 +279,7 @@ func (s *Server) takeover(old *session, c credentials) bool {
 func (s *Server) register(ss *session, c credentials) (refused string, undo func()) {
 	invite := -1
 	if c.invite != "" || c.badInvite {
-		invite = slices.IndexFunc(s.invites, func(i store.Invite) bool {
+		invite = slices.IndexFunc(s.invites, func(i snapshot.Invite) bool {
 			return i.Code == c.invite && (i.User == "" || i.User == c.user) && (i.Expires == 0 || i.Expires > time.Now().Unix())
 		})
 		if invite < 0 {
@@ -302,9 +302,9 @@ func (s *Server) register(ss *session, c credentials) (refused string, undo func
 		s.stats.UsersRefused.Add(1)
 		return "Limit of new users of one network reached. Try again later, or with an invite code.", nil
 	}
-	u := store.NewUser(c.user, c.password)
+	u := snapshot.NewUser(c.user, c.password)
 	s.addUser(&u)
-	var used store.Invite
+	var used snapshot.Invite
 	if invite >= 0 {
 		used = s.invites[invite]
 		s.invites = slices.Delete(s.invites, invite, invite+1)
@@ -323,7 +323,7 @@ func (s *Server) imitates(name string) bool {
 	return folded != name && s.users[folded] != nil || s.oddDigits[folded] > 0
 }
 
-func (s *Server) addUser(u *store.User) {
+func (s *Server) addUser(u *snapshot.User) {
 	s.users[u.Name] = u
 	s.order = append(s.order, u)
 	if folded := parlor.FoldDigits(u.Name); folded != u.Name {
@@ -331,14 +331,14 @@ func (s *Server) addUser(u *store.User) {
 	}
 }
 
-func (s *Server) removeUser(u *store.User) {
+func (s *Server) removeUser(u *snapshot.User) {
 	delete(s.users, u.Name)
 	if folded := parlor.FoldDigits(u.Name); folded != u.Name {
 		if s.oddDigits[folded]--; s.oddDigits[folded] == 0 {
 			delete(s.oddDigits, folded)
 		}
 	}
-	s.order = slices.DeleteFunc(s.order, func(o *store.User) bool { return o == u })
+	s.order = slices.DeleteFunc(s.order, func(o *snapshot.User) bool { return o == u })
 }
 
 // freeName takes a session off the table of users, and tells who wants to know.
@@ -408,14 +408,14 @@ func (s *Server) createInvite(user string, done func(code string, err error)) {
 		return
 	}
 	now := time.Now().Unix()
-	s.invites = slices.DeleteFunc(s.invites, func(i store.Invite) bool { return i.Expires != 0 && i.Expires <= now })
+	s.invites = slices.DeleteFunc(s.invites, func(i snapshot.Invite) bool { return i.Expires != 0 && i.Expires <= now })
 	if len(s.invites) >= s.cfg.Limits.Invites {
 		s.mu.Unlock()
 		s.stats.InvitesRefused.Add(1)
 		done("", ErrTooManyCodes)
 		return
 	}
-	invite := store.Invite{Code: code, User: user}
+	invite := snapshot.Invite{Code: code, User: user}
 	if life := s.cfg.Limits.InviteLife; life > 0 {
 		invite.Expires = now + int64(life/time.Second)
 	}
@@ -424,7 +424,7 @@ func (s *Server) createInvite(user string, done func(code string, err error)) {
 	s.store(func(err error) {
 		if err != nil {
 			s.mu.Lock()
-			s.invites = slices.DeleteFunc(s.invites, func(i store.Invite) bool { return i.Code == code })
+			s.invites = slices.DeleteFunc(s.invites, func(i snapshot.Invite) bool { return i.Code == code })
 			s.mu.Unlock()
 		}
 		done(code, err)

@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"parlor"
+	"parlor/internal/snapshot"
 	"parlor/link"
 	"parlor/server"
-	"parlor/store"
 )
 
 var errDisk = errors.New("disk is full")
@@ -22,10 +22,10 @@ var errDisk = errors.New("disk is full")
 // it fails later ones too.
 func TestLoginChecks(t *testing.T) {
 	type m = parlor.Map
-	memory := new(store.Memory) // one for all: codes are used up
-	memory.Save(store.Snapshot{
-		Users:   []store.User{store.NewUser("alice", "pw"), store.NewUser("bob", ""), store.NewUser("x", "odd name")},
-		Invites: []store.Invite{{Code: "c0de", User: "carol"}, {Code: "any1"}, {Code: "any2"}},
+	memory := new(snapshot.Memory) // one for all: codes are used up
+	memory.Save(snapshot.Snapshot{
+		Users:   []snapshot.User{snapshot.NewUser("alice", "pw"), snapshot.NewUser("bob", ""), snapshot.NewUser("x", "odd name")},
+		Invites: []snapshot.Invite{{Code: "c0de", User: "carol"}, {Code: "any1"}, {Code: "any2"}},
 	})
 	for _, test := range []struct {
 		name    string
@@ -434,8 +434,8 @@ func TestNonTextPassword(t *testing.T) {
 // are known already are taken as they are, and a name is free again when its user is deleted.
 func TestImitatedNames(t *testing.T) {
 	d := new(disk)
-	d.Save(store.Snapshot{Registration: true, Users: []store.User{
-		store.NewUser("carol1", passwordOf("carol1")), store.NewUser("carol१", passwordOf("carol१")),
+	d.Save(snapshot.Snapshot{Registration: true, Users: []snapshot.User{
+		snapshot.NewUser("carol1", passwordOf("carol1")), snapshot.NewUser("carol१", passwordOf("carol१")),
 	}})
 	inWorld(t, server.Config{Store: d}, script{}, func(t *testing.T, w *world) {
 		w.login("carol1").close()

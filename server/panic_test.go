@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"parlor"
+	"parlor/internal/snapshot"
 	"parlor/server"
-	"parlor/store"
 )
 
 // TestPanics covers defects 20 to 24: a game of which one hook panics, and whom it harms.
@@ -231,7 +231,7 @@ func TestDestroyWithPanics(t *testing.T) {
 		persistent: func() bool { check(); return true },
 		maxUsers:   func() int { check(); return 0 },
 	}
-	inWorld(t, server.Config{Store: new(store.Memory)}, s, func(t *testing.T, w *world) {
+	inWorld(t, server.Config{Store: new(snapshot.Memory)}, s, func(t *testing.T, w *world) {
 		admin, alice, bob, carol := w.login("admin"), w.login("alice"), w.login("bob"), w.login("carol")
 		alice.create("room")
 		bob.join("room")

@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"parlor"
+	"parlor/internal/snapshot"
 	"parlor/link"
 	"parlor/server"
-	"parlor/store"
 )
 
 // TestSleep covers defects 14 and 19.
@@ -121,9 +121,9 @@ func TestJoinOfNothing(t *testing.T) {
 
 // TestNames covers defect 16: names that pgnet 0.2.1 takes, though they look like others.
 func TestNames(t *testing.T) {
-	saved := new(store.Memory)
-	saved.Save(store.Snapshot{Registration: true, Users: []store.User{store.NewUser("a٣३", passwordOf("a٣३"))},
-		Games: []store.Game{{Name: "tab\there", Data: "x"}}})
+	saved := new(snapshot.Memory)
+	saved.Save(snapshot.Snapshot{Registration: true, Users: []snapshot.User{snapshot.NewUser("a٣३", passwordOf("a٣३"))},
+		Games: []snapshot.Game{{Name: "tab\there", Data: "x"}}})
 	inWorld(t, server.Config{Store: saved}, script{persistent: always(true), save: always("x")}, func(t *testing.T, w *world) {
 		for _, name := range []string{"ab", "a b", "a_b", "café", "myAdmin", "a1१b", strings.Repeat("x", 21)} {
 			g := w.connect()

@@ -10,12 +10,12 @@ import (
 	"sync"
 
 	"parlor"
+	"parlor/internal/snapshot"
 	"parlor/room"
-	"parlor/store"
 )
 
 // restore takes over what the store holds, and makes the saved games again.
-func (s *Server) restore(snap store.Snapshot) {
+func (s *Server) restore(snap snapshot.Snapshot) {
 	s.mu.Lock()
 	switch {
 	case s.cfg.NoRegistration && snap.Registration:
@@ -67,11 +67,11 @@ func (s *Server) commit() error {
 }
 
 // snapshot is everything to keep, games as they last saved.
-func (s *Server) snapshot() store.Snapshot {
+func (s *Server) snapshot() snapshot.Snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	snap := store.Snapshot{Registration: s.registration, Invites: slices.Clone(s.invites)}
-	snap.Users = make([]store.User, 0, len(s.order))
+	snap := snapshot.Snapshot{Registration: s.registration, Invites: slices.Clone(s.invites)}
+	snap.Users = make([]snapshot.User, 0, len(s.order))
 	for _, u := range s.order {
 		snap.Users = append(snap.Users, *u)
 	}
@@ -83,7 +83,7 @@ func (s *Server) snapshot() store.Snapshot {
 	}
 	slices.SortFunc(games, byNumber)
 	for _, g := range games {
-		saved := store.Game{Name: g.name, Password: g.password, Data: g.saved, Creator: g.creator.name}
+		saved := snapshot.Game{Name: g.name, Password: g.password, Data: g.saved, Creator: g.creator.name}
 		if len(s.cfg.Games) > 1 || g.kind != s.cfg.DefaultKind { // by name, as another start may have another default
 			saved.Kind = g.kind
 		}

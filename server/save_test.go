@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"parlor"
+	"parlor/internal/snapshot"
 	"parlor/server"
-	"parlor/store"
 )
 
 // TestStoredBeforeAnswered covers defect 27: what is answered is stored.
@@ -145,7 +145,7 @@ func TestRegistrationOfSave(t *testing.T) {
 		t.Run(fmt.Sprint(saved), func(t *testing.T) {
 			for _, off := range []bool{true, false} {
 				d := new(disk)
-				d.Save(store.Snapshot{Registration: saved})
+				d.Save(snapshot.Snapshot{Registration: saved})
 				inWorld(t, server.Config{Store: d, NoRegistration: off}, script{}, func(t *testing.T, w *world) {
 					if got, want := w.srv.Registration(), saved && !off; got != want {
 						t.Errorf("registration %v, want %v", got, want)
@@ -196,9 +196,9 @@ func TestRestore(t *testing.T) {
 // TestRestoreOddities takes a save that pgnet would not write.
 func TestRestoreOddities(t *testing.T) {
 	d := new(disk)
-	d.Save(store.Snapshot{Registration: true,
-		Users: []store.User{store.NewUser("admin", "hacked"), store.NewUser("alice", "first"), store.NewUser("alice", "second")},
-		Games: []store.Game{{Name: "twin", Data: "first"}, {Name: "twin", Data: "second"}, {Name: "odd kind", Kind: "ludo", Data: "kept"}},
+	d.Save(snapshot.Snapshot{Registration: true,
+		Users: []snapshot.User{snapshot.NewUser("admin", "hacked"), snapshot.NewUser("alice", "first"), snapshot.NewUser("alice", "second")},
+		Games: []snapshot.Game{{Name: "twin", Data: "first"}, {Name: "twin", Data: "second"}, {Name: "odd kind", Kind: "ludo", Data: "kept"}},
 	})
 	s := script{persistent: always(true), save: always("new")}
 	inWorld(t, server.Config{Store: d}, s, func(t *testing.T, w *world) {
@@ -210,7 +210,7 @@ func TestRestoreOddities(t *testing.T) {
 		w.log.has(t, "a saved game is of a kind that this server does not have; its save is kept")
 		w.stop()
 		s := d.content()
-		if len(s.Users) != 1 || len(s.Games) != 2 || s.Games[1] != (store.Game{Name: "odd kind", Kind: "ludo", Data: "kept"}) {
+		if len(s.Users) != 1 || len(s.Games) != 2 || s.Games[1] != (snapshot.Game{Name: "odd kind", Kind: "ludo", Data: "kept"}) {
 			t.Errorf("stored %+v", s)
 		}
 	})
@@ -224,7 +224,7 @@ func TestFailingSavedGame(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := new(disk)
-			d.Save(store.Snapshot{Registration: true, Games: []store.Game{{Name: "broken", Password: "pw", Data: "precious"}}})
+			d.Save(snapshot.Snapshot{Registration: true, Games: []snapshot.Game{{Name: "broken", Password: "pw", Data: "precious"}}})
 			s := script{create: func(parlor.Room, string) error { return fail() }}
 			inWorld(t, server.Config{Store: d}, s, func(t *testing.T, w *world) {
 				alice := w.login("alice")
@@ -284,6 +284,6 @@ func TestDamagedStore(t *testing.T) {
 	}
 }
 
-type damaged struct{ store.Store }
+type damaged struct{ snapshot.Store }
 
-func (damaged) Load() (store.Snapshot, bool, error) { return store.Snapshot{}, false, errDisk }
+func (damaged) Load() (snapshot.Snapshot, bool, error) { return snapshot.Snapshot{}, false, errDisk }

@@ -26,9 +26,9 @@ import (
 	"golang.org/x/time/rate"
 
 	"parlor"
+	"parlor/internal/snapshot"
 	"parlor/link"
 	"parlor/room"
-	"parlor/store"
 )
 
 // Config is what a server is made of. Games and AdminPassword are required; all else has a default.
@@ -63,7 +63,7 @@ type Config struct {
 
 	// Store keeps users, invites and saves; nil keeps them for the life of the server only. The server does not
 	// close it.
-	Store store.Store
+	Store snapshot.Store
 	// Autosave is how often games are saved. Default 300 s.
 	Autosave time.Duration
 	// PublicKey is the key that debug shows.
@@ -104,11 +104,11 @@ type Server struct {
 
 	mu           sync.Mutex // guards what follows
 	registration bool
-	users        map[string]*store.User
-	order        []*store.User       // by registration
+	users        map[string]*snapshot.User
+	order        []*snapshot.User    // by registration
 	registered   registrations       // by network
 	oddDigits    map[string]int      // users whose names have digits beyond 0 to 9, by parlor.FoldDigits
-	invites      []store.Invite      // by creation
+	invites      []snapshot.Invite   // by creation
 	sessions     map[string]*session // by user; a name is reserved here before it is answered (defect 2)
 	ports        map[*port]struct{}
 	games        map[string]*game
@@ -133,7 +133,7 @@ func New(cfg Config) (*Server, error) {
 		rooms:        room.NewWorkers(),
 		stop:         make(chan struct{}),
 		registration: !cfg.NoRegistration,
-		users:        make(map[string]*store.User),
+		users:        make(map[string]*snapshot.User),
 		registered:   newRegistrations(cfg.Limits),
 		oddDigits:    make(map[string]int),
 		sessions:     make(map[string]*session),

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"parlor"
+	"parlor/internal/snapshot"
 	"parlor/link"
 	"parlor/server"
-	"parlor/store"
 )
 
 // TestShutdown covers section 12.2 and defect 28.
@@ -176,11 +176,11 @@ func (endless) Close(link.Code, string) {}
 
 // notingDisk notes when it is written.
 type notingDisk struct {
-	store.Memory
+	snapshot.Memory
 	calls *events
 }
 
-func (d *notingDisk) Save(s store.Snapshot) error {
+func (d *notingDisk) Save(s snapshot.Snapshot) error {
 	d.calls.add("written")
 	return d.Memory.Save(s)
 }
@@ -255,7 +255,7 @@ func TestHooksUseTheLobby(t *testing.T) {
 				t.Errorf("answered after %v", took)
 			}
 			alice.wantOK(alice.ask(parlor.RequestLeaveGame, nil), "User deleted.")
-			if slices.ContainsFunc(d.content().Users, func(u store.User) bool { return u.Name == "alice" }) {
+			if slices.ContainsFunc(d.content().Users, func(u snapshot.User) bool { return u.Name == "alice" }) {
 				t.Error("alice is still stored")
 			}
 		})

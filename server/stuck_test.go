@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"parlor"
+	"parlor/internal/snapshot"
 	"parlor/server"
-	"parlor/store"
 )
 
 // stuckWorld is a world where one room hangs: "stuck", in which alice is.
@@ -242,15 +242,15 @@ func TestStuckGame(t *testing.T) {
 	})
 }
 
-func hasGame(s store.Snapshot, name string) bool {
-	return slices.ContainsFunc(s.Games, func(g store.Game) bool { return g.Name == name })
+func hasGame(s snapshot.Snapshot, name string) bool {
+	return slices.ContainsFunc(s.Games, func(g snapshot.Game) bool { return g.Name == name })
 }
 
 // TestSlowRestore shows that a saved game that is slow to come back holds up the start for ten seconds at
 // most, and keeps its save until then.
 func TestSlowRestore(t *testing.T) {
 	d := new(disk)
-	d.Save(store.Snapshot{Registration: true, Games: []store.Game{{Name: "slow", Data: "state"}, {Name: "quick", Data: "state"}}})
+	d.Save(snapshot.Snapshot{Registration: true, Games: []snapshot.Game{{Name: "slow", Data: "state"}, {Name: "quick", Data: "state"}}})
 	for name, ends := range map[string]error{"and succeeds": nil, "and fails": errDisk} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -1,109 +1,155 @@
-// Package store is the contract for what outlives the server's process: users, invites, settings and the
-// saves of games.
+// Package store is the contract for what outlives the server's process: users, invites, settings, games with their saves
+// and journals, and the sessions that can be resumed after a restart.
 //
-// A store keeps one [Snapshot]. The server writes a whole snapshot for every change that it answers, and
-// joins changes that come together into one write. Implementations: [Memory], and store/pgnetfile for
-// pgnet's save file.
+// Everything is written by one call, [Store.Commit], whose changes are there together or not at all: so the server joins
+// what many ask for into one write to the disk, and an answer leaves when that is done. Implementations: [Memory],
+// store/sqlite and store/postgres; store/storetest is the suite that each of them passes.
 package store
 
 import (
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/hex"
-	"sync"
+	"context"
+	"iter"
 )
 
-// Snapshot is everything that is kept, at one moment.
-type Snapshot struct {
-	Users        []User   // in order of registration, without the administrator
-	Games        []Game   // persistent games with a save, in order of creation
-	Registration bool     // whether new users may register
-	Invites      []Invite // in order of creation
-}
-
-// User is a registered user. The password is kept as a salted hash in pgnet's form (section 10.2).
-type User struct {
-	Name string
-	Salt string // any text; new ones are 40 hex digits
-	Hash string // lower-case hex of SHA-256 over salt and password
-}
-
-// NewUser makes a user with a password and a random salt.
-func NewUser(name, password string) User {
-	var salt [20]byte
-	rand.Read(salt[:])
-	u := User{Name: name, Salt: hex.EncodeToString(salt[:])}
-	u.Hash = hashPassword(u.Salt, password)
-	return u
-}
-
-// Check tells whether the password is the user's. Its time does not depend on how much of the hash fits.
-func (u User) Check(password string) bool {
-	return subtle.ConstantTimeCompare([]byte(u.Hash), []byte(hashPassword(u.Salt, password))) == 1
-}
-
-func hashPassword(salt, password string) string {
-	sum := sha256.Sum256([]byte(salt + password))
-	return hex.EncodeToString(sum[:])
-}
-
-// Game is a saved game.
-type Game struct {
-	Name     string
-	Password string // in clear, as pgnet keeps it; empty for none
-	Kind     string // which of the server's kinds of game it is; empty for the default
-	Data     string // the save
-	Creator  string // the user who created it; empty if that is not known
-}
-
-// Invite is a code that lets a name register while registration is off.
-type Invite struct {
-	Code string
-	User string // the name that it is for; empty for any
-	// Expires is when the code is good no more, in seconds since 1970; 0 is never.
-	Expires int64
-}
-
-// Store keeps a snapshot. Its methods are called by one goroutine at a time.
+// Store keeps what outlives the process, for one server at a time: opening it takes the lease, which Close gives back.
+// So what that server has found out, such as that a name is free, still holds when it commits.
+//
+// What a store cannot do is one of the errors of this package, for errors.Is. All methods may be called
+// concurrently, and block for the disk or the network until they are done or ctx ends.
 type Store interface {
-	// Load returns what was stored last, and whether anything was. Stored data that is damaged is an error,
-	// and stays as it is.
-	Load() (s Snapshot, found bool, err error)
-	// Save stores a snapshot. When it returns nil, the snapshot is there whatever is killed afterwards, and
-	// when it returns an error, the one before still is. It blocks for the disk.
-	Save(s Snapshot) error
-	// Path names the place for people, as it was configured.
+	// Commit writes changes, all of them or none, in their order. When it returns nil, they are there whatever is
+	// killed afterwards. After an error nothing of them is there; only ErrUnknown, when ctx ended before that could be
+	// found out, leaves it open.
+	Commit(ctx context.Context, changes ...Change) error
+
+	// User is a user by her name, or ErrNotFound.
+	User(ctx context.Context, name string) (User, error)
+	// Imitated tells whether a user has a name that is folded to this one (User.Folded).
+	Imitated(ctx context.Context, folded string) (bool, error)
+	// Users are so many users at most, in the order of their registration, behind the one with a number; 0 is before all.
+	Users(ctx context.Context, after int64, limit int) ([]User, error)
+	// CountUsers is how many there are.
+	CountUsers(ctx context.Context) (int, error)
+
+	// Invites are all codes, in the order of their creation.
+	Invites(ctx context.Context) ([]Invite, error)
+	// Settings are all settings, by their names.
+	Settings(ctx context.Context) (map[string]string, error)
+
+	// Games are all games, in the order of their numbers.
+	Games(ctx context.Context) ([]Game, error)
+	// Save is the newest save of a game, or ErrNotFound.
+	Save(ctx context.Context, game int64) (Save, error)
+	// Journal yields the pieces of a game's journal in order, from the one on that has an entry behind after. An error
+	// is the last that it yields.
+	Journal(ctx context.Context, game int64, after uint64) iter.Seq2[Piece, error]
+	// Sessions are all sessions that are stored, in any order.
+	Sessions(ctx context.Context) ([]Session, error)
+
+	// Export yields everything as of one moment, as changes that make the same of an empty store when they are
+	// committed in their order. An error is the last that it yields.
+	Export(ctx context.Context) iter.Seq2[Change, error]
+
+	// Path names the place for people, without secrets.
 	Path() string
-	// Close lets go of the place. It may be called again.
+	// Close gives the lease back and lets go of the place. It may be called again.
 	Close() error
 }
 
-// Memory is a store that ends with the process, for tests and games on one machine. Its zero value is
-// ready, and it may be handed from one server to the next.
-type Memory struct {
-	mu    sync.Mutex // guards the fields below
-	snap  Snapshot
-	found bool
+// User is a registered user.
+type User struct {
+	Number int64  // in the order of registration, from 1; the store gives a new user the next one
+	Name   string // unique
+	Folded string // what the names of others must not be folded to
+	Secret string // the hash of her password
 }
 
-// Load returns the last snapshot.
-func (m *Memory) Load() (Snapshot, bool, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.snap, m.found, nil
+// Invite is a code that lets names register while registration is off.
+type Invite struct {
+	Code    string
+	User    string // the name that it is for; empty for any
+	Expires int64  // when it is good no more, in seconds since 1970; 0 is never
+	Left    int    // how many may still register with it
 }
 
-// Save keeps the snapshot, which must not be changed afterwards.
-func (m *Memory) Save(s Snapshot) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.snap, m.found = s, true
-	return nil
+// Game is a game of the directory.
+type Game struct {
+	Number  int64 // in the order of creation, given by the server
+	Name    string
+	Kind    string // empty for the default
+	Secret  string // the hash of its password; empty for none
+	Creator string // the user who created it; empty if that is not known
+	Durable bool   // it has a journal
+	Saved   int    // bytes of its newest save, 0 if there is none; set by what is read
 }
 
-// Path is "memory".
-func (m *Memory) Path() string { return "memory" }
+// Save is a game's state.
+type Save struct {
+	Game    int64
+	Entry   uint64 // the last entry of the journal that is in it; 0 is none
+	Version int    // the game's own, of Data
+	Data    string // what the game gave
+	Room    []byte // what the room keeps beside it; empty if the game is not durable
+}
 
-// Close does nothing.
-func (m *Memory) Close() error { return nil }
+// Piece is a run of entries of a game's journal.
+type Piece struct {
+	Game        int64
+	First, Last uint64 // numbers of entries, from 1
+	Data        []byte
+}
+
+// Session is what lets a client resume after a restart.
+type Session struct {
+	ID     string // unique
+	User   string
+	Key    string   // the client's public key
+	Game   int64    // in which it has a seat
+	Tokens [][]byte // hashes of those that are good
+}
+
+// Change is something to write: one of the types below, by value.
+type Change interface{ change() }
+
+// The changes. A Put makes what is not there and replaces what is; a Delete of what is not there changes nothing.
+type (
+	// PutUser replaces by the name; a Number that is not 0 is kept.
+	PutUser    User
+	DeleteUser struct{ Name string }
+
+	PutInvite    Invite
+	DeleteInvite struct{ Code string }
+
+	// PutSetting with an empty Value deletes it.
+	PutSetting struct{ Name, Value string }
+
+	// PutGame replaces by the number. Saved is not looked at.
+	PutGame Game
+	// DeleteGame takes its save, its journal and its sessions along.
+	DeleteGame struct{ Number int64 }
+
+	// PutSave is the newest save, and drops the pieces of the journal that end with its entry or before, if
+	// KeepJournal is not set.
+	PutSave struct {
+		Save
+		KeepJournal bool
+	}
+	// Append is written behind the entries of the game that are in its journal or its save, the last of which is the one
+	// before First; with neither, First may be any.
+	Append Piece
+
+	PutSession    Session
+	DeleteSession struct{ ID string }
+)
+
+func (PutUser) change()       {}
+func (DeleteUser) change()    {}
+func (PutInvite) change()     {}
+func (DeleteInvite) change()  {}
+func (PutSetting) change()    {}
+func (PutGame) change()       {}
+func (DeleteGame) change()    {}
+func (PutSave) change()       {}
+func (Append) change()        {}
+func (PutSession) change()    {}
+func (DeleteSession) change() {}

@@ -25,7 +25,7 @@ func house() table {
 	public := []string{
 		"msgpack", "box", "packet", "packet/ping", ".",
 		"link", "link/wslink", "link/packetlink", "link/memlink",
-		"store", "store/sqlite", "store/postgres", "store/pgnetfile",
+		"internal/snapshot", "store", "store/sqlite", "store/postgres", "store/pgnetfile",
 		"room", "server", "client",
 	}
 	abovePrograms := join(public, "host", "cluster", "console", "parlortest")
@@ -39,6 +39,9 @@ func house() table {
 		{"internal/late", nil},
 		{"internal/crowd", nil},
 		{"internal/openfiles", nil},
+		{"internal/argon2", nil},
+		{"internal/password", []string{"internal/argon2"}},
+		{"internal/turnstile", []string{"internal/crowd"}},
 		{"internal/memnet", nil},
 		{"msgpack", nil},
 		{"internal/transcode", []string{"internal/keyset", "internal/pyjson", "msgpack"}},
@@ -50,12 +53,13 @@ func house() table {
 		{"link/wslink", []string{"internal/late", "internal/crowd", "internal/direct", "internal/pyjson", "msgpack", "box", ".", "link"}},
 		{"link/packetlink", []string{"internal/late", "internal/crowd", "internal/pyjson", "msgpack", "packet", "packet/ping", ".", "link"}},
 		{"link/memlink", []string{".", "link"}},
-		{"store", []string{"."}},
-		{"store/sqlite", []string{".", "store"}},
+		{"internal/snapshot", nil},
+		{"store", nil},
+		{"store/sqlite", []string{"internal/lockfile", "store"}},
 		{"store/postgres", []string{".", "store"}},
-		{"store/pgnetfile", []string{"internal/pyjson", "internal/lockfile", ".", "store"}},
+		{"store/pgnetfile", []string{"internal/pyjson", "internal/lockfile", ".", "internal/snapshot"}},
 		{"room", []string{"."}},
-		{"server", []string{"internal/pyjson", "internal/near", "box", ".", "link", "store", "room"}},
+		{"server", []string{"internal/pyjson", "internal/near", "internal/password", "internal/turnstile", "box", ".", "link", "internal/snapshot", "store", "room"}},
 		{"client", []string{"internal/pyjson", "box", ".", "link", "link/wslink"}}, // wslink: the default dialer
 		{"host", join(public, "internal/lockfile", "internal/openfiles")},
 		{"cluster", []string{".", "link", "store", "room", "server"}},
@@ -73,7 +77,8 @@ func house() table {
 		{"docs", nil},
 		{"examples", nil},
 		{"link/linktest", []string{".", "link"}}, // the suites that every link and every store passes
-		{"store/storetest", []string{".", "store"}},
+		{"store/storetest", []string{"store"}},
+		{"internal/snapshot/snapshottest", []string{"internal/snapshot"}},
 	}
 }
 

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"parlor/store"
+	"parlor/internal/snapshot"
+	"parlor/internal/snapshot/snapshottest"
 	"parlor/store/pgnetfile"
-	"parlor/store/storetest"
 )
 
 func logger() (*slog.Logger, *bytes.Buffer) {
@@ -29,7 +29,7 @@ func wantDamaged(t *testing.T, f *pgnetfile.File) *pgnetfile.DamagedError {
 	if !errors.As(err, &damaged) || found {
 		t.Fatalf("Load = found %v, error %v, want a DamagedError", found, err)
 	}
-	if err := f.Save(storetest.Sample()); !errors.As(err, new(*pgnetfile.DamagedError)) {
+	if err := f.Save(snapshottest.Sample()); !errors.As(err, new(*pgnetfile.DamagedError)) {
 		t.Errorf("Save over a damaged file = %v, want a DamagedError", err)
 	}
 	if after := read(t, f.Path()); after != before {
@@ -61,7 +61,7 @@ func TestFlippedAnywhere(t *testing.T) {
 			text[i] = c
 			if snap, err := pgnetfile.Decode(text); err == nil {
 				again, err := pgnetfile.Decode(pgnetfile.Encode(snap))
-				if err != nil || !storetest.Equal(again, snap) {
+				if err != nil || !snapshottest.Equal(again, snap) {
 					t.Errorf("byte %d as %#x: %+v was saved as %+v, error %v", i, c, snap, again, err)
 				}
 			}
@@ -153,7 +153,7 @@ func TestOnlyPrevious(t *testing.T) {
 	if !errors.Is(err, pgnetfile.ErrOnlyPrevious) || found || !strings.Contains(err.Error(), "copy "+path+".previous, of 20") || !strings.Contains(err.Error(), ", to "+path+" to go on from it") {
 		t.Errorf("Load = found %v, error %v", found, err)
 	}
-	if err := f.Save(store.Snapshot{}); !errors.Is(err, pgnetfile.ErrOnlyPrevious) {
+	if err := f.Save(snapshot.Snapshot{}); !errors.Is(err, pgnetfile.ErrOnlyPrevious) {
 		t.Errorf("Save = %v", err)
 	}
 	wantNames(t, filepath.Dir(path), "save.json.lock", "save.json.previous")
@@ -161,6 +161,6 @@ func TestOnlyPrevious(t *testing.T) {
 	if err := os.Rename(path+".previous", path+".old"); err != nil {
 		t.Fatal(err)
 	}
-	save(t, f, store.Snapshot{})
+	save(t, f, snapshot.Snapshot{})
 	wantNames(t, filepath.Dir(path), "save.json", "save.json.lock", "save.json.old")
 }

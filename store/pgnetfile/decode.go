@@ -8,7 +8,7 @@ import (
 
 	"parlor"
 	"parlor/internal/pyjson"
-	"parlor/store"
+	"parlor/internal/snapshot"
 )
 
 // maxDepth is how deep the file may nest, in keys that are ignored. Python gives up at about as much.
@@ -27,7 +27,7 @@ var (
 // games in tables by name.
 type decoder struct {
 	data        []byte
-	snap        store.Snapshot
+	snap        snapshot.Snapshot
 	repeats     int    // entries whose name was there before
 	firstRepeat string // key of the first of them
 	gameAt      map[string]int
@@ -65,7 +65,7 @@ func (d *decoder) decode() *DamagedError {
 func (d *decoder) users(raw []byte) *DamagedError {
 	seen := make(map[string]int)
 	return d.elements("users", raw, func(p place, value []byte) *DamagedError {
-		var u store.User
+		var u snapshot.User
 		if err := d.texts(p, value, userKeys, &u.Name, &u.Salt, &u.Hash); err != nil {
 			return err
 		}
@@ -86,7 +86,7 @@ func (d *decoder) users(raw []byte) *DamagedError {
 func (d *decoder) games(raw []byte) *DamagedError {
 	d.gameAt = make(map[string]int)
 	return d.elements("games", raw, func(p place, value []byte) *DamagedError {
-		var g store.Game
+		var g snapshot.Game
 		if err := d.texts(p, value, gameKeys, &g.Name, &g.Password, &g.Data); err != nil {
 			return err
 		}
@@ -109,7 +109,7 @@ func (d *decoder) invites(raw []byte) *DamagedError {
 			return
 		}
 		seen[code] = len(d.snap.Invites)
-		d.snap.Invites = append(d.snap.Invites, store.Invite{Code: code, User: user})
+		d.snap.Invites = append(d.snap.Invites, snapshot.Invite{Code: code, User: user})
 	})
 }
 

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 
 	"parlor/internal/pyjson"
-	"parlor/store"
+	"parlor/internal/snapshot"
 )
 
 // place is an entry of one of the file's lists.
@@ -28,23 +28,23 @@ func (p place) key(name string) string {
 // gamesText is what the file says of games. It is kept from one Save to the next: saves are most of a file and
 // change at intervals, but each registration writes them again.
 type gamesText struct {
-	of    []store.Game // nil before the first
+	of    []snapshot.Game // nil before the first
 	list  []byte
 	exact []byte // the table of the saves that are not text; empty if there are none
 }
 
 // update makes the texts of the games, unless they are of the same ones. Comparing is cheap where nothing has
 // changed, as the saves are in the same place then.
-func (t *gamesText) update(games []store.Game) {
+func (t *gamesText) update(games []snapshot.Game) {
 	if t.of != nil && slices.Equal(t.of, games) {
 		return
 	}
-	t.of = append(make([]store.Game, 0, len(games)), games...)
-	t.list = slices.Grow(t.list[:0], estimate(store.Snapshot{Games: games}))
-	t.list = appendList(t.list, games, func(b []byte, g store.Game) []byte {
+	t.of = append(make([]snapshot.Game, 0, len(games)), games...)
+	t.list = slices.Grow(t.list[:0], estimate(snapshot.Snapshot{Games: games}))
+	t.list = appendList(t.list, games, func(b []byte, g snapshot.Game) []byte {
 		return appendEntry(b, gameKeys, g.Name, g.Password, g.Data)
 	})
-	exact := slices.DeleteFunc(slices.Clone(games), func(g store.Game) bool { return isText(g.Data) })
+	exact := slices.DeleteFunc(slices.Clone(games), func(g snapshot.Game) bool { return isText(g.Data) })
 	if t.exact = t.exact[:0]; len(exact) > 0 {
 		t.exact = appendTable(t.exact, indent, len(exact), func(i int) (string, string) {
 			return exact[i].Name, base64.StdEncoding.EncodeToString([]byte(exact[i].Data))
@@ -54,22 +54,22 @@ func (t *gamesText) update(games []store.Game) {
 
 // snapshot is the file as Python's json.dumps(file, indent=4) would write it, in pieces: it is not copied
 // together, as it may be large.
-func (t *gamesText) snapshot(s store.Snapshot) [][]byte {
+func (t *gamesText) snapshot(s snapshot.Snapshot) [][]byte {
 	t.update(s.Games)
 	head, tail := appendHead(nil, s), appendTail(nil, s, t.exact)
 	return [][]byte{head, t.list, tail}
 }
 
-func appendHead(b []byte, s store.Snapshot) []byte {
-	b = slices.Grow(b, estimate(store.Snapshot{Users: s.Users}))
+func appendHead(b []byte, s snapshot.Snapshot) []byte {
+	b = slices.Grow(b, estimate(snapshot.Snapshot{Users: s.Users}))
 	b = append(b, "{\n    \"users\": "...)
-	b = appendList(b, s.Users, func(b []byte, u store.User) []byte {
+	b = appendList(b, s.Users, func(b []byte, u snapshot.User) []byte {
 		return appendEntry(b, userKeys, u.Name, u.Salt, u.Hash)
 	})
 	return append(b, ",\n    \"games\": "...)
 }
 
-func appendTail(b []byte, s store.Snapshot, exact []byte) []byte {
+func appendTail(b []byte, s snapshot.Snapshot, exact []byte) []byte {
 	b = append(b, ",\n    \"registration\": "...)
 	b = strconv.AppendBool(b, s.Registration)
 	b = append(b, ",\n    \"invite_codes\": "...)
@@ -82,7 +82,7 @@ func appendTail(b []byte, s store.Snapshot, exact []byte) []byte {
 
 // estimate is about the size of the file, a little more if nothing is escaped: growing a large one by and by
 // would copy it several times.
-func estimate(s store.Snapshot) int {
+func estimate(s snapshot.Snapshot) int {
 	const entry, line = 110, 20 // what is around the texts
 	n := 200
 	for _, u := range s.Users {
@@ -144,9 +144,9 @@ func appendTable(b []byte, end string, n int, at func(i int) (key, value string)
 const indent = "\n        "
 
 // appendParlor appends what pgnet has no place for, if there is any.
-func appendParlor(b []byte, s store.Snapshot, exact []byte) []byte {
-	var kinds, created []store.Game
-	var expire []store.Invite
+func appendParlor(b []byte, s snapshot.Snapshot, exact []byte) []byte {
+	var kinds, created []snapshot.Game
+	var expire []snapshot.Invite
 	for _, g := range s.Games {
 		if g.Kind != "" {
 			kinds = append(kinds, g)

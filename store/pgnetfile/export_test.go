@@ -3,7 +3,7 @@ package pgnetfile
 import (
 	"slices"
 
-	"parlor/store"
+	"parlor/internal/snapshot"
 )
 
 // The steps before which tests look or fail.
@@ -27,14 +27,14 @@ var Leftovers = []string{tmpNew, tmpBack, tmpPrevious}
 func (f *File) Before(fn func(step string) error) { f.before = fn }
 
 // Decode reads the bytes of a file.
-func Decode(data []byte) (store.Snapshot, *DamagedError) {
+func Decode(data []byte) (snapshot.Snapshot, *DamagedError) {
 	d := decoder{data: data}
 	err := d.decode()
 	return d.snap, err
 }
 
 // Encode returns the bytes of a file.
-func Encode(s store.Snapshot) []byte { return slices.Concat(new(gamesText).snapshot(s)...) }
+func Encode(s snapshot.Snapshot) []byte { return slices.Concat(new(gamesText).snapshot(s)...) }
 
 // MarkGames changes a blank in the kept text of the games to a tab, to show where that text is used.
 func (f *File) MarkGames() { f.games.list[2] = '\t' }

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"parlor/internal/lockfile"
-	"parlor/store"
+	"parlor/internal/snapshot"
 )
 
 const (
@@ -57,7 +57,7 @@ func (o Options) validate() error {
 	return nil
 }
 
-// File is a [store.Store] in pgnet's save file.
+// File is a [snapshot.Store] in pgnet's save file.
 type File struct {
 	path   string // as configured
 	real   string // absolute, and no symbolic link
@@ -71,7 +71,7 @@ type File struct {
 	before func(step string) error // called before each step; an error fails the step. Nil but in tests
 }
 
-var _ store.Store = (*File)(nil)
+var _ snapshot.Store = (*File)(nil)
 
 // Open takes the file at path, which need not exist yet, for this server alone, until [File.Close] or the end
 // of the process. Missing folders are made, with mode 0700, and what a killed server left half written is
@@ -119,20 +119,20 @@ func (f *File) Path() string { return f.path }
 // A file that is not there is nothing found, unless PATH.previous is there: then it is [ErrOnlyPrevious], as
 // something went wrong or is half done. A server that started empty would give away the names of all its
 // users to whoever logs in first, and an hour later PATH.previous, perhaps the last copy, would be gone.
-func (f *File) Load() (store.Snapshot, bool, error) {
+func (f *File) Load() (snapshot.Snapshot, bool, error) {
 	if f.closed {
-		return store.Snapshot{}, false, fmt.Errorf("load save file %s: %w", f.path, net.ErrClosed)
+		return snapshot.Snapshot{}, false, fmt.Errorf("load save file %s: %w", f.path, net.ErrClosed)
 	}
 	data, err := f.read()
 	if errors.Is(err, fs.ErrNotExist) {
 		return f.loadNothing()
 	}
 	if err != nil {
-		return store.Snapshot{}, false, fmt.Errorf("load save file: %w", err)
+		return snapshot.Snapshot{}, false, fmt.Errorf("load save file: %w", err)
 	}
 	d := decoder{data: data}
 	if err := d.decode(); err != nil {
-		return store.Snapshot{}, false, f.damaged(err)
+		return snapshot.Snapshot{}, false, f.damaged(err)
 	}
 	if d.repeats > 0 {
 		f.opts.Logger.Warn("save file has names more than once, of which the last counts",
@@ -142,15 +142,15 @@ func (f *File) Load() (store.Snapshot, bool, error) {
 	return d.snap, true, nil
 }
 
-func (f *File) loadNothing() (store.Snapshot, bool, error) {
+func (f *File) loadNothing() (snapshot.Snapshot, bool, error) {
 	if at, there := f.hasPrevious(); there {
-		return store.Snapshot{}, false, fmt.Errorf(
+		return snapshot.Snapshot{}, false, fmt.Errorf(
 			"load save file: %s %w: copy %[3]s, of %[4]s, to %[1]s to go on from it, without what changed since then, "+
 				"or move %[3]s away to start with nothing",
 			f.real, ErrOnlyPrevious, f.previous(), at.Format(time.DateTime))
 	}
 	f.loaded = true
-	return store.Snapshot{}, false, nil
+	return snapshot.Snapshot{}, false, nil
 }
 
 // damaged adds the files to what the decoder found.
@@ -162,21 +162,21 @@ func (f *File) damaged(err *DamagedError) error {
 	return err
 }
 
-// Save replaces the file, as [store.Store] promises, and then and when makes PATH.previous of the one before.
+// Save replaces the file, as [snapshot.Store] promises, and then and when makes PATH.previous of the one before.
 // It writes all of the snapshot and blocks for the disk.
 //
 // If nothing was loaded yet, Save loads first and fails as [File.Load] does, so that a damaged file neither
 // gets lost nor takes the place of a good PATH.previous. A snapshot that makes more than Options.MaxSize is
 // [ErrTooLarge]. Of any error, the file is as it was and nothing stays beside it; there is one case in which
 // that cannot be had, and its error says so: a file system without hard links that fails to sync the folder.
-func (f *File) Save(s store.Snapshot) error {
+func (f *File) Save(s snapshot.Snapshot) error {
 	if err := f.save(s); err != nil {
 		return fmt.Errorf("save to %s: %w", f.path, err)
 	}
 	return nil
 }
 
-func (f *File) save(s store.Snapshot) error {
+func (f *File) save(s snapshot.Snapshot) error {
 	if f.closed {
 		return net.ErrClosed
 	}

@@ -16,9 +16,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"parlor/store"
+	"parlor/internal/snapshot"
+	"parlor/internal/snapshot/snapshottest"
 	"parlor/store/pgnetfile"
-	"parlor/store/storetest"
 )
 
 func TestMain(m *testing.M) {
@@ -29,9 +29,9 @@ func TestMain(m *testing.M) {
 }
 
 func TestSuite(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) func() store.Store {
+	snapshottest.Run(t, func(t *testing.T) func() snapshot.Store {
 		path := filepath.Join(t.TempDir(), "save.json")
-		return func() store.Store { return open(t, path, pgnetfile.Options{}) }
+		return func() snapshot.Store { return open(t, path, pgnetfile.Options{}) }
 	})
 }
 
@@ -69,7 +69,7 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-func load(t *testing.T, f *pgnetfile.File) store.Snapshot {
+func load(t *testing.T, f *pgnetfile.File) snapshot.Snapshot {
 	t.Helper()
 	snap, found, err := f.Load()
 	if err != nil || !found {
@@ -78,7 +78,7 @@ func load(t *testing.T, f *pgnetfile.File) store.Snapshot {
 	return snap
 }
 
-func save(t *testing.T, f *pgnetfile.File, snap store.Snapshot) {
+func save(t *testing.T, f *pgnetfile.File, snap snapshot.Snapshot) {
 	t.Helper()
 	if err := f.Save(snap); err != nil {
 		t.Fatal(err)
@@ -131,7 +131,7 @@ func TestCaptured(t *testing.T) {
 			t.Errorf("game = %+v, want %+v", g, want)
 		}
 	}
-	if !snap.Registration || !slices.Equal(snap.Invites, []store.Invite{{Code: "1a2b", User: "carol"}}) {
+	if !snap.Registration || !slices.Equal(snap.Invites, []snapshot.Invite{{Code: "1a2b", User: "carol"}}) {
 		t.Errorf("registration %v, invites %+v", snap.Registration, snap.Invites)
 	}
 
@@ -156,7 +156,7 @@ func TestFoldersAndModes(t *testing.T) {
 	root := t.TempDir()
 	path := filepath.Join(root, "a", "b", "save.json")
 	f := open(t, path, pgnetfile.Options{})
-	save(t, f, storetest.Sample())
+	save(t, f, snapshottest.Sample())
 	for name, want := range map[string]fs.FileMode{"a": 0o700, "a/b": 0o700, "a/b/save.json": 0o600, "a/b/save.json.lock": 0o600} {
 		wantMode(t, filepath.Join(root, name), want)
 	}
@@ -165,7 +165,7 @@ func TestFoldersAndModes(t *testing.T) {
 	if err := os.Chmod(path, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	save(t, f, storetest.Sample())
+	save(t, f, snapshottest.Sample())
 	wantMode(t, path, 0o640)
 }
 
@@ -199,8 +199,8 @@ func TestSymbolicLink(t *testing.T) {
 	}
 	path := filepath.Join(root, "links/save")
 	f := open(t, path, pgnetfile.Options{})
-	save(t, f, storetest.Sample())
-	save(t, f, storetest.Sample())
+	save(t, f, snapshottest.Sample())
+	save(t, f, snapshottest.Sample())
 	wantNames(t, filepath.Join(root, "links"), "around", "dir", "save")
 	wantNames(t, filepath.Join(root, "real"), "deep", "second.json", "third.json", "third.json.lock")
 	if got := f.Path(); got != path {
@@ -220,7 +220,7 @@ func TestRelativePath(t *testing.T) {
 	t.Chdir(dir)
 	f := open(t, "save.json", pgnetfile.Options{})
 	t.Chdir(t.TempDir())
-	save(t, f, storetest.Sample())
+	save(t, f, snapshottest.Sample())
 	wantNames(t, dir, "save.json", "save.json.lock")
 }
 
@@ -262,7 +262,7 @@ func TestUnreadable(t *testing.T) {
 	if _, _, err := f.Load(); !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("Load = %v", err)
 	}
-	if err := f.Save(storetest.Sample()); !errors.Is(err, fs.ErrPermission) {
+	if err := f.Save(snapshottest.Sample()); !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("Save over a file that cannot be read = %v", err)
 	}
 	if read(t, path) != read(t, "../../testdata/pgnet/save.json") {
@@ -298,19 +298,19 @@ func TestClosed(t *testing.T) {
 	if _, _, err := f.Load(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Load after Close = %v", err)
 	}
-	if err := f.Save(store.Snapshot{}); !errors.Is(err, net.ErrClosed) {
+	if err := f.Save(snapshot.Snapshot{}); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Save after Close = %v", err)
 	}
 }
 
 // manyUsers is a snapshot of n users, with a game and an invite for every hundred.
-func manyUsers(n int) (snap store.Snapshot) {
+func manyUsers(n int) (snap snapshot.Snapshot) {
 	for i := range n {
 		name := fmt.Sprintf("user%d", i)
-		snap.Users = append(snap.Users, store.User{Name: name, Salt: strings.Repeat("5", 40), Hash: strings.Repeat("a", 64)})
+		snap.Users = append(snap.Users, snapshot.User{Name: name, Salt: strings.Repeat("5", 40), Hash: strings.Repeat("a", 64)})
 		if i%100 == 0 {
-			snap.Games = append(snap.Games, store.Game{Name: name, Kind: "k", Data: "é\xff"})
-			snap.Invites = append(snap.Invites, store.Invite{Code: name})
+			snap.Games = append(snap.Games, snapshot.Game{Name: name, Kind: "k", Data: "é\xff"})
+			snap.Invites = append(snap.Invites, snapshot.Invite{Code: name})
 		}
 	}
 	return snap
@@ -322,7 +322,7 @@ func TestManyUsers(t *testing.T) {
 	f := open(t, filepath.Join(t.TempDir(), "save.json"), pgnetfile.Options{})
 	start := time.Now()
 	save(t, f, snap)
-	if !storetest.Equal(load(t, f), snap) {
+	if !snapshottest.Equal(load(t, f), snap) {
 		t.Error("what was loaded is not what was saved")
 	}
 	if took := time.Since(start); took > time.Minute {
@@ -360,7 +360,7 @@ func TestGamesAreEncodedOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "save.json")
 	f := open(t, path, pgnetfile.Options{})
 	const size = 8 << 20
-	snap := store.Snapshot{Games: []store.Game{
+	snap := snapshot.Snapshot{Games: []snapshot.Game{
 		{Name: "large", Data: strings.Repeat("x", size), Creator: "zoe"}, {Name: "bytes", Data: "\xff\x00"},
 	}}
 	check := func() {
@@ -374,7 +374,7 @@ func TestGamesAreEncodedOnce(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	for i := range 4 {
-		snap.Users = append(snap.Users, store.User{Name: fmt.Sprint("user", i)})
+		snap.Users = append(snap.Users, snapshot.User{Name: fmt.Sprint("user", i)})
 		save(t, f, snap)
 	}
 	runtime.ReadMemStats(&after)
@@ -382,7 +382,7 @@ func TestGamesAreEncodedOnce(t *testing.T) {
 		t.Errorf("4 saves took %d bytes of memory, though no game has changed", n)
 	}
 	f.MarkGames()
-	snap.Users = append(snap.Users, store.User{Name: "last"})
+	snap.Users = append(snap.Users, snapshot.User{Name: "last"})
 	save(t, f, snap)
 	if !strings.Contains(read(t, path), "\"games\": [\n\t") {
 		t.Error("the games were encoded again, though none has changed")

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"testing"
 
+	"parlor/internal/snapshot/snapshottest"
 	"parlor/store/pgnetfile"
-	"parlor/store/storetest"
 )
 
 // FuzzLoad: what loads saves to bytes that load to the same snapshot, and save to the same bytes.
@@ -23,7 +23,7 @@ func FuzzLoad(f *testing.F) {
 		if damaged != nil {
 			t.Fatalf("what was saved is damaged: %v\n%s", damaged, first)
 		}
-		if !storetest.Equal(again, snap) {
+		if !snapshottest.Equal(again, snap) {
 			t.Errorf("loaded %+v, want %+v", again, snap)
 		}
 		if second := pgnetfile.Encode(again); !bytes.Equal(second, first) {

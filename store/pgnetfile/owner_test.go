@@ -7,8 +7,8 @@ import (
 	"syscall"
 	"testing"
 
+	"parlor/internal/snapshot/snapshottest"
 	"parlor/store/pgnetfile"
-	"parlor/store/storetest"
 )
 
 // TestOwner: a server that runs as root leaves the file to whom it belongs.
@@ -18,7 +18,7 @@ func TestOwner(t *testing.T) {
 	isRoot := os.Chown(path, uid, gid) == nil
 	before := owner(t, path)
 	f := open(t, path, pgnetfile.Options{})
-	save(t, f, storetest.Sample())
+	save(t, f, snapshottest.Sample())
 	after := owner(t, path)
 	if after.Uid != before.Uid || after.Gid != before.Gid || isRoot && after.Uid != uid {
 		t.Errorf("the file belongs to %d:%d, before to %d:%d", after.Uid, after.Gid, before.Uid, before.Gid)

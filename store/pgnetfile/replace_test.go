@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"parlor/store"
+	"parlor/internal/snapshot"
+	"parlor/internal/snapshot/snapshottest"
 	"parlor/store/pgnetfile"
-	"parlor/store/storetest"
 )
 
 var errDisk = errors.New("disk on fire")
@@ -37,7 +37,7 @@ func TestFailedStep(t *testing.T) {
 			before := load(t, f)
 			failAt(f, step)
 			for range 2 { // the second finds what the first left
-				if err := f.Save(storetest.Sample()); !errors.Is(err, errDisk) {
+				if err := f.Save(snapshottest.Sample()); !errors.Is(err, errDisk) {
 					t.Fatalf("Save = %v", err)
 				}
 				if read(t, path) != read(t, "../../testdata/pgnet/save.json") {
@@ -45,14 +45,14 @@ func TestFailedStep(t *testing.T) {
 				}
 				wantNoLeftovers(t, path)
 			}
-			if !storetest.Equal(load(t, f), before) {
+			if !snapshottest.Equal(load(t, f), before) {
 				t.Error("Load gives something else than before")
 			}
 
 			failAt(f) // the disk is well again
-			snap := storetest.Sample()
+			snap := snapshottest.Sample()
 			save(t, f, snap)
-			if !storetest.Equal(load(t, f), snap) {
+			if !snapshottest.Equal(load(t, f), snap) {
 				t.Error("the next Save did not save")
 			}
 			if read(t, path+".previous") != read(t, "../../testdata/pgnet/save.json") {
@@ -69,7 +69,7 @@ func TestFailedFirstSave(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "save.json")
 		f := open(t, path, pgnetfile.Options{})
 		failAt(f, step)
-		if err := f.Save(storetest.Sample()); err == nil {
+		if err := f.Save(snapshottest.Sample()); err == nil {
 			continue // a step that only a file that is there needs
 		}
 		if _, found, err := f.Load(); found || err != nil {
@@ -95,9 +95,9 @@ func TestNoHardLinks(t *testing.T) {
 	}
 	f := open(t, path, pgnetfile.Options{})
 	failAt(f, pgnetfile.StepLinkPrevious, pgnetfile.StepLinkBack)
-	snap := storetest.Sample()
+	snap := snapshottest.Sample()
 	save(t, f, snap)
-	if !storetest.Equal(load(t, f), snap) {
+	if !snapshottest.Equal(load(t, f), snap) {
 		t.Error("Load is not what was saved")
 	}
 	if read(t, path+".previous") != read(t, "../../testdata/pgnet/save.json") {
@@ -107,7 +107,7 @@ func TestNoHardLinks(t *testing.T) {
 	wantNoLeftovers(t, path)
 
 	failAt(f, pgnetfile.StepLinkBack, pgnetfile.StepSyncFolder)
-	if err := f.Save(store.Snapshot{}); !errors.Is(err, errDisk) {
+	if err := f.Save(snapshot.Snapshot{}); !errors.Is(err, errDisk) {
 		t.Errorf("Save = %v", err)
 	}
 
@@ -123,7 +123,7 @@ func TestNoHardLinks(t *testing.T) {
 func TestKilledBetweenSteps(t *testing.T) {
 	path := sampleFile(t)
 	f := open(t, path, pgnetfile.Options{})
-	before, after := load(t, f), storetest.Sample()
+	before, after := load(t, f), snapshottest.Sample()
 	var seen []string
 	f.Before(func(step string) error {
 		seen = append(seen, step)
@@ -143,19 +143,19 @@ func TestKilledBetweenSteps(t *testing.T) {
 }
 
 // wantWhole opens a folder in which a server was killed.
-func wantWhole(t *testing.T, dir, step string, want, previous store.Snapshot) {
+func wantWhole(t *testing.T, dir, step string, want, previous snapshot.Snapshot) {
 	t.Helper()
 	path := filepath.Join(dir, "save.json")
 	f := open(t, path, pgnetfile.Options{})
 	defer f.Close()
 	wantNoLeftovers(t, path)
 	got := load(t, f)
-	if !storetest.Equal(got, want) && step != pgnetfile.StepSyncFolder { // at which either is right
+	if !snapshottest.Equal(got, want) && step != pgnetfile.StepSyncFolder { // at which either is right
 		t.Errorf("killed before %q: Load = %+v", step, got)
 	}
 	if _, err := os.Stat(path + ".previous"); err == nil {
 		old, err := pgnetfile.Decode([]byte(read(t, path+".previous")))
-		if err != nil || !storetest.Equal(old, previous) {
+		if err != nil || !snapshottest.Equal(old, previous) {
 			t.Errorf("killed before %q: the previous file is %+v, error %v", step, old, err)
 		}
 	}
@@ -187,7 +187,7 @@ func TestPrevious(t *testing.T) {
 			f = open(t, path, opts)
 		}
 		saves++
-		save(t, f, snapshot(saves))
+		save(t, f, numbered(saves))
 		if got := savedIn(t, path); got != saves {
 			t.Errorf("save %d: the file is of save %d", saves, got)
 		}
@@ -224,7 +224,7 @@ func TestKeepPrevious(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "save.json")
 	f := open(t, path, pgnetfile.Options{KeepPrevious: time.Minute, Now: func() time.Time { return now }})
 	for i := range 3 {
-		save(t, f, snapshot(i+1))
+		save(t, f, numbered(i+1))
 		now = now.Add(time.Minute)
 	}
 	if got := savedIn(t, path+".previous"); got != 2 {
@@ -232,8 +232,8 @@ func TestKeepPrevious(t *testing.T) {
 	}
 }
 
-func snapshot(n int) store.Snapshot {
-	return store.Snapshot{Users: []store.User{{Name: "save", Salt: fmt.Sprint(n)}}}
+func numbered(n int) snapshot.Snapshot {
+	return snapshot.Snapshot{Users: []snapshot.User{{Name: "save", Salt: fmt.Sprint(n)}}}
 }
 
 // savedIn returns the number of the snapshot in a file, 0 if there is none.
@@ -258,9 +258,9 @@ func TestFileVanishes(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	snap := storetest.Sample()
+	snap := snapshottest.Sample()
 	save(t, f, snap)
-	if !storetest.Equal(load(t, f), snap) {
+	if !snapshottest.Equal(load(t, f), snap) {
 		t.Error("Load is not what was saved")
 	}
 	if read(t, path+".previous") != read(t, "../../testdata/pgnet/save.json") {

@@ -18,7 +18,7 @@ import (
 	"parlor/link"
 	"parlor/link/memlink"
 	"parlor/server"
-	"parlor/store"
+	"parlor/internal/snapshot"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -155,8 +155,8 @@ func TestAway(t *testing.T) {
 // TestJoin: a game that is there is joined.
 func TestJoin(t *testing.T) {
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
-	memory := new(store.Memory)
-	if err := memory.Save(store.Snapshot{Games: []store.Game{{Name: "test", Data: "an old line"}}, Registration: true}); err != nil {
+	memory := new(snapshot.Memory)
+	if err := memory.Save(snapshot.Snapshot{Games: []snapshot.Game{{Name: "test", Data: "an old line"}}, Registration: true}); err != nil {
 		t.Fatal(err)
 	}
 	local, err := host.NewLocal(server.Config{Games: map[string]parlor.NewGame{"chat": game.New}, Store: memory, Logger: quiet})

@@ -17,7 +17,7 @@ import (
 	"parlor/internal/exampletest"
 	"parlor/link/memlink"
 	"parlor/server"
-	"parlor/store"
+	"parlor/internal/snapshot"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // table is a server with users at one match.
 type table struct {
 	t     *testing.T
-	store store.Memory
+	store snapshot.Memory
 	srv   *server.Server
 	users map[string]*client.Client
 	stop  func()
