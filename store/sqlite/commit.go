@@ -1,0 +1,342 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"parlor/store"
+)
+
+// Commit writes changes in one transaction, and syncs the log. See [store.Store].
+func (s *Store) Commit(ctx context.Context, changes ...store.Change) error {
+	if len(changes) == 0 {
+		return s.usable(ctx)
+	}
+	return s.transact(ctx, changes)
+}
+
+// usable is nil as long as ctx and the store last.
+func (s *Store) usable(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.ended.Err() != nil {
+		return fmt.Errorf("%w: %s", store.ErrClosed, s.path)
+	}
+	return nil
+}
+
+func (s *Store) transact(ctx context.Context, changes []store.Change) error {
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	select {
+	case s.turn <- struct{}{}:
+	case <-s.ended.Done():
+		return s.usable(ctx)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-s.turn }()
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	if err := s.damaged.Load(); err != nil {
+		return *err
+	}
+	if err := s.settle(ctx); err != nil {
+		return err
+	}
+	return s.explain(ctx, "commit", s.write(ctx, changes))
+}
+
+// write makes the transaction.
+func (s *Store) write(ctx context.Context, changes []store.Change) error {
+	c, users := s.writer, s.users
+	c.SetInterrupt(ctx)
+	err := s.begin()
+	for i := 0; i < len(changes) && err == nil; i++ {
+		err = s.apply(changes[i])
+	}
+	if err == nil && users != s.users {
+		err = c.run("UPDATE lease SET users = ?", nil, s.users)
+	}
+	c.SetInterrupt(context.Background()) // from here on it is found out
+	if err == nil {
+		if err = c.run("COMMIT", nil); err != nil && uncertain(err) {
+			s.doubt = true
+		}
+	}
+	if err != nil {
+		c.rollback()
+		s.users = users
+		clear(s.heads)
+		if errors.Is(err, sqlite3.FULL) {
+			s.note() // what is in the log twice may make room
+		}
+		if unsettled := s.settle(ctx); unsettled != nil {
+			return unsettled
+		}
+		return err
+	}
+	s.number++
+	if s.logSize >= s.opt.test.pages {
+		s.note()
+	}
+	return nil
+}
+
+// begin begins a transaction of this server, if no other one has taken over.
+func (s *Store) begin() error {
+	if err := s.writer.run("BEGIN IMMEDIATE", nil); err != nil {
+		return err
+	}
+	if err := s.writer.run("UPDATE lease SET number = ?, renewed = ? WHERE epoch = ?", nil, s.number+1, time.Now().UnixMilli(), s.epoch); err != nil {
+		return err
+	}
+	if s.writer.Changes() == 0 {
+		l, _ := readLease(s.writer)
+		return fmt.Errorf("%w: %s is held by %s since %s; this server can write nothing any more: stop it", store.ErrFenced, s.path, l.holder, l.since.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// uncertain tells if a commit that failed may be in the log all the same: it is written, and only its sync has failed.
+func uncertain(err error) bool {
+	return errors.Is(err, sqlite3.IOERR)
+}
+
+// settle writes over the commit that is in doubt, so that it is not there even if this process is killed. It tries until ctx ends.
+func (s *Store) settle(ctx context.Context) error {
+	for s.doubt {
+		err := s.begin()
+		if err == nil {
+			err = s.writer.run("COMMIT", nil)
+		}
+		if err == nil {
+			s.doubt = false
+			s.number++
+			break
+		}
+		s.writer.rollback()
+		if errors.Is(err, store.ErrFenced) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %s: %w; look at the disk, and at the log of the system", store.ErrUnknown, s.path, err)
+		case <-s.ended.Done():
+			return fmt.Errorf("%w: %s: %w", store.ErrUnknown, s.path, err)
+		case <-time.After(settleEvery):
+		}
+	}
+	return nil
+}
+
+const settleEvery = 50 * time.Millisecond
+
+// apply makes one change, in the transaction.
+func (s *Store) apply(change store.Change) error {
+	c := s.writer
+	switch v := change.(type) {
+	case store.Append:
+		return s.append(store.Piece(v))
+	case store.PutUser:
+		return s.putUser(store.User(v))
+	case store.DeleteUser:
+		err := c.run("DELETE FROM users WHERE name = ?", nil, v.Name)
+		s.users -= c.Changes()
+		return err
+	case store.PutInvite:
+		return c.run("INSERT INTO invites (code, user, expires, uses) VALUES (?, ?, ?, ?) "+
+			"ON CONFLICT (code) DO UPDATE SET user = excluded.user, expires = excluded.expires, uses = excluded.uses",
+			nil, v.Code, v.User, v.Expires, int64(v.Left))
+	case store.DeleteInvite:
+		return c.run("DELETE FROM invites WHERE code = ?", nil, v.Code)
+	case store.PutSetting:
+		if v.Value == "" {
+			return c.run("DELETE FROM settings WHERE name = ?", nil, v.Name)
+		}
+		return c.run("INSERT INTO settings VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", nil, v.Name, v.Value)
+	case store.PutGame:
+		return s.putGame(store.Game(v))
+	case store.DeleteGame:
+		return s.deleteGame(v.Number)
+	case store.PutSave:
+		return s.putSave(v)
+	case store.PutSession:
+		return s.putSession(store.Session(v))
+	case store.DeleteSession:
+		return c.run("DELETE FROM sessions WHERE id = ?", nil, v.ID)
+	}
+	return fmt.Errorf("%w: no such change as %T", store.ErrConflict, change)
+}
+
+func (s *Store) putUser(u store.User) error {
+	c := s.writer
+	old, there, err := c.number("SELECT number FROM users WHERE name = ?", u.Name)
+	if err != nil {
+		return err
+	}
+	if u.Number == 0 {
+		u.Number = old
+	}
+	if there && u.Number == old {
+		return c.run("UPDATE users SET folded = ?, secret = ? WHERE number = ?", nil, u.Folded, u.Secret, u.Number)
+	}
+	if u.Number != 0 {
+		var other string
+		err := c.run("SELECT name FROM users WHERE number = ?", func(r *sqlite3.Stmt) error {
+			other = text(r, 0)
+			return fmt.Errorf("%w: user %q has the number %d", store.ErrConflict, other, u.Number)
+		}, u.Number)
+		if err != nil {
+			return err
+		}
+	}
+	if there {
+		if err := c.run("DELETE FROM users WHERE number = ?", nil, old); err != nil {
+			return err
+		}
+		s.users--
+	}
+	s.users++
+	if u.Number == 0 {
+		return c.run("INSERT INTO users (name, folded, secret) VALUES (?, ?, ?)", nil, u.Name, u.Folded, u.Secret)
+	}
+	return c.run("INSERT INTO users VALUES (?, ?, ?, ?)", nil, u.Number, u.Name, u.Folded, u.Secret)
+}
+
+func (s *Store) putGame(g store.Game) error {
+	c := s.writer
+	other, taken, err := c.number("SELECT number FROM games WHERE name = ?", g.Name)
+	if err != nil {
+		return err
+	}
+	if taken && other != g.Number {
+		return fmt.Errorf("%w: game %d has the name %q", store.ErrConflict, other, g.Name)
+	}
+	durable := int64(0)
+	if g.Durable {
+		durable = 1
+	}
+	delete(s.heads, g.Number)
+	return c.run("INSERT INTO games VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (number) DO UPDATE SET "+
+		"name = excluded.name, kind = excluded.kind, secret = excluded.secret, creator = excluded.creator, durable = excluded.durable",
+		nil, g.Number, g.Name, g.Kind, g.Secret, g.Creator, durable)
+}
+
+func (s *Store) deleteGame(number int64) error {
+	delete(s.heads, number)
+	for _, sql := range []string{
+		"DELETE FROM games WHERE number = ?", "DELETE FROM saves WHERE game = ?", "DELETE FROM journal WHERE game = ?", "DELETE FROM sessions WHERE game = ?",
+	} {
+		if err := s.writer.run(sql, nil, number); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) putSession(v store.Session) error {
+	h, err := s.head(v.Game)
+	if err != nil {
+		return err
+	}
+	if !h.there {
+		return fmt.Errorf("%w: a session in game %d, which is not there", store.ErrConflict, v.Game)
+	}
+	return s.writer.run("INSERT INTO sessions VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "+
+		"user = excluded.user, key = excluded.key, game = excluded.game, tokens = excluded.tokens",
+		nil, v.ID, v.User, v.Key, v.Game, appendTokens(nil, v.Tokens))
+}
+
+// head is where a game's journal ends.
+type head struct {
+	there  bool   // the game is
+	saved  bool   // it has a save
+	entry  uint64 // that of the save
+	pieces bool   // the journal has some
+	last   uint64 // entry of the journal
+}
+
+// head is that of a game, in the transaction.
+func (s *Store) head(game int64) (h head, err error) {
+	if h, known := s.heads[game]; known {
+		return h, nil
+	}
+	if _, h.there, err = s.writer.number("SELECT 1 FROM games WHERE number = ?", game); err != nil || !h.there {
+		return head{}, err // and not kept: there is no end of games that are not there
+	}
+	entry, saved, err := s.writer.number("SELECT entry FROM saves WHERE game = ?", game)
+	if err != nil {
+		return head{}, err
+	}
+	last, pieces, err := s.writer.number("SELECT last FROM journal WHERE game = ? ORDER BY last DESC LIMIT 1", game)
+	if err != nil {
+		return head{}, err
+	}
+	h = head{there: true, saved: saved, entry: uint64(entry), pieces: pieces, last: uint64(last)}
+	s.heads[game] = h
+	return h, nil
+}
+
+func (s *Store) putSave(v store.PutSave) error {
+	h, err := s.head(v.Game)
+	if err != nil {
+		return err
+	}
+	first, last := uint64(0), uint64(math.MaxInt64)
+	switch {
+	case h.pieces:
+		first, last = h.entry, max(h.entry, h.last)
+	case h.saved:
+		first, last = h.entry, h.entry
+	}
+	switch {
+	case !h.there:
+		return fmt.Errorf("%w: a save of game %d, which is not there", store.ErrConflict, v.Game)
+	case v.Entry < first || v.Entry > last:
+		return fmt.Errorf("%w: a save of game %d with entry %d, not one from %d to %d", store.ErrConflict, v.Game, v.Entry, first, last)
+	}
+	h.saved, h.entry = true, v.Entry
+	if err := s.writer.run("INSERT OR REPLACE INTO saves VALUES (?, ?, ?, ?, ?)", nil, v.Game, int64(v.Entry), int64(v.Version), v.Room, v.Data); err != nil {
+		return err
+	}
+	if h.pieces && !v.KeepJournal {
+		if err := s.writer.run("DELETE FROM journal WHERE game = ? AND last <= ?", nil, v.Game, int64(v.Entry)); err != nil {
+			return err
+		}
+		h.pieces = h.last > v.Entry
+	}
+	s.heads[v.Game] = h
+	return nil
+}
+
+func (s *Store) append(p store.Piece) error {
+	h, err := s.head(p.Game)
+	if err != nil {
+		return err
+	}
+	last := h.entry
+	switch {
+	case h.pieces:
+		last = max(last, h.last)
+	case !h.saved:
+		last = p.First - 1
+	}
+	switch {
+	case !h.there:
+		return fmt.Errorf("%w: the journal of game %d, which is not there", store.ErrConflict, p.Game)
+	case p.First == 0 || p.First != last+1 || p.Last < p.First || p.Last > math.MaxInt64:
+		return fmt.Errorf("%w: entries %d to %d of game %d behind entry %d", store.ErrConflict, p.First, p.Last, p.Game, last)
+	}
+	h.pieces, h.last = true, p.Last
+	s.heads[p.Game] = h
+	return s.writer.run("INSERT INTO journal VALUES (?, ?, ?, ?)", nil, p.Game, int64(p.Last), int64(p.Last-p.First), p.Data)
+}

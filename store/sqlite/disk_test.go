@@ -1,0 +1,119 @@
+//go:build linux
+
+package sqlite_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"parlor/store"
+	"parlor/store/sqlite"
+)
+
+// disk is a small file system, for as long as the test.
+func disk(t *testing.T, options string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
+		t.Skipf("a file system can be mounted only by an administrator: %v", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
+	return dir
+}
+
+// TestFull fills the disk, again and again.
+func TestFull(t *testing.T) {
+	t.Parallel()
+	dir := disk(t, "size=6m")
+	s := openWith(t, filepath.Join(dir, "data"), sqlite.Options{}.Log(64, 1<<30))
+	commit(t, s, store.PutGame{Number: 1, Name: "a"})
+	filler := filepath.Join(dir, "filler")
+	entry := uint64(0)
+	for round := range 3 {
+		err := os.WriteFile(filler, make([]byte, 3<<20), 0o600)
+		if round == 0 && err != nil || err != nil && !errors.Is(err, syscall.ENOSPC) {
+			t.Fatal(err)
+		}
+		err = nil
+		for err == nil {
+			entry++
+			err = s.Commit(t.Context(), store.Append{Game: 1, First: entry, Last: entry, Data: make([]byte, 50_000)},
+				store.PutUser{Name: fmt.Sprint(entry), Secret: strings.Repeat("s", 5000)})
+		}
+		if !errors.Is(err, store.ErrFull) || !strings.Contains(err.Error(), "make room") {
+			t.Fatalf("round %d: error %v, want ErrFull", round, err)
+		}
+		entry-- // nothing of it is there
+		count := uint64(0)
+		for p, err := range s.Journal(t.Context(), 1, 0) {
+			if err != nil || len(p.Data) != 50_000 {
+				t.Fatalf("round %d: %d bytes, error %v", round, len(p.Data), err)
+			}
+			count++
+		}
+		if n, err := s.CountUsers(t.Context()); err != nil || uint64(n) != entry || count != entry || round == 0 && entry == 0 {
+			t.Errorf("round %d: %d users and %d pieces, error %v, want %d", round, n, count, err, entry)
+		}
+		if err := os.Remove(filler); err != nil {
+			t.Fatal(err)
+		}
+		for n := range entry {
+			commit(t, s, store.DeleteUser{Name: fmt.Sprint(n + 1)})
+		}
+		commit(t, s, store.DeleteGame{Number: 1}, store.PutGame{Number: 1, Name: "a"})
+		entry = 0
+	}
+	if err := s.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	commit(t, open(t, filepath.Join(dir, "data")), setting("x"))
+}
+
+// TestNoRoomToBegin opens a store on a full disk.
+func TestNoRoomToBegin(t *testing.T) {
+	t.Parallel()
+	dir := disk(t, "size=64k")
+	if err := os.WriteFile(filepath.Join(dir, "filler"), make([]byte, 60<<10), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, filepath.Join(dir, "data"), sqlite.Options{}, store.ErrFull)
+	if err := os.Remove(filepath.Join(dir, "filler")); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, "size=4m"); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, open(t, filepath.Join(dir, "data")), setting("x"))
+}
+
+// TestReadOnly takes away the right to write, before and while the store is open.
+func TestReadOnly(t *testing.T) {
+	t.Parallel()
+	dir := disk(t, "size=8m")
+	remount := func(flags uintptr) {
+		t.Helper()
+		if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT|flags, "size=8m"); err != nil {
+			t.Skipf("it cannot be made read-only: %v", err)
+		}
+	}
+	remount(syscall.MS_RDONLY)
+	refused(t, filepath.Join(dir, "data"), sqlite.Options{}, store.ErrReadOnly, "another folder")
+	remount(0)
+	s := open(t, filepath.Join(dir, "data"))
+	commit(t, s, setting("a"))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	remount(syscall.MS_RDONLY)
+	refused(t, filepath.Join(dir, "data"), sqlite.Options{}, store.ErrReadOnly, "another folder")
+	remount(0)
+	hasSettings(t, open(t, filepath.Join(dir, "data")), "a")
+}

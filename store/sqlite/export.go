@@ -1,0 +1,144 @@
+package sqlite
+
+import (
+	"context"
+	"iter"
+	"math"
+
+	"parlor/store"
+)
+
+// Export yields everything as of one moment. It holds little of it in memory at once. While it goes on, the log of the database
+// grows with what is committed; a loop that lets it grow to 1 GiB gets ErrUnavailable.
+func (s *Store) Export(ctx context.Context) iter.Seq2[store.Change, error] {
+	return func(yield func(store.Change, error) bool) {
+		err := s.stream(ctx, "export", func(t *stream) error { return export{t, yield}.all() })
+		if err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+type export struct {
+	*stream
+	yield func(store.Change, error) bool
+}
+
+func (e export) all() error {
+	for _, part := range []func() error{e.settings, e.users, e.invites, e.games, e.sessions} {
+		if err := part(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// emit yields changes.
+func emit[T any](e export, all []T, change func(T) store.Change) error {
+	for _, v := range all {
+		if !e.yield(change(v), nil) {
+			return errLeft
+		}
+	}
+	return nil
+}
+
+func (e export) settings() error {
+	var all map[string]string
+	if err := e.page(func(c *conn) (err error) { all, err = settings(c); return err }); err != nil {
+		return err
+	}
+	for name, value := range all {
+		if !e.yield(store.PutSetting{Name: name, Value: value}, nil) {
+			return errLeft
+		}
+	}
+	return nil
+}
+
+func (e export) users() error {
+	for after := int64(math.MinInt64); ; {
+		var all []store.User
+		if err := e.page(func(c *conn) (err error) { all, err = users(c, after, pageRows); return err }); err != nil || len(all) == 0 {
+			return err
+		}
+		after = all[len(all)-1].Number
+		if err := emit(e, all, func(u store.User) store.Change { return store.PutUser(u) }); err != nil {
+			return err
+		}
+	}
+}
+
+func (e export) invites() error {
+	for after := int64(math.MinInt64); ; {
+		var all []store.Invite
+		if err := e.page(func(c *conn) (err error) { all, after, err = invites(c, after, pageRows); return err }); err != nil || len(all) == 0 {
+			return err
+		}
+		if err := emit(e, all, func(in store.Invite) store.Change { return store.PutInvite(in) }); err != nil {
+			return err
+		}
+	}
+}
+
+func (e export) games() error {
+	for from := int64(math.MinInt64); ; {
+		var all []store.Game
+		if err := e.page(func(c *conn) (err error) { all, err = games(c, from, pageRows); return err }); err != nil || len(all) == 0 {
+			return err
+		}
+		for _, g := range all {
+			if err := e.game(g); err != nil {
+				return err
+			}
+		}
+		last := all[len(all)-1].Number
+		if last == math.MaxInt64 {
+			return nil
+		}
+		from = last + 1
+	}
+}
+
+// game yields a game, its journal and then its save, as what is in the save may be kept all the same.
+func (e export) game(g store.Game) error {
+	if !e.yield(store.PutGame(g), nil) {
+		return errLeft
+	}
+	after := uint64(0)
+	for more := true; more; {
+		var all []store.Piece
+		if err := e.page(func(c *conn) (err error) { all, more, err = pieces(c, g.Number, after); return err }); err != nil {
+			return err
+		}
+		if err := emit(e, all, func(p store.Piece) store.Change { return store.Append(p) }); err != nil {
+			return err
+		}
+		if len(all) > 0 {
+			after = all[len(all)-1].Last
+		}
+	}
+	var v store.Save
+	var there bool
+	if err := e.page(func(c *conn) (err error) { v, there, err = save(c, g.Number); return err }); err != nil {
+		return err
+	}
+	if there && !e.yield(store.PutSave{Save: v, KeepJournal: true}, nil) {
+		return errLeft
+	}
+	return nil
+}
+
+func (e export) sessions() error {
+	from, skip := "", int64(0)
+	for {
+		var all []store.Session
+		if err := e.page(func(c *conn) (err error) { all, err = sessions(c, from, skip, pageRows); return err }); err != nil || len(all) == 0 {
+			return err
+		}
+		from, skip = all[len(all)-1].ID, 1
+		if err := emit(e, all, func(v store.Session) store.Change { return store.PutSession(v) }); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,57 @@
+package sqlite_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"parlor/store/sqlite"
+)
+
+// FuzzTokens reads the tokens of a session from any bytes: those that can be read are written and read again.
+func FuzzTokens(f *testing.F) {
+	f.Add([]byte{})
+	f.Add([]byte{0, 1, 7, 2, 8, 9})
+	f.Add([]byte{3, 1})
+	f.Add(bytes.Repeat([]byte{255}, 12))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		all, err := sqlite.Tokens(b)
+		if err != nil {
+			return
+		}
+		again, err := sqlite.Tokens(sqlite.AppendTokens(nil, all))
+		if err != nil || !cmp.Equal(all, again, cmpopts.EquateEmpty()) {
+			t.Errorf("%v became %v, error %v", all, again, err)
+		}
+	})
+}
+
+// FuzzLog reads any bytes as a log. It must not be taken for an error of the disk.
+func FuzzLog(f *testing.F) {
+	dir := f.TempDir()
+	s := open(f, filepath.Join(dir, "data"))
+	for range 3 {
+		commit(f, s, setting("x"))
+	}
+	log, err := os.ReadFile(s.Path() + "-wal")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(log)
+	f.Add(log[:len(log)-5000])
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		path := filepath.Join(t.TempDir(), "log")
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		damaged, err := sqlite.ReadLog(path)
+		if err != nil || damaged && bytes.Equal(b, log) {
+			t.Errorf("damaged: %v, error %v", damaged, err)
+		}
+	})
+}
