@@ -17,10 +17,10 @@ import (
 	"parlor"
 	"parlor/box"
 	"parlor/internal/memnet"
+	"parlor/internal/snapshot"
 	"parlor/link/packetlink"
 	"parlor/link/wslink"
 	"parlor/server"
-	"parlor/internal/snapshot"
 )
 
 // AdminPassword is the administrator's password, if the configuration of a test has none.

@@ -1,5 +1,5 @@
 // Package crowd keeps those who have to make room for others, in a crowd for each network, and tells who is to go first: the
-// oldest of the largest crowd. So a crowd pushes out its own, and nobody who came by himself.
+// oldest of the largest crowd, or, where they wait for something in line, its newest. So a crowd pushes out its own, and nobody who came by himself.
 //
 // Nothing here looks at all of them: an attack is when there are many, and every newcomer asks for the oldest then. A newcomer
 // costs the logarithm of how many networks there are.
@@ -71,6 +71,14 @@ func (ss *Strangers[T]) Remove(p *Place[T]) {
 func (ss *Strangers[T]) Oldest() (who T) {
 	if ss.size > 0 {
 		who = ss.order[0].oldest().who
+	}
+	return who
+}
+
+// Newest is the newest stranger of the crowd of Oldest, or the zero value of T.
+func (ss *Strangers[T]) Newest() (who T) {
+	if ss.size > 0 {
+		who = ss.order[0].all.Back().Value.(*Place[T]).who
 	}
 	return who
 }

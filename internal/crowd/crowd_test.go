@@ -36,6 +36,15 @@ func TestStrangers(t *testing.T) {
 		if got := ss.Oldest(); got != want {
 			t.Fatalf("step %d: %d is to go first, want %d", i, got, want)
 		}
+		newest := 0
+		for n, addr := range from {
+			if addr == from[want] {
+				newest = max(newest, n)
+			}
+		}
+		if got := ss.Newest(); got != newest {
+			t.Fatalf("step %d: %d is the newest of the largest crowd, want %d", i, got, newest)
+		}
 		if ss.Len() != len(from) || ss.Crowds() != crowds {
 			t.Fatalf("step %d: %d of %d networks, want %d of %d", i, ss.Len(), ss.Crowds(), len(from), crowds)
 		}

@@ -64,7 +64,7 @@ func house() table {
 		{"host", join(public, "internal/lockfile", "internal/openfiles")},
 		{"cluster", []string{".", "link", "store", "room", "server"}},
 		{"console", []string{"internal/pyjson", ".", "link", "store", "room", "server"}},
-		{"parlortest", []string{"internal/memnet", "box", ".", "link", "link/wslink", "link/packetlink", "link/memlink", "store", "room", "server", "client", "host"}},
+		{"parlortest", []string{"internal/memnet", "box", ".", "link", "link/wslink", "link/packetlink", "link/memlink", "internal/snapshot", "store", "room", "server", "client", "host"}},
 		{"examples/*", abovePrograms},
 		{"cmd/parlor", join(abovePrograms, "internal/pyjson", "internal/near", "examples/chat/game", "examples/tictactoe/game", "examples/positions/game")}, // the games it offers by itself
 		{"bench/...", abovePrograms},

@@ -68,7 +68,7 @@ func (o Options) withDefaults() Options {
 // Store is a store in a folder.
 type Store struct {
 	opt  Options
-	path string   // of the database
+	path string         // of the database
 	lock *lockfile.Lock // nil where files have no locks
 
 	damaged atomic.Pointer[error] // once damage was seen

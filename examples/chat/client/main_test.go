@@ -15,10 +15,10 @@ import (
 	"parlor/client"
 	"parlor/examples/chat/game"
 	"parlor/host"
+	"parlor/internal/snapshot"
 	"parlor/link"
 	"parlor/link/memlink"
 	"parlor/server"
-	"parlor/internal/snapshot"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

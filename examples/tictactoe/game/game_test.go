@@ -15,9 +15,9 @@ import (
 	"parlor/client"
 	"parlor/examples/tictactoe/game"
 	"parlor/internal/exampletest"
+	"parlor/internal/snapshot"
 	"parlor/link/memlink"
 	"parlor/server"
-	"parlor/internal/snapshot"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
