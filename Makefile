@@ -20,7 +20,7 @@ fmt:
 lint:
 	@scripts/lint
 
-# Installs the Python packages that a few tests need where it may, and runs all tests with -race.
+# Installs the Python packages and the PostgreSQL that some tests need where it may, and runs all tests with -race.
 test:
 	@scripts/test
 

@@ -73,6 +73,7 @@ func house() table {
 		{"internal/certtest", nil},
 		{"internal/exampletest", []string{"msgpack", "packet", ".", "room"}},
 		{"internal/pypeer", nil},
+		{"internal/pgtest", nil},
 		{"internal/lint", nil},
 		{"docs", nil},
 		{"examples", nil},
