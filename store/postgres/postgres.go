@@ -1,0 +1,199 @@
+// Package postgres keeps what outlives the process in a PostgreSQL database: the store of several machines, of which one
+// has it at a time.
+//
+//	s, err := postgres.Open(ctx, "postgres://parlor@db.example/parlor", postgres.Options{})
+//	...
+//	defer s.Close()
+//
+// The tables are in a schema of their own, which Open makes and migrates, with functions in PL/pgSQL that make the changes. A
+// commit is one transaction that goes to the server in one piece, with one call for each kind of change, however many there
+// are. All texts are bytea. It needs PostgreSQL 12 or newer, and is tested with 15; a pooler between must keep
+// sessions.
+//
+// # The lease
+//
+// Who has the store holds an advisory lock of the server, on a connection that is there for nothing else: so the lock is gone with the
+// process, or 25 s after its machine vanished. Where the connection is lost, the store gets another one, and the lock back,
+// if nobody was faster. The table lease has a row for each holder, with its epoch and the number of its last commit.
+// Each commit raises that number from the one it knows, if nobody has ended its lease: so one that was overtaken writes nothing more.
+//
+// # Unknown outcomes
+//
+// A connection that breaks during a commit leaves it open whether that is there. The store then connects again, until the context ends, and looks at
+// the number. It is locked while the commit of the broken connection is under way, which is ended if it does not end by itself.
+// If it is not there it is made again.
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"parlor/store"
+)
+
+// Options are how to open a store. The zero value is ready.
+type Options struct {
+	// Schema is where the tables are; "parlor" if it is empty. Each is a store of its own.
+	Schema string
+	// Holder is who others are told that has the store; name and process of this machine if it is empty.
+	Holder string
+	// Readers is how many reads there are at once at most, others wait; 8 if it is 0. A commit has another connection, as has the
+	// lease, each export, and each journal that is read and is a long one.
+	Readers int
+}
+
+func (o Options) withDefaults() Options {
+	o.Schema = cmp.Or(o.Schema, "parlor")
+	o.Readers = cmp.Or(o.Readers, 8)
+	if o.Holder == "" {
+		host, _ := os.Hostname()
+		o.Holder = fmt.Sprintf("process %d on %s", os.Getpid(), cmp.Or(host, "a machine without a name"))
+	}
+	return o
+}
+
+func (o Options) check() error {
+	switch {
+	case len(o.Schema) > 63:
+		return fmt.Errorf("the schema's name %q is longer than PostgreSQL's 63 bytes", o.Schema)
+	case o.Readers < 1 || o.Readers > 1000:
+		return fmt.Errorf("%d readers: 1 to 1000 can be", o.Readers)
+	}
+	return nil
+}
+
+// grace is how long Close waits for a commit under way before it cuts it off.
+const grace = 5 * time.Second
+
+// Store is a store in PostgreSQL. See [store.Store].
+type Store struct {
+	place
+	options Options
+	id      string // of this opening: in the names of its connections
+	epoch   int64  // of its lease
+	pool    *pgxpool.Pool
+
+	ctx  context.Context // until Close
+	end  context.CancelFunc
+	wg   sync.WaitGroup // the keeper of the lease
+	once sync.Once      // Close
+
+	turn   chan struct{} // has one element while somebody writes, who has the field below
+	writer writer
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens the store at a URL of libpq's form, postgres://user:password@host:port/database?options, and takes the lease. A password may
+// also be in PGPASSWORD or ~/.pgpass. It makes the tables where there are none, for which the user needs the right to create
+// a schema, and those of older versions what they are today. Beside what all methods say, errors are ErrInUse,
+// with the holder, if another server has it a second later still, and ErrNewer.
+func Open(ctx context.Context, url string, o Options) (*Store, error) {
+	return open(ctx, url, o, migrations())
+}
+
+func open(ctx context.Context, url string, o Options, steps []string) (*Store, error) {
+	o = o.withDefaults()
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	at, err := parse(url, o.Schema)
+	if err != nil {
+		return nil, err
+	}
+	id := make([]byte, 4)
+	rand.Read(id)
+	s := &Store{place: at, options: o, id: hex.EncodeToString(id), turn: make(chan struct{}, 1)}
+	s.ctx, s.end = context.WithCancel(context.Background())
+	if err := s.start(ctx, steps); err != nil {
+		err = s.explain(ctx, err)
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Store) start(ctx context.Context, steps []string) error {
+	config, err := pgxpool.ParseConfig("") // the only way to get one
+	if err != nil {
+		return err
+	}
+	config.ConnConfig = s.with(s.name("reader"))
+	config.MaxConns = int32(s.options.Readers)
+	if s.pool, err = pgxpool.NewWithConfig(context.WithoutCancel(ctx), config); err != nil { // does not connect yet
+		return err
+	}
+	lock, err := s.dial(ctx, "lease")
+	if err != nil {
+		return err
+	}
+	if err := s.take(ctx, lock, steps); err != nil {
+		discard(lock)
+		return err
+	}
+	s.wg.Go(func() { s.keep(lock) }) // ends with Close
+	return s.connect(ctx)
+}
+
+// name is what the server's administrator sees of a connection.
+func (s *Store) name(what string) string { return "parlor " + s.id + " " + what }
+
+// dial makes a connection.
+func (s *Store) dial(ctx context.Context, what string, params ...string) (*pgx.Conn, error) {
+	return pgx.ConnectConfig(ctx, s.with(s.name(what), params...))
+}
+
+// discard closes a connection, in whatever state it is. pgx ends what runs there, for which it has 15 s where the network
+// is silent.
+func discard(conn *pgx.Conn) {
+	if conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	conn.Close(ctx)
+	select {
+	case <-conn.PgConn().CleanupDone():
+	case <-ctx.Done():
+		conn.PgConn().Conn().Close()
+	}
+}
+
+// until is ctx that also ends with Close.
+func (s *Store) until(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(s.ctx, cancel)
+	if s.ctx.Err() != nil { // the function is called a moment later
+		cancel()
+	}
+	return ctx, func() { stop(); cancel() }
+}
+
+// Path is the URL without the password.
+func (s *Store) Path() string { return s.path }
+
+// Close waits 5 s at most for a commit under way, ends what is read, and gives the lease back. Loops over a journal or an
+// export end before it returns.
+func (s *Store) Close() error {
+	s.once.Do(func() {
+		timer := time.AfterFunc(grace, s.end)
+		s.turn <- struct{}{}
+		timer.Stop()
+		s.end()
+		<-s.turn
+		discard(s.writer.conn)
+		s.writer.conn = nil
+		s.pool.Close()
+		s.wg.Wait()
+	})
+	return nil
+}
