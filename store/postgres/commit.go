@@ -154,6 +154,7 @@ func (s *Store) settle(ctx context.Context, conn *pgx.Conn) error {
 	var pg *pgconn.PgError
 	switch {
 	case errors.As(err, &pg) && pg.Code == "PL002":
+		w.unknown = 0 // it is not there, as not even those before it are
 		return s.fence(err)
 	case err != nil:
 		return err

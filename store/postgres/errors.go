@@ -51,7 +51,7 @@ func (s *Store) explain(ctx context.Context, err error) error {
 		return fmt.Errorf("%s: %w", s.path, ctx.Err())
 	case errors.As(err, &pg):
 		if kind = kinds[pg.Code]; kind == nil {
-			kind = kinds[pg.Code[:min(2, len(pg.Code))]]
+			kind = kinds[class(pg)]
 		}
 		switch {
 		case kind == store.ErrConflict:
@@ -76,3 +76,6 @@ func isOurs(err error) bool {
 	}
 	return false
 }
+
+// class is the first two characters of the SQLSTATE.
+func class(err *pgconn.PgError) string { return err.Code[:min(2, len(err.Code))] }

@@ -204,3 +204,54 @@ func TestCloseEndsACommit(t *testing.T) {
 		t.Errorf("commit behind it: error %v", err)
 	}
 }
+
+// number is that of the last commit, as the database has it.
+func number(t testing.TB, admin *pgx.Conn, schema string) (n int64) {
+	t.Helper()
+	if err := admin.QueryRow(t.Context(), "SELECT commit FROM "+pgx.Identifier{schema, "lease"}.Sanitize()+" WHERE ended IS NULL").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// What was sent on a connection that broke, and comes late, must not find the number that it knows.
+func TestANewConnectionRaisesTheNumber(t *testing.T) {
+	url, name := pgtest.Shared(t).URL(), schema()
+	admin := connect(t, url)
+	s := open(t, url, name)
+	put(t, s, "a")
+	before := number(t, admin, name)
+	terminate(t, admin, s, "writer")
+	// It is refused, so that it writes nothing itself.
+	if err := s.Commit(t.Context(), store.PutSave{Save: store.Save{Game: 99}}); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("error %v, want ErrConflict", err)
+	}
+	// The commit may have been faster than the end of the connection.
+	eventually(t, "the number is raised", func() bool {
+		s.Commit(t.Context(), store.PutSave{Save: store.Save{Game: 99}})
+		return number(t, admin, name) > before
+	})
+	put(t, s, "b")
+}
+
+// The database is a backup of before the last commits.
+func TestADatabaseThatWentBack(t *testing.T) {
+	url, name := pgtest.Shared(t).URL(), schema()
+	admin := connect(t, url)
+	s := open(t, url, name)
+	put(t, s, "a")
+	run(t, admin, "UPDATE "+pgx.Identifier{name, "lease"}.Sanitize()+" SET commit = commit - 1")
+	if err := s.Commit(t.Context(), store.PutSetting{Name: "b", Value: "x"}); !errors.Is(err, store.ErrFenced) {
+		t.Errorf("error %v, want ErrFenced", err)
+	}
+
+	// And with a new connection.
+	s.Close()
+	s = open(t, url, name)
+	put(t, s, "a")
+	run(t, admin, "UPDATE "+pgx.Identifier{name, "lease"}.Sanitize()+" SET commit = commit - 1")
+	run(t, admin, "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = $1", s.Name("writer"))
+	if err := s.Commit(t.Context(), store.PutSetting{Name: "b", Value: "x"}); !errors.Is(err, store.ErrFenced) || !strings.Contains(err.Error(), "backup") {
+		t.Errorf("error %v, want ErrFenced", err)
+	}
+}

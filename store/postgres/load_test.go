@@ -24,13 +24,12 @@ type load struct {
 	stored  [][]string // names of users, by game: those that are there
 	failed  int        // those that are not
 	unknown int        // those of which it was not known at first
-	kinds   map[string]int
 }
 
 // begin starts as many goroutines.
 func begin(t *testing.T, s store.Store, writers int, patient time.Duration) *load {
 	t.Helper()
-	l := &load{t: t, store: s, patient: patient, stop: make(chan struct{}), stored: make([][]string, writers), kinds: make(map[string]int)}
+	l := &load{t: t, store: s, patient: patient, stop: make(chan struct{}), stored: make([][]string, writers)}
 	for w := range writers {
 		if err := s.Commit(t.Context(), store.PutGame{Number: int64(w + 1), Name: fmt.Sprint(w), Durable: true}); err != nil {
 			t.Fatal(err)

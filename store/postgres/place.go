@@ -10,12 +10,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // place is what a URL says.
 type place struct {
-	path   string // the URL for people
-	config *pgx.ConnConfig
+	path string // the URL for people
+	pool *pgxpool.Config
 }
 
 // parse reads a URL of libpq's, with the schema for the tables.
@@ -29,13 +30,14 @@ func parse(text, schema string) (place, error) {
 		return place{}, fmt.Errorf("the store's URL begins with postgres://, not %q", u.Scheme)
 	}
 	path := redact(*u)
-	config, err := pgx.ParseConfig(text)
+	pool, err := pgxpool.ParseConfig(text)
 	if err != nil {
 		if inner := errors.Unwrap(err); inner != nil {
 			return place{}, fmt.Errorf("%s: %w", path, inner)
 		}
 		return place{}, fmt.Errorf("%s: the URL cannot be read", path)
 	}
+	config := pool.ConnConfig
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 5 * time.Second
 	}
@@ -58,12 +60,12 @@ func parse(text, schema string) (place, error) {
 	} {
 		config.RuntimeParams[name] = value
 	}
-	return place{path, config}, nil
+	return place{path, pool}, nil
 }
 
 // with is the configuration of the connections for something, that have a name which the server's administrator sees.
 func (p place) with(name string, params ...string) *pgx.ConnConfig {
-	config := p.config.Copy()
+	config := p.pool.ConnConfig.Copy()
 	config.RuntimeParams["application_name"] = name
 	for pair := range slices.Chunk(params, 2) {
 		config.RuntimeParams[pair[0]] = pair[1]

@@ -80,7 +80,7 @@ type Store struct {
 	options Options
 	id      string // of this opening: in the names of its connections
 	epoch   int64  // of its lease
-	pool    *pgxpool.Pool
+	readers *pgxpool.Pool
 
 	ctx  context.Context // until Close
 	end  context.CancelFunc
@@ -123,13 +123,13 @@ func open(ctx context.Context, url string, o Options, steps []string) (*Store, e
 }
 
 func (s *Store) start(ctx context.Context, steps []string) error {
-	config, err := pgxpool.ParseConfig("") // the only way to get one
-	if err != nil {
-		return err
-	}
-	config.ConnConfig = s.with(s.name("reader"))
+	config := s.place.pool.Copy()
+	// Plans are made anew, by what is in the tables: one of an early moment would be kept for long.
+	config.ConnConfig = s.with(s.name("reader"), "plan_cache_mode", "force_custom_plan")
 	config.MaxConns = int32(s.options.Readers)
-	if s.pool, err = pgxpool.NewWithConfig(context.WithoutCancel(ctx), config); err != nil { // does not connect yet
+	config.MinConns, config.MinIdleConns = 0, 0
+	var err error
+	if s.readers, err = pgxpool.NewWithConfig(context.WithoutCancel(ctx), config); err != nil { // does not connect yet
 		return err
 	}
 	lock, err := s.dial(ctx, "lease")
@@ -192,7 +192,9 @@ func (s *Store) Close() error {
 		<-s.turn
 		discard(s.writer.conn)
 		s.writer.conn = nil
-		s.pool.Close()
+		if s.readers != nil {
+			s.readers.Close()
+		}
 		s.wg.Wait()
 	})
 	return nil

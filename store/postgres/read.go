@@ -50,10 +50,10 @@ func read[T any](ctx context.Context, s *Store, scan func(pgx.CollectableRow) (T
 	}
 	ctx, cancel := s.until(ctx)
 	defer cancel()
-	all, err := collect(ctx, s.pool, scan, sql, args...)
+	all, err := collect(ctx, s.readers, scan, sql, args...)
 	if err != nil && ctx.Err() == nil && lost(err) {
-		s.pool.Reset() // the others will have ended too
-		all, err = collect(ctx, s.pool, scan, sql, args...)
+		s.readers.Reset() // the others will have ended too
+		all, err = collect(ctx, s.readers, scan, sql, args...)
 	}
 	return all, s.explain(ctx, err)
 }
@@ -65,7 +65,7 @@ func lost(err error) bool {
 	if errors.As(err, &connect) || isOurs(err) {
 		return false // a new one could not be made
 	}
-	return !errors.As(err, &pg) || pg.Code[:2] == "57" || pg.Code[:2] == "08"
+	return !errors.As(err, &pg) || class(pg) == "57" || class(pg) == "08"
 }
 
 // one is the only row, or ErrNotFound.

@@ -217,7 +217,12 @@ DECLARE
 	wrong record;
 BEGIN
 	SELECT * INTO wrong FROM (
-		SELECT p.game, p.first, p.last, p.n, g.number IS NOT NULL AS there, coalesce(p.previous, tail(p.game), p.first - 1) AS tail
+		SELECT p.game, p.first, p.last, p.n, g.number IS NOT NULL AS there, coalesce(
+			p.previous,
+			greatest( -- as in tail, which costs twice as much when it is called
+				(SELECT entry FROM saves WHERE game = p.game),
+				(SELECT j.last FROM journal j WHERE j.game = p.game ORDER BY j.first DESC LIMIT 1)),
+			p.first - 1) AS tail
 		FROM (
 			SELECT *, lag(last) OVER (PARTITION BY game ORDER BY n) AS previous
 			FROM unnest(game_numbers, firsts, lasts) WITH ORDINALITY AS t(game, first, last, n)
