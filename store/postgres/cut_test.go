@@ -109,7 +109,7 @@ func (c *cutter) whole() (up, down int64) {
 // The connection is cut at a byte of it, before the commit is sent, in it, and before or in the answer: it is there, and once.
 // A run tries some of the bytes.
 func TestCutAtAByte(t *testing.T) {
-	const step = 23
+	const step = 47
 	for _, way := range []string{"up", "down"} {
 		t.Run(way, func(t *testing.T) {
 			c := newCutter(t)

@@ -49,7 +49,7 @@ func TestConnectionsEndUnderLoad(t *testing.T) {
 	s := open(t, url, schema())
 	admin := connect(t, url)
 	l := begin(t, s, 4, time.Minute)
-	for range 60 {
+	for range 40 {
 		l.more(1 + rand.IntN(3))
 		time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond) // sleep: at some moment of a commit
 		for _, what := range []string{"writer", "lease", "reader"} {
