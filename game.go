@@ -141,6 +141,16 @@ type (
 	// game may tell them, and bring to an end what they are at. Its save is asked for afterwards.
 	Drainer interface{ Draining(deadline time.Time) }
 
+	// Durable says whether nothing that the game has answered may be lost, whatever is killed: what users do is written
+	// to its journal first, and whatever the game says, answers, pushes and its line in the directory, waits for that. After
+	// a crash the game is made again from its newest save and the journal since: so what it does may depend on nothing but
+	// its save, the packets, and its room, with room.Now, room.Rand and timers in place of those of Go. A timer is due a millisecond
+	// from now at the earliest. It is read once, when the game was made; the server must have a store with journals.
+	Durable interface{ Durable() bool }
+
+	// Versioner says which version of its own form a save has. Without it it is 0.
+	Versioner interface{ SaveVersion() int }
+
 	// PacketHandler takes all packets of users, heartbeats included, in place of HandleGamePacket and
 	// HandleHeartbeat.
 	PacketHandler interface{ HandlePacket(p Packet) Response }

@@ -159,12 +159,8 @@ func (r *Room) save() (save string, ok bool, err error) {
 	return save, save != "", nil
 }
 
-// refresh asks the game for its line in the directory. A panic leaves it empty (defect 24).
-func (r *Room) refresh() {
-	if r.closed || !r.stale.Load() {
-		return
-	}
-	var info string
+// line asks the game for its line in the directory. A panic leaves it empty (defect 24).
+func (r *Room) line() (info string) {
 	if l, ok := r.game.(parlor.LobbyInformer); ok {
 		if !r.guard("lobby info", func() { info = l.LobbyInfo() }) {
 			info = ""
@@ -173,9 +169,7 @@ func (r *Room) refresh() {
 	if len(info) > r.cfg.MaxInfo {
 		info = strings.ToValidUTF8(info[:r.cfg.MaxInfo], "")
 	}
-	info = strings.ToValidUTF8(info, "\uFFFD") // not all wires have a form for what is none
-	r.info.Store(&info)
-	r.stale.Store(false)
+	return strings.ToValidUTF8(info, "\uFFFD") // not all wires have a form for what is none
 }
 
 var _ parlor.Room = view{}
@@ -185,8 +179,14 @@ type view struct{ r *Room }
 
 func (v view) Name() string         { return v.r.cfg.Name }
 func (v view) Logger() *slog.Logger { return v.r.logger }
-func (v view) Now() time.Time       { return v.r.cfg.Now() }
-func (v view) Rand() *rand.Rand     { return v.r.rng }
+
+func (v view) Now() time.Time {
+	if d := v.r.durable; d != nil {
+		return d.began.Add(d.clock)
+	}
+	return v.r.cfg.Now()
+}
+func (v view) Rand() *rand.Rand { return v.r.rng }
 
 func (v view) Users() []string {
 	users := make([]string, len(v.r.seats))

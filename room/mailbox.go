@@ -14,6 +14,7 @@ type message struct {
 	from    Member
 	packets []parlor.Packet  // of the caller's, who lends them
 	packet  [1]parlor.Packet // or else one of the message's own
+	numbers []uint64         // of the packets, as the caller counts them; may be nil
 }
 
 // Packet asks the game for an answer to a member's packet. ErrBusy means that the mailbox is full; the
@@ -99,6 +100,9 @@ func (r *Room) run() {
 		}
 		batch.list = batch.list[:0]
 		mailboxes.Put(batch)
+		if r.durable != nil {
+			r.durable.flush()
+		}
 	}
 }
 
@@ -116,6 +120,10 @@ func (r *Room) handle(m *message, behindPackets bool) (packets bool) {
 	ps := m.packets
 	if ps == nil {
 		ps = m.packet[:]
+	}
+	if r.durable != nil {
+		r.durable.packets(ps, m.numbers, m.from)
+		return true
 	}
 	var s *seat
 	for i := range ps {

@@ -15,7 +15,7 @@ func (v view) Send(user, message string, payload any) {
 		return
 	}
 	if p := r.newPush(message, payload); p != nil {
-		s.member.Push(p)
+		r.push(s.member, p)
 		r.stats.Pushes.Add(1)
 	}
 }
@@ -34,10 +34,18 @@ func (v view) Broadcast(message string, payload any, except ...string) {
 				return
 			}
 		}
-		s.member.Push(p)
+		r.push(s.member, p)
 		sent++
 	}
 	r.stats.Pushes.Add(sent)
+}
+
+func (r *Room) push(m Member, p *parlor.Push) {
+	if r.durable != nil {
+		r.durable.say(func() { m.Push(p) }, nil)
+		return
+	}
+	m.Push(p)
 }
 
 // among tells who is among the users: of many by a set.

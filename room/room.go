@@ -75,6 +75,16 @@ type Config struct {
 	// MaxInfo limits the line for the directory, in bytes; the rest is cut off. Default 1024.
 	MaxInfo int
 
+	// Journal is where the game is written, if it is durable (parlor.Durable). Default: no game is.
+	Journal Journal
+	// Stored is what it was before; nil for a new game. Save is not looked at then.
+	Stored *Stored
+	// Reseat gives who has the seat of a user now, whose session Stored names; nil, or without it, she leaves. It runs on the
+	// room's goroutine.
+	Reseat func(user, session string) Member
+	// SaveEvery is after how many entries a durable game is saved. Default 1000.
+	SaveEvery int
+
 	// Made, if not nil, is given the game when it was made. It runs on the room's goroutine.
 	Made func(g parlor.Game)
 	// Left is told of each member who was removed, however it came about. It runs on the room's goroutine,
@@ -132,6 +142,8 @@ type Room struct {
 	closed bool
 	timers timers
 
+	durable *durable // nil if the game is not
+
 	opened  time.Time
 	hookEnd time.Duration // since then, when the last hook had returned
 }
@@ -168,7 +180,7 @@ func Open(cfg Config, opened func(err error)) *Room {
 	}
 	r.timers.began = r.now()
 	r.info.Store(new(string))
-	r.post(func() { opened(r.start()) })
+	r.post(func() { r.start(opened) })
 	return r
 }
 
@@ -185,6 +197,9 @@ func (c *Config) fill() {
 	if c.MaxInfo <= 0 {
 		c.MaxInfo = 1024
 	}
+	if c.SaveEvery <= 0 {
+		c.SaveEvery = 1000
+	}
 	if c.Stats == nil {
 		c.Stats = new(Stats)
 	}
@@ -199,18 +214,33 @@ func (c *Config) fill() {
 // Stats are the room's counters.
 func (r *Room) Stats() *Stats { return r.stats }
 
-func (r *Room) start() error {
-	r.rng = rand.New(rand.NewPCG(r.cfg.Seed[0], r.cfg.Seed[1]))
+func (r *Room) start(opened func(error)) {
+	if r.cfg.Journal == nil {
+		r.rng = rand.New(rand.NewPCG(r.cfg.Seed[0], r.cfg.Seed[1]))
+		opened(r.make(r.cfg.Save))
+		return
+	}
+	r.durable = newDurable(r)
+	r.rng = rand.New(&r.durable.source)
+	r.durable.start(opened)
+}
+
+// make makes the game of a save.
+func (r *Room) make(save string) error {
 	var err error
-	ok := r.guard("create", func() { r.game, err = r.cfg.New(view{r}, r.cfg.Save) })
+	ok := r.guard("create", func() { r.game, err = r.cfg.New(view{r}, save) })
 	if !ok {
 		err = errors.New("the game's constructor panicked")
 	} else if err == nil && r.game == nil {
 		err = errors.New("the game's constructor returned nothing")
 	}
 	if err != nil {
+		r.game = nil
 		r.end()
 		return fmt.Errorf("create game %q: %w", r.cfg.Name, err)
+	}
+	if d := r.durable; d != nil && !d.replaying && !d.wanted() {
+		r.durable = nil
 	}
 	if r.cfg.Made != nil {
 		r.cfg.Made(r.game)
@@ -224,7 +254,13 @@ func (r *Room) start() error {
 // is empty, it panicked, or the room is closed. For a game that panicked err says so, and what was saved
 // before is still good.
 func (r *Room) Save(done func(save string, ok bool, err error)) {
-	r.post(func() { done(r.save()) })
+	r.post(func() {
+		if r.durable != nil {
+			r.durable.save(func(err error) { done("", false, err) })
+			return
+		}
+		done(r.save())
+	})
 }
 
 // Info is the game's line for the directory, and whether it is up to date.
@@ -236,7 +272,17 @@ func (r *Room) Info() (info string, fresh bool) {
 // Refresh brings the line for the directory up to date, and answers when it is.
 func (r *Room) Refresh(done func()) {
 	r.post(func() {
-		r.refresh()
+		if r.closed || !r.stale.Load() {
+			done()
+			return
+		}
+		if d := r.durable; d != nil {
+			d.refresh(done)
+			return
+		}
+		info := r.line()
+		r.info.Store(&info)
+		r.stale.Store(false)
 		done()
 	})
 }
@@ -245,22 +291,38 @@ func (r *Room) Refresh(done func()) {
 // been told. The room goes on as before until it is closed.
 func (r *Room) Drain(deadline time.Time, done func()) {
 	r.post(func() {
-		if h, ok := r.game.(parlor.Drainer); ok && !r.closed {
-			r.guard("draining", func() { h.Draining(deadline) })
+		if r.durable != nil {
+			r.durable.drain(deadline, done)
+			return
 		}
+		r.drainBy(deadline)
 		done()
 	})
+}
+
+func (r *Room) drainBy(deadline time.Time) {
+	if h, ok := r.game.(parlor.Drainer); ok && !r.closed {
+		r.guard("draining", func() { h.Draining(deadline) })
+	}
 }
 
 // Close takes every user out and ends the room. It answers when the game has been told of each.
 func (r *Room) Close(done func()) {
 	r.post(func() {
-		for len(r.seats) > 0 && !r.closed {
-			r.remove(r.seats[0])
+		if r.durable != nil {
+			r.durable.close(done)
+			return
 		}
-		r.end() // of a persistent game
+		r.closeNow()
 		done()
 	})
+}
+
+func (r *Room) closeNow() {
+	for len(r.seats) > 0 && !r.closed {
+		r.remove(r.seats[0])
+	}
+	r.end() // of a persistent game
 }
 
 // end closes the room. Whoever is still asked for is answered with ErrClosed.
@@ -270,5 +332,16 @@ func (r *Room) end() {
 	}
 	r.closed = true
 	r.stopTimers()
+	if d := r.durable; d != nil && d.failed == nil {
+		d.say(r.cfg.Ended, nil)
+		return
+	}
 	r.cfg.Ended()
+}
+
+// forgetAll empties the room, for a game that is made again.
+func (r *Room) forgetAll() {
+	r.stopTimers()
+	r.game, r.seats, r.closed, r.timers.set = nil, nil, false, false
+	clear(r.seatOf)
 }

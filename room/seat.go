@@ -18,11 +18,6 @@ type seat struct {
 // ErrJoinFailed, or, at once, with ErrBusy. Another session of the same user, whose removal has not come yet,
 // is removed first.
 func (r *Room) Join(user string, m Member, done func(j Joined, err error)) {
-	r.postJoin(m, done, func() (Joined, error) { return r.join(user, m) })
-}
-
-// postJoin posts what adds a member, if there is room for it.
-func (r *Room) postJoin(m Member, done func(Joined, error), do func() (Joined, error)) {
 	r.mu.Lock()
 	if r.space(&r.joins, 1) == 0 {
 		r.mu.Unlock()
@@ -32,13 +27,21 @@ func (r *Room) postJoin(m Member, done func(Joined, error), do func() (Joined, e
 	delete(r.presence, m) // what comes now is about her new seat
 	r.put(message{do: func() {
 		r.joins.Add(-1)
-		done(do())
+		if r.durable != nil {
+			r.durable.join(user, m, done)
+			return
+		}
+		done(r.join(user, m))
 	}})
 }
 
 // Leave removes a user, if this session of hers is present, and answers when the game has been told.
 func (r *Room) Leave(user string, m Member, done func()) {
 	r.post(func() {
+		if r.durable != nil {
+			r.durable.leave(user, m, done)
+			return
+		}
 		if s := r.seatFor(user, m); s != nil {
 			r.remove(s)
 		}
@@ -89,15 +92,21 @@ func (r *Room) present(p *presence) {
 		delete(r.presence, p.member)
 	}
 	r.mu.Unlock()
-	s := r.seatFor(p.user, p.member)
-	if s == nil {
+	if r.durable != nil {
+		r.durable.present(p)
 		return
 	}
-	s.missed = s.missed || p.missed
-	if p.away || s.missed {
+	if s := r.seatFor(p.user, p.member); s != nil {
+		r.presentSeat(s, p.away, p.missed)
+	}
+}
+
+func (r *Room) presentSeat(s *seat, away, missed bool) {
+	s.missed = s.missed || missed
+	if away || s.missed {
 		r.away(s)
 	}
-	if !p.away {
+	if !away {
 		r.back(s)
 	}
 }
@@ -167,6 +176,10 @@ func (r *Room) remove(s *seat) {
 		r.guard("user left", func() { h.UserLeft(s.user) })
 	}
 	r.endIfEmpty()
+	if r.durable != nil {
+		r.durable.left(s.user, m)
+		return
+	}
 	r.cfg.Left(m)
 }
 

@@ -102,21 +102,51 @@ func (r *Room) scheduleUpdates() {
 	}
 	if rate := r.updateRate(); rate > 0 {
 		interval := time.Duration(float64(time.Second) / rate)
-		r.schedule(&timer{room: r, hook: "update", call: u.Update, interval: interval}, interval)
+		r.schedule(&timer{room: r, hook: hookUpdate, call: u.Update, interval: interval}, interval)
 	}
+}
+
+// hookUpdate is the hook of updates.
+const hookUpdate = "update"
+
+// updatesFrom has the updates of a game that is read again go on at a time; 0 is that there were none.
+func (r *Room) updatesFrom(due time.Duration) {
+	for _, t := range r.timers.queue {
+		if t.hook == hookUpdate && due > 0 {
+			t.due = due
+		}
+	}
+	heap.Init(&r.timers.queue)
 }
 
 func (r *Room) schedule(t *timer, d time.Duration) {
 	now := r.sinceBegan()
+	from := now
+	if dur := r.durable; dur != nil {
+		from = dur.clock
+		if !dur.remaking { // a game that is made again sets its timers for when they were due
+			d = max(d, time.Millisecond)
+		}
+		d = wholeMicroseconds(d)
+		t.interval = wholeMicroseconds(t.interval)
+	}
 	t.live = true
 	t.number = r.timers.made
 	r.timers.made++
-	t.due = now + max(d, 0)
-	if t.due < now {
+	t.due = from + max(d, 0)
+	if t.due < from {
 		t.due = math.MaxInt64 // in 292 years
 	}
 	heap.Push(&r.timers.queue, t)
 	r.setAlarm(now)
+}
+
+// wholeMicroseconds rounds up.
+func wholeMicroseconds(d time.Duration) time.Duration {
+	if rest := d % time.Microsecond; rest > 0 && d < math.MaxInt64-time.Microsecond {
+		d += time.Microsecond - rest
+	}
+	return d
 }
 
 // setAlarm sets the alarm for the first timer, if it is not.
@@ -158,7 +188,12 @@ func (r *Room) tick() {
 	r.rung = false
 	r.mu.Unlock()
 	ts := &r.timers
-	ts.set, ts.atWork = false, true
+	ts.set = false
+	if r.durable != nil {
+		r.durable.tick()
+		return
+	}
+	ts.atWork = true
 	now, made := r.sinceBegan(), ts.made
 	for len(ts.queue) > 0 {
 		t := ts.queue[0]
