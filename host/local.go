@@ -9,10 +9,10 @@ import (
 	"parlor"
 	"parlor/box"
 	"parlor/client"
-	"parlor/internal/snapshot"
 	"parlor/link"
 	"parlor/link/memlink"
 	"parlor/server"
+	"parlor/store"
 )
 
 // Local is a client whose server runs in the process: no socket is opened. It blocks until the client is
@@ -54,7 +54,7 @@ func NewLocal(cfg server.Config) (*LocalDialer, error) {
 		cfg.AdminPassword = newPassword()
 	}
 	if cfg.Store == nil {
-		cfg.Store = &snapshot.Memory{}
+		cfg.Store = &store.Memory{}
 	}
 	cfg.PublicKey = key.Public()
 	return &LocalDialer{cfg: cfg, key: key}, nil

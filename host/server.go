@@ -18,11 +18,11 @@ import (
 	"parlor"
 	"parlor/box"
 	"parlor/internal/lockfile"
-	"parlor/internal/snapshot"
 	"parlor/link"
 	"parlor/link/packetlink"
 	"parlor/link/wslink"
 	"parlor/server"
+	"parlor/store"
 	"parlor/store/pgnetfile"
 )
 
@@ -103,11 +103,11 @@ func publicOf(listen string, at []netip.AddrPort) string {
 
 // open opens what is on disk, and makes the lobby and the wires.
 func (s *Server) open(secured *tls.Config) error {
-	var st snapshot.Store // first: a name that is none shall not leave a key beside it
+	var st store.Store // first: a name that is none shall not leave a key beside it
 	if s.cfg.SaveFile != "" {
 		// As text a save takes up to eight times its bytes. A smaller limit than the file's own would stop registrations.
 		most := max(1<<30, 8*int64(s.cfg.Limits.SavesSize))
-		f, err := pgnetfile.Open(s.cfg.SaveFile, pgnetfile.Options{Logger: s.cfg.Logger, MaxSize: most})
+		f, err := pgnetfile.OpenStore(s.cfg.SaveFile, pgnetfile.Options{Logger: s.cfg.Logger, MaxSize: most})
 		if err != nil {
 			return err
 		}
@@ -125,7 +125,7 @@ func (s *Server) open(secured *tls.Config) error {
 		NoAutoCreate: s.cfg.NoAutoCreate, Takeover: s.cfg.Takeover, Verbose: s.cfg.Verbose,
 		ResumeWindow: s.cfg.ResumeWindow,
 		OnConnection: s.cfg.OnConnection,
-		Store:        st, Autosave: s.cfg.Autosave,
+		Store:        st, PgnetPasswords: s.cfg.SaveFile != "", Autosave: s.cfg.Autosave,
 		PublicKey: key.Public(), Limits: s.cfg.Limits, Logger: s.cfg.Logger,
 	})
 	if err != nil {

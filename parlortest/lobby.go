@@ -17,10 +17,10 @@ import (
 	"parlor"
 	"parlor/box"
 	"parlor/internal/memnet"
-	"parlor/internal/snapshot"
 	"parlor/link/packetlink"
 	"parlor/link/wslink"
 	"parlor/server"
+	"parlor/store"
 )
 
 // AdminPassword is the administrator's password, if the configuration of a test has none.
@@ -64,7 +64,10 @@ func RunServer(t *testing.T, cfg server.Config, test func(t *testing.T, l *Lobby
 			l.cfg.Logger = logger(t)
 		}
 		if l.cfg.Store == nil {
-			l.cfg.Store = &snapshot.Memory{}
+			l.cfg.Store = &store.Memory{}
+		}
+		if l.cfg.Limits.HashMemory == 0 { // a test's passwords are no secrets
+			l.cfg.Limits.HashMemory, l.cfg.Limits.HashPasses = 8, 1
 		}
 		if l.cfg.Seed == [2]uint64{} {
 			l.cfg.Seed = [2]uint64{1, 2}

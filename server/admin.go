@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -20,7 +21,7 @@ func (s *Server) help(ss *session, _ arguments) (parlor.Response, bool) {
 
 // save answers when everything is on disk.
 func (s *Server) save(ss *session, _ arguments) (parlor.Response, bool) {
-	if s.cfg.Store == nil {
+	if s.cfg.unstored {
 		return parlor.OK("Saved success=False server data to disk: None"), true // status 0 as ever (defect 13)
 	}
 	s.saveGames(func(err error) {
@@ -142,6 +143,9 @@ func (s *Server) shutdownRequest(ss *session, _ arguments) (parlor.Response, boo
 	return parlor.Response{}, false
 }
 
+// maxShown is how many users debug shows at most, those who registered first.
+const maxShown = 10_000
+
 // debug shows the lobby (section 7.4). Passwords and invite codes are not shown (defect 46).
 func (s *Server) debug(ss *session, args arguments) (parlor.Response, bool) {
 	var payload struct {
@@ -158,14 +162,20 @@ func (s *Server) debug(ss *session, args arguments) (parlor.Response, bool) {
 	payload.Packet = args.packet.DebugText()
 	payload.PublicKey = s.cfg.PublicKey
 	payload.Verbose = s.verbose.Load()
+	payload.Users = append(payload.Users, parlor.AdminName)
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Limits.CommitWait)
+	defer cancel()
+	users, err := s.cfg.Store.Users(ctx, 0, maxShown)
+	if err != nil {
+		return parlor.Unexpected("The users could not be read: " + err.Error()), true
+	}
+	for _, u := range users {
+		payload.Users = append(payload.Users, u.Name)
+	}
+	slices.Sort(payload.Users)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	payload.Registration = s.registration
-	payload.Users = append(payload.Users, parlor.AdminName)
-	for name := range s.users {
-		payload.Users = append(payload.Users, name)
-	}
-	slices.Sort(payload.Users)
 	for _, name := range sortedKeys(s.games) {
 		payload.Games = append(payload.Games, gameText(s.games[name]))
 	}
@@ -209,7 +219,7 @@ func gameText(g *game) string {
 		set = "{" + strings.Join(users, ", ") + "}"
 	}
 	password := "''"
-	if g.password != "" {
+	if g.secret != "" {
 		password = "'***'"
 	}
 	return "LobbyGame(name=" + pyjson.ReprString(g.name) + ", password=" + password + ", connected_users=" + set + ")"

@@ -13,6 +13,9 @@ import (
 // login may have to wait for its name as well (Limits.LeaveWait).
 const maxLoginDelay = 3500 * time.Millisecond
 
+// maxLoginWait bounds how long a login waits for all before its name: that delay, and its turn.
+const maxLoginWait = 4250 * time.Millisecond
+
 // maxKeyLen bounds what is remembered of a name that may be anything.
 const maxKeyLen = 64
 

@@ -62,7 +62,7 @@ func TestSaveSize(t *testing.T) {
 		keep("one", "12345678", "<nil>")
 		keep("two", "12345678", `"two" (limit of one user's saves reached: 16 bytes, and 14 are left for all`)
 		keep("two", "1234567", "<nil>")
-		snap, _, _ := d.Load()
+		snap := d.content()
 		if got := fmt.Sprint(snap.Games); got != "[{one   12345678 alice} {two   1234567 alice}]" {
 			t.Errorf("stored %s", got)
 		}
@@ -160,7 +160,7 @@ func TestDefaultKindChanges(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
-		if snap, _, _ := d.Load(); len(snap.Games) != 1 || snap.Games[0].Kind != "a" {
+		if snap := d.content(); len(snap.Games) != 1 || snap.Games[0].Kind != "a" {
 			t.Fatalf("with default %q: stored %v", kind, snap.Games)
 		}
 	}
@@ -277,7 +277,7 @@ func TestInvitesExpire(t *testing.T) {
 		pass(time.Hour)
 		late := w.connect()
 		late.wantNoLogin(register(late, "carol", codes[1]), "Incorrect username or invite code.")
-		if snap, _, _ := d.Load(); len(snap.Invites) != 1 || snap.Invites[0].Expires == 0 {
+		if snap := d.content(); len(snap.Invites) != 1 || snap.Invites[0].Expires == 0 {
 			t.Errorf("stored %v", snap.Invites)
 		}
 	})
@@ -288,11 +288,11 @@ func TestClosedStore(t *testing.T) {
 	d := new(disk)
 	var srv *server.Server
 	inWorld(t, server.Config{Store: d}, script{}, func(t *testing.T, w *world) { srv = w.srv })
-	before, _, _ := d.Load()
+	before := d.content()
 	if _, err := srv.CreateInvite("carol"); err == nil {
 		t.Error("an invite was made after the end")
 	}
-	if after, _, _ := d.Load(); len(after.Invites) != len(before.Invites) {
+	if after := d.content(); len(after.Invites) != len(before.Invites) {
 		t.Error("it was stored")
 	}
 }

@@ -30,7 +30,7 @@ type feed struct {
 
 // line is what the directory says of a game.
 type line struct {
-	number uint64 // of the game, as one of its name may have taken its place
+	number int64 // of the game, as one of its name may have taken its place
 	users  int
 	info   string
 }

@@ -2,7 +2,7 @@ package server
 
 import (
 	"cmp"
-	"crypto/subtle"
+	"context"
 	"errors"
 	"hash/fnv"
 	"log/slog"
@@ -15,25 +15,28 @@ import (
 	"time"
 
 	"parlor"
+	"parlor/internal/password"
 	"parlor/internal/pyjson"
-	"parlor/internal/snapshot"
+	"parlor/internal/turnstile"
+	"parlor/link"
 	"parlor/room"
+	"parlor/store"
 )
 
 // game is one entry of the directory: a room, and what the lobby knows about it.
 type game struct {
-	name, password, kind string
-	creator              *creator
-	room                 *room.Room
-	asked                atomic.Bool // for its line in the directory, and has not answered
-	saves                atomic.Bool // it has the methods by which it can be saved
-	number               uint64      // games are listed in the order of creation
+	name, secret, kind string
+	creator            *creator
+	room               *room.Room
+	asked              atomic.Bool // for its line in the directory, and has not answered
+	saves              atomic.Bool // it has the methods by which it can be saved
+	number             int64       // games are listed in the order of creation
 
 	// What follows is guarded by Server.mu.
 	members map[*session]struct{}
-	open    bool   // made, and not failed
-	failed  bool   // a saved game that could not be made again: its save is kept, and nobody can join
-	saved   string // what it saved last, or was loaded with
+	open    bool // made, and not failed
+	failed  bool // a saved game that could not be made again: its save is kept, and nobody can join
+	saved   int  // bytes of what it saved last, or was loaded with
 }
 
 // creator is a user with games in the directory. It is guarded by Server.mu.
@@ -56,25 +59,28 @@ func (s *Server) creatorOf(name string) *creator {
 }
 
 // addGame enters a game in the directory and opens its room. The lock is held. Opened may be nil.
-func (s *Server) addGame(saved snapshot.Game, opened func(err error)) *game {
-	saved.Kind = cmp.Or(saved.Kind, s.cfg.DefaultKind)
-	return s.addGameOf(s.cfg.Games[saved.Kind], saved, opened)
+func (s *Server) addGame(stored store.Game, save string, opened func(err error)) *game {
+	stored.Kind = cmp.Or(stored.Kind, s.cfg.DefaultKind)
+	return s.addGameOf(s.cfg.Games[stored.Kind], stored, save, opened)
 }
 
-func (s *Server) addGameOf(newGame parlor.NewGame, saved snapshot.Game, opened func(err error)) *game {
-	s.created++
+func (s *Server) addGameOf(newGame parlor.NewGame, stored store.Game, save string, opened func(err error)) *game {
+	if stored.Number == 0 {
+		s.created++
+		stored.Number = s.created
+	}
 	g := &game{
-		name: saved.Name, password: saved.Password, kind: saved.Kind, saved: saved.Data,
-		creator: s.creatorOf(saved.Creator),
-		number:  s.created,
+		name: stored.Name, secret: stored.Secret, kind: stored.Kind, saved: len(save),
+		creator: s.creatorOf(stored.Creator),
+		number:  stored.Number,
 		members: make(map[*session]struct{}),
 	}
 	s.games[g.name] = g
-	s.savedBytes += len(g.saved)
+	s.savedBytes += g.saved
 	g.creator.games++
-	g.creator.saved += len(g.saved)
+	g.creator.saved += g.saved
 	cfg := room.Config{
-		Name: g.name, New: newGame, Save: saved.Data, Window: s.cfg.ResumeWindow,
+		Name: g.name, New: newGame, Save: save, Window: s.cfg.ResumeWindow,
 		Logger: s.logger, Workers: s.rooms,
 		Mailbox: s.cfg.Limits.Mailbox, Timers: s.cfg.Limits.Timers, Budget: s.cfg.Limits.HookBudget, MaxInfo: s.cfg.Limits.InfoSize,
 		Stats: &s.stats.Rooms, Seed: s.seed(g.name),
@@ -113,11 +119,11 @@ func (s *Server) seed(name string) [2]uint64 {
 }
 
 // addUnplayable keeps the save of a game that cannot be made. The lock is held.
-func (s *Server) addUnplayable(saved snapshot.Game) {
+func (s *Server) addUnplayable(stored store.Game, save string) {
 	unplayable := func(parlor.Room, string) (parlor.Game, error) {
-		return nil, errors.New("no such kind of game: " + saved.Kind)
+		return nil, errors.New("no such kind of game: " + stored.Kind)
 	}
-	s.addGameOf(unplayable, saved, nil)
+	s.addGameOf(unplayable, stored, save, nil)
 }
 
 // removeGame takes a game off the directory. A saved game that could not be made stays: its save is not lost,
@@ -126,9 +132,18 @@ func (s *Server) removeGame(g *game) {
 	s.mu.Lock()
 	there := s.games[g.name] == g
 	switch {
-	case !g.open && g.saved != "":
+	case !g.open && g.saved > 0:
 		g.failed = true
 	case there:
+		if g.saved > 0 {
+			s.store(func(err error) {
+				if err != nil {
+					s.mu.Lock()
+					s.destroyed = append(s.destroyed, g.number)
+					s.mu.Unlock()
+				}
+			}, store.DeleteGame{Number: g.number})
+		}
 		s.forgetGame(g)
 	}
 	ended := there && g.open
@@ -141,9 +156,9 @@ func (s *Server) removeGame(g *game) {
 // forgetGame likewise, with the lock held.
 func (s *Server) forgetGame(g *game) {
 	delete(s.games, g.name)
-	s.savedBytes -= len(g.saved)
-	g.creator.saved -= len(g.saved)
-	g.saved = ""
+	s.savedBytes -= g.saved
+	g.creator.saved -= g.saved
+	g.saved = 0
 	if g.creator.games--; g.creator.games == 0 {
 		delete(s.creators, g.creator.name)
 	}
@@ -173,25 +188,68 @@ var (
 
 // createGame answers in the order of section 7.3.
 func (s *Server) createGame(ss *session, args arguments) (parlor.Response, bool) {
-	name, kind := args.text("name"), args.text("kind")
+	name, kind, pass := args.text("name"), args.text("kind"), args.text("password")
 	if ss.game.Load() != nil {
 		return errInGame, true
 	}
 	if !parlor.GameNameAllowed(name) {
 		return parlor.Unexpected("Game name not allowed."), true
 	}
-	if len(args.text("password")) > s.cfg.Limits.TextSize {
+	if len(pass) > s.cfg.Limits.TextSize {
 		s.stats.TextsRefused.Add(1)
 		return parlor.Unexpected("Limit of password length reached."), true
 	}
 	s.mu.Lock()
-	if refused := s.refuseGame(ss.user, name, kind); refused != "" {
+	refused := s.refuseGame(ss.user, name, kind)
+	s.mu.Unlock()
+	switch {
+	case refused != "":
+		return parlor.Unexpected(refused), true
+	case pass == "":
+		return s.openGame(ss, store.Game{Name: name, Kind: kind, Creator: ss.user})
+	}
+	s.inTurn(ss, func() (parlor.Response, bool) {
+		return s.openGame(ss, store.Game{Name: name, Kind: kind, Creator: ss.user, Secret: s.newGameSecret(pass)})
+	})
+	return parlor.Response{}, false
+}
+
+// newGameSecret is what is kept of the password of a new game.
+func (s *Server) newGameSecret(text string) string {
+	if s.cfg.PgnetPasswords {
+		return password.Clear(text)
+	}
+	return s.passwords.Hash(text)
+}
+
+// inTurn has a request that needs a hash answered when it is its turn.
+func (s *Server) inTurn(ss *session, answer func() (parlor.Response, bool)) {
+	ctx, cancel := context.WithTimeout(context.Background(), maxLoginDelay)
+	key := turnstile.Key{Network: link.Network(ss.peer.Addr), Name: ss.user}
+	err := s.gate.Do(ctx, key, func(err error) {
+		defer cancel()
+		if err != nil {
+			ss.finish(parlor.Unexpected(textBusy))
+		} else if resp, done := answer(); done {
+			ss.finish(resp)
+		}
+	})
+	if err != nil {
+		cancel()
+		ss.finish(parlor.Unexpected(textBusy))
+	}
+}
+
+// openGame makes a new game and has its creator join it.
+func (s *Server) openGame(ss *session, stored store.Game) (parlor.Response, bool) {
+	s.mu.Lock()
+	if refused := s.refuseGame(ss.user, stored.Name, stored.Kind); refused != "" {
 		s.mu.Unlock()
 		return parlor.Unexpected(refused), true
 	}
-	g := s.addGame(snapshot.Game{Name: name, Password: args.text("password"), Kind: kind, Creator: ss.user}, func(err error) {
+	g := s.addGame(stored, "", func(err error) {
 		if err == nil {
-			s.event(slog.LevelInfo, "game created", "game", name, "kind", cmp.Or(kind, s.cfg.DefaultKind), "user", ss.user)
+			s.event(slog.LevelInfo, "game created", "game", stored.Name, "kind", cmp.Or(stored.Kind, s.cfg.DefaultKind), "user", ss.user)
 		}
 	})
 	ss.board(g.name)
@@ -264,9 +322,21 @@ func (s *Server) joinGame(ss *session, args arguments) (parlor.Response, bool) {
 		return parlor.Unexpected("No such game: " + pyjson.ReprString(name)), true
 	case g == nil:
 		return s.createGame(ss, args)
-	case subtle.ConstantTimeCompare([]byte(g.password), []byte(args.text("password"))) != 1 && g.password != "":
-		return parlor.Unexpected("Failed to join game: Incorrect password."), true
-	case failed:
+	case g.secret == "":
+		return s.enterGame(ss, g, failed, args)
+	}
+	s.inTurn(ss, func() (parlor.Response, bool) {
+		if fits, _, err := s.passwords.Check(g.secret, args.text("password")); err != nil || !fits {
+			return parlor.Unexpected("Failed to join game: Incorrect password."), true
+		}
+		return s.enterGame(ss, g, failed, args)
+	})
+	return parlor.Response{}, false
+}
+
+// enterGame has a user join a game, whose password she has.
+func (s *Server) enterGame(ss *session, g *game, failed bool, args arguments) (parlor.Response, bool) {
+	if failed {
 		return parlor.Unexpected("Failed to join game: it could not be restored from its save."), true
 	}
 	if kind := args.text("kind"); kind != "" && kind != g.kind && ss.speaks.Load() { // as on pgnet's wire it never was looked at
@@ -331,12 +401,15 @@ func (s *Server) destroyGame(ss *session, args arguments) (parlor.Response, bool
 				s.left(g, m)
 			}
 			s.store(func(err error) {
-				if err != nil { // the next save will know of it
+				if err != nil { // the next save takes it along
+					s.mu.Lock()
+					s.destroyed = append(s.destroyed, g.number)
+					s.mu.Unlock()
 					ss.finish(parlor.Unexpected("Destroyed game: " + pyjson.ReprString(name) + ", but it could not be saved."))
 					return
 				}
 				ss.finish(parlor.OK("Destroyed game: " + pyjson.ReprString(name)))
-			})
+			}, store.DeleteGame{Number: g.number})
 		})
 	}
 	timer := time.AfterFunc(s.cfg.Limits.LeaveWait, answer)
@@ -486,7 +559,7 @@ func appendGame(b []byte, g *game, users int, info string) []byte {
 		Users    int    `json:"users"`
 		Password bool   `json:"password_protected"`
 		Info     string `json:"info"`
-	}{g.name, users, g.password != "", info}
+	}{g.name, users, g.secret != "", info}
 	b, _ = pyjson.Append(b, entry) // text, number and bool: it cannot fail
 	return b
 }

@@ -15,10 +15,12 @@ import (
 	"time"
 
 	"parlor"
+	"parlor/internal/password"
 	"parlor/internal/snapshot"
 	"parlor/link"
 	"parlor/link/memlink"
 	"parlor/server"
+	"parlor/store"
 )
 
 const adminPassword = "the root of it"
@@ -145,6 +147,7 @@ func start(t *testing.T, cfg server.Config, s script) *world {
 	if cfg.Games == nil {
 		cfg.Games = map[string]parlor.NewGame{"": play(s)}
 	}
+	cfg.Limits.HashMemory, cfg.Limits.HashPasses = cheap.Memory, cheap.Passes
 	if cfg.AdminPassword == "" {
 		cfg.AdminPassword = adminPassword
 	}
@@ -376,14 +379,25 @@ func pass(d time.Duration) {
 
 // disk is a store that can be slow or fail.
 type disk struct {
-	snapshot.Memory
+	store.Memory
 	mu     sync.Mutex    // guards the fields below
 	writes int           // finished, whatever the result
 	gate   chan struct{} // if not nil, writes wait until it is closed
 	err    error         // what writes fail with
 }
 
-func (d *disk) Save(s snapshot.Snapshot) error {
+// put fills it.
+func (d *disk) put(s snapshot.Snapshot) {
+	changes, _ := snapshot.Changes(s, parlor.FoldDigits, password.Clear)
+	if err := d.Memory.Commit(context.Background(), changes...); err != nil {
+		panic(err)
+	}
+}
+
+// cheap are hashes that cost next to nothing.
+var cheap = password.Cost{Memory: 8, Passes: 1}
+
+func (d *disk) Commit(ctx context.Context, changes ...store.Change) error {
 	d.mu.Lock()
 	gate := d.gate
 	d.mu.Unlock()
@@ -396,7 +410,7 @@ func (d *disk) Save(s snapshot.Snapshot) error {
 	if d.err != nil {
 		return d.err
 	}
-	return d.Memory.Save(s)
+	return d.Memory.Commit(ctx, changes...)
 }
 
 func (d *disk) fail(err error) {
@@ -427,7 +441,10 @@ func (d *disk) count() int {
 
 // content is what was written last.
 func (d *disk) content() snapshot.Snapshot {
-	s, _, _ := d.Load()
+	s, _, err := snapshot.Of(d.Export(context.Background()))
+	if err != nil {
+		panic(err)
+	}
 	return s
 }
 

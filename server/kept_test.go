@@ -39,6 +39,7 @@ func (g *loud) HandleGamePacket(p parlor.Packet) parlor.Response {
 // inLoud runs a test in virtual time with a server of that game.
 func inLoud(t *testing.T, limits server.Limits, test func(t *testing.T, srv *server.Server)) {
 	synctest.Test(t, func(t *testing.T) {
+		limits.HashMemory, limits.HashPasses = cheap.Memory, cheap.Passes
 		srv, err := server.New(server.Config{
 			Games: map[string]parlor.NewGame{"loud": newLoud}, Takeover: true,
 			AdminPassword: "secret", Logger: slog.New(slog.DiscardHandler), Limits: limits,

@@ -21,9 +21,13 @@ type Limits struct {
 	// The games of one user may grow only as long as they leave as much free as they have, so that nobody can
 	// fill it: a crowd of users gets a fair part each, and something is left for the next. The administrator's
 	// may fill it.
-	SavesSize int
-	TextSize  int // bytes of a game's password and of a name in an invite; default 256
-	Invites   int // unused invite codes; default 10,000
+	SavesSize    int
+	PasswordSize int // bytes of a user's password; default 1024
+	// HashMemory is how many KiB the hash of a password takes, and HashPasses how often it goes through them; default 19 MiB, and 2
+	// (OWASP's advice for Argon2id). Less is for tests.
+	HashMemory, HashPasses uint32
+	TextSize               int // bytes of a game's password and of a name in an invite; default 256
+	Invites                int // unused invite codes; default 10,000
 	// InviteLife is how long an invite code is good; default 30 days, negative for ever.
 	InviteLife time.Duration
 
@@ -79,6 +83,7 @@ type Limits struct {
 	DeleteWait   time.Duration // how long a deleted user's next packet is waited for, to tell her; default 1 s
 	InfoWait     time.Duration // how long the directory waits for games to give their lines; default 250 ms
 	SaveWait     time.Duration // how long a save waits for games; default 1 s
+	CommitWait   time.Duration // how long what is to be stored may wait for the store, before it is refused; default 10 s
 	RestoreWait  time.Duration // how long New waits for saved games to be made; default 10 s
 	SleepTime    time.Duration // how long the sleep request takes at most; default 4.5 s, as pgnet's clients give up at 5 s
 	DrainWait    time.Duration // how long Run waits at the end for what games do when they are told of it; default 1 s
@@ -92,6 +97,7 @@ func (l *Limits) fill() {
 	def(&l.GamesPerUser, 100)
 	def(&l.SaveSize, 8<<20)
 	def(&l.SavesSize, 64<<20)
+	def(&l.PasswordSize, 1024)
 	def(&l.TextSize, 256)
 	def(&l.Invites, 10_000)
 	def(&l.InviteLife, 30*24*time.Hour)
@@ -124,6 +130,7 @@ func (l *Limits) fill() {
 	def(&l.DeleteWait, time.Second)
 	def(&l.InfoWait, 250*time.Millisecond)
 	def(&l.SaveWait, time.Second)
+	def(&l.CommitWait, 10*time.Second)
 	def(&l.SleepTime, 4500*time.Millisecond)
 	def(&l.DrainWait, time.Second)
 	def(&l.EndWait, 2*time.Second)

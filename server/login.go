@@ -1,16 +1,20 @@
 package server
 
 import (
+	"context"
 	"crypto/rand"
-	"crypto/subtle"
 	"encoding/hex"
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
 
 	"parlor"
+	"parlor/internal/password"
 	"parlor/internal/snapshot"
+	"parlor/internal/turnstile"
 	"parlor/link"
+	"parlor/store"
 )
 
 // credentials is the payload of a login (section 5.1).
@@ -88,85 +92,270 @@ func (s *Server) login(ss *session, p parlor.Packet) (parlor.Response, bool) {
 			return parlor.Response{}, false // resumed: the link is another session's now
 		}
 	}
-	try, wait, ok := s.logins.begin(ss.peer.Addr, c.user)
+	if text := s.refuse(c); text != "" {
+		s.stats.LoginsRefused.Add(1)
+		return refusal(text), true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), maxLoginWait)
+	ss.setCancel(cancel)
+	s.proveLater(&proving{ctx: ctx, ss: ss, c: c, patient: true})
+	return parlor.Response{}, false
+}
+
+// refuse is why a login cannot be accepted whatever its password, or empty.
+func (s *Server) refuse(c credentials) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.sessions[c.user]
+	switch {
+	case s.stopping.Load():
+		return textStopping
+	case c.badUser:
+		return textName
+	case c.user == "":
+		return "Missing non-empty username."
+	case len(c.password) > s.cfg.Limits.PasswordSize:
+		s.stats.TextsRefused.Add(1)
+		return "Limit of password length reached."
+	case old == nil:
+	case old.deleted.Load():
+		return textDeleted
+	case !s.cfg.Takeover && !old.hasEnded() && !old.reclaimable():
+		return textConnected
+	}
+	return ""
+}
+
+// proving is a login whose password is to be looked at. That takes a turn of the turnstile, as a hash is expensive: nobody waits for it
+// on a goroutine.
+type proving struct {
+	ctx     context.Context // its end is how long she waits
+	ss      *session
+	c       credentials
+	try     *attempt // what it has taken from the budgets; nil: nothing yet
+	patient bool     // it waits for a name whose session has ended
+
+	check    *check // of the name; nil: not looked at yet
+	seen     int    // its version then
+	known    bool   // there is such a user
+	fits     bool   // the password is hers
+	secret   string // for who is not known: the hash of her password
+	imitated bool   // likewise: another one has nearly the same name
+}
+
+// proveLater looks at the budgets of failures, and has the password looked at when it is time.
+func (s *Server) proveLater(p *proving) {
+	try, wait, ok := s.logins.begin(p.ss.peer.Addr, p.c.user)
 	if try.slows {
-		s.event(slog.LevelWarn, "too many failed logins from an address: slowing it down", "address", link.Network(ss.peer.Addr))
+		s.event(slog.LevelWarn, "too many failed logins from an address: slowing it down", "address", link.Network(p.ss.peer.Addr))
 	}
 	if !ok { // the text must not be that of a wrong password: nobody has looked at it
 		s.stats.LoginsSlowed.Add(1)
-		s.stats.LoginsRefused.Add(1)
-		return refusal(textFailures), true
+		s.refused(p, textFailures)
+		return
 	}
+	p.try = try
 	if wait > 0 {
 		s.stats.LoginsSlowed.Add(1)
-		time.AfterFunc(wait, func() {
-			if resp, done := s.authenticate(ss, c, try, true); done {
-				ss.finish(resp)
-			}
-		})
-		return parlor.Response{}, false
+		time.AfterFunc(wait, func() { s.queue(p) })
+		return
 	}
-	return s.authenticate(ss, c, try, true)
+	s.queue(p)
+}
+
+// refused answers a login that is over.
+func (s *Server) refused(p *proving, text string) {
+	if p.try != nil && !s.guessed(text) {
+		p.try.cancel()
+	}
+	s.settled(p)
+	s.stats.LoginsRefused.Add(1)
+	p.ss.finish(refusal(text))
+}
+
+// queue has the password looked at in its turn.
+func (s *Server) queue(p *proving) {
+	key := turnstile.Key{Network: link.Network(p.ss.peer.Addr), Name: p.c.user}
+	err := s.gate.Do(p.ctx, key, func(err error) {
+		if err != nil || p.ss.hasEnded() {
+			s.refused(p, textBusy)
+			return
+		}
+		if s.prove(p) != nil {
+			s.refused(p, textBusy)
+			return
+		}
+		s.authenticate(p)
+	})
+	if err != nil {
+		s.refused(p, textBusy)
+	}
+}
+
+// prove looks at the password. It blocks for the store and for the hash, and takes the same time for names that there are and
+// for those that there are not.
+func (s *Server) prove(p *proving) error {
+	s.mu.Lock()
+	if p.check == nil {
+		p.check = s.checkOf(parlor.FoldDigits(p.c.user))
+	}
+	p.seen = p.check.version
+	admin, open := s.admin, s.registration || p.c.invite != "" || p.c.badInvite
+	s.mu.Unlock()
+	secret := admin
+	if p.known = p.c.user == parlor.AdminName; !p.known {
+		u, err := s.cfg.Store.User(p.ctx, p.c.user)
+		switch {
+		case err == nil:
+			secret, p.known = u.Secret, true
+		case !errors.Is(err, store.ErrNotFound):
+			s.logger.Error("a user could not be read", "err", err)
+			return err
+		}
+	}
+	switch {
+	case p.known:
+		fits, old, err := s.passwords.Check(secret, p.c.password)
+		if err != nil {
+			s.logger.Error("the hash of a password cannot be read", "user", p.c.user, "err", err)
+		}
+		p.fits = fits && !p.c.badPassword
+		p.secret = ""
+		if old && p.fits && !s.cfg.PgnetPasswords {
+			p.secret = s.passwords.Hash(p.c.password)
+		}
+	case open:
+		var err error
+		if p.imitated, err = s.cfg.Store.Imitated(p.ctx, parlor.FoldDigits(p.c.user)); err != nil {
+			return err
+		}
+		p.secret = s.newSecret(p.c.password)
+	default:
+		_, _, _ = s.passwords.Check(s.passwords.Dummy(), p.c.password)
+	}
+	return nil
+}
+
+// newSecret is the hash of a new password.
+func (s *Server) newSecret(text string) string {
+	if !s.cfg.PgnetPasswords {
+		return s.passwords.Hash(text)
+	}
+	u := snapshot.NewUser("", text)
+	return password.Pgnet(u.Salt, u.Hash)
+}
+
+// check is a name, as it is folded, of which something is to be proved.
+type check struct {
+	folded  string
+	proofs  int // logins that look at it
+	version int // how often a user of such a name has changed since
+}
+
+// checkOf is one more look at a name. The lock is held.
+func (s *Server) checkOf(folded string) *check {
+	c := s.checks[folded]
+	if c == nil {
+		c = &check{folded: folded}
+		s.checks[folded] = c
+	}
+	c.proofs++
+	return c
+}
+
+// settled ends the look of a login at a name.
+func (s *Server) settled(p *proving) {
+	if p.check == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.check.proofs--; p.check.proofs == 0 {
+		delete(s.checks, p.check.folded)
+	}
+	p.check = nil
+}
+
+// changed notes that what was proved of a name may not be so any more. The lock is held.
+func (s *Server) changed(name string) {
+	if c := s.checks[parlor.FoldDigits(name)]; c != nil {
+		c.version++
+	}
 }
 
 // authenticate makes the checks of section 5.3, in their order, and reserves the name before anything is
-// answered (defect 2). A new user is stored before she is answered. If patient, it waits for a name whose
+// answered (defect 2). A new user is stored before she is answered. A patient login waits for a name whose
 // session has ended already: a client that connects again at once shall not be told that it is connected.
-func (s *Server) authenticate(ss *session, c credentials, try *attempt, patient bool) (parlor.Response, bool) {
+func (s *Server) authenticate(p *proving) {
+	ss, c := p.ss, p.c
 	if ss.hasEnded() { // while it was delayed
-		return refusal(textPassword), true // which nobody reads
+		s.refused(p, textBusy) // which nobody reads
+		return
 	}
 	s.mu.Lock()
+	if p.seen != p.check.version { // the user has changed meanwhile
+		s.mu.Unlock()
+		s.queue(p)
+		return
+	}
 	old := s.sessions[c.user]
 	reclaims := old != nil && old.reclaimable()
-	if reclaims && s.passwordFits(c) {
+	if reclaims && p.fits && !s.deleting[c.user] {
 		s.mu.Unlock()
 		if old.reclaim(ss.port) {
-			try.succeeded()
-			return parlor.Response{}, false // likewise
+			s.succeeded(p)
+			s.stats.Logins.Add(1)
+			return
 		}
 		s.mu.Lock()
 	}
-	text, undo := s.admit(ss, c)
-	if old := s.sessions[c.user]; patient && text == textConnected && old.hasEnded() {
-		s.awaitName(old, func() {
-			if resp, done := s.authenticate(ss, c, try, false); done {
-				ss.finish(resp)
-			}
-		})
+	text, changes, undo := s.admit(p)
+	if old := s.sessions[c.user]; p.patient && text == textConnected && old.hasEnded() {
+		p.patient = false
+		s.awaitName(old, func() { s.authenticate(p) })
 		s.mu.Unlock()
-		return parlor.Response{}, false
+		return
 	}
 	if text != "" {
 		s.mu.Unlock()
-		s.stats.LoginsRefused.Add(1)
-		if !s.guessed(text) && !(text == textConnected && reclaims) { // as the right password has it
-			try.cancel()
+		if text == textConnected && reclaims { // as the right password has it
+			p.try = nil
 		}
-		return refusal(text), true
+		s.refused(p, text)
+		return
 	}
 	_, ss.tookOver = s.sessions[c.user]
 	s.sessions[c.user] = ss
 	s.sessionWG.Add(1)
 	ss.user = c.user
 	s.mu.Unlock()
-	try.succeeded()
+	s.succeeded(p)
 	if undo == nil {
-		return s.welcome(ss)
+		s.welcome(ss)
+		return
 	}
 	s.store(func(err error) {
+		s.mu.Lock()
+		undo(err)
+		s.mu.Unlock()
 		if err == nil {
 			s.event(slog.LevelInfo, "user registered", "user", c.user)
 			s.welcome(ss)
 			return
 		}
-		s.mu.Lock()
-		undo()
-		s.mu.Unlock()
 		ss.finish(refusal(textNotStored))
 		ss.free()
-	})
-	return parlor.Response{}, false
+	}, changes...)
+}
+
+// succeeded is behind a login with the right password.
+func (s *Server) succeeded(p *proving) {
+	s.settled(p)
+	p.try.succeeded()
+	s.gate.Remember(turnstile.Key{Network: link.Network(p.ss.peer.Addr), Name: p.c.user})
+	if p.known && p.secret != "" && p.c.user != parlor.AdminName { // an old hash, which she does not wait for
+		s.store(func(error) {}, store.PutUser{Name: p.c.user, Folded: parlor.FoldDigits(p.c.user), Secret: p.secret})
+	}
 }
 
 // awaitName calls next when a session that has ended has given its name back, or a little after the time in
@@ -221,51 +410,39 @@ const (
 	textPassword  = "Incorrect password."
 	textInvite    = "Incorrect username or invite code."
 	textConnected = "Username already connected."
+	textName      = "Username not allowed."
+	textDeleted   = "User deleted."
+	textStopping  = "Server is shutting down."
+	textBusy      = "The server is busy. Try again later."
 	textFailures  = "Limit of failed logins from your address reached. Try again later."
 	textNotStored = "The server could not save this. Please try again later."
 )
 
-// admit makes the checks with the lock held, and returns the refusal's text, or else, for a new user, what
-// takes the registration back.
-func (s *Server) admit(ss *session, c credentials) (refused string, undo func()) {
-	switch old := s.sessions[c.user]; {
+// admit makes the checks with the lock held, and returns the refusal's text; or else, for a new user, what is to be stored, and what
+// follows when that is done, or has failed.
+func (s *Server) admit(p *proving) (refused string, changes []store.Change, stored func(error)) {
+	switch old := s.sessions[p.c.user]; {
 	case s.stopping.Load(): // looked at with the lock, as end waits for the sessions that it finds
-		return "Server is shutting down.", nil
-	case c.badUser:
-		return "Username not allowed.", nil
-	case c.user == "":
-		return "Missing non-empty username.", nil
+		return textStopping, nil, nil
 	case old != nil && old.deleted.Load():
-		return "User deleted.", nil
-	case old != nil && !s.takeover(old, c):
-		return textConnected, nil
+		return textDeleted, nil, nil
+	case old != nil && !s.takeover(old, p):
+		return textConnected, nil, nil
+	case s.deleting[p.c.user]:
+		return textDeleted, nil, nil
+	case p.known && !p.fits:
+		return textPassword, nil, nil
+	case p.known:
+		return "", nil, nil
 	}
-	if c.user == parlor.AdminName || s.users[c.user] != nil {
-		if !s.passwordFits(c) {
-			return textPassword, nil
-		}
-		return "", nil
-	}
-	return s.register(ss, c)
-}
-
-// passwordFits checks the password of a known user.
-func (s *Server) passwordFits(c credentials) bool {
-	if c.badPassword {
-		return false // pgnet 0.2.1 turns it into text (defect 47)
-	}
-	if c.user == parlor.AdminName {
-		return subtle.ConstantTimeCompare([]byte(c.password), []byte(s.cfg.AdminPassword)) == 1
-	}
-	u := s.users[c.user] // nil for a user who is being deleted
-	return u != nil && u.Check(c.password)
+	return s.register(p)
 }
 
 // takeover ends the session that holds the name, if the server is set to and the password is right: one on pgnet's wire, as
 // others are reclaimed. A login that is still under way is not taken over, as its user may not be stored yet. The name
 // is free at once; the seat is given up before the new session can take one, in the room's own order.
-func (s *Server) takeover(old *session, c credentials) bool {
-	if !s.cfg.Takeover || !old.welcomed.Load() || !s.passwordFits(c) {
+func (s *Server) takeover(old *session, p *proving) bool {
+	if !s.cfg.Takeover || !old.welcomed.Load() || !p.fits || s.deleting[old.user] {
 		return false
 	}
 	go func() { // ends at once; the lock is held here
@@ -276,69 +453,70 @@ func (s *Server) takeover(old *session, c credentials) bool {
 }
 
 // register makes the checks for a name that is not registered, and registers it.
-func (s *Server) register(ss *session, c credentials) (refused string, undo func()) {
+func (s *Server) register(p *proving) (refused string, changes []store.Change, stored func(error)) {
+	c, folded := p.c, parlor.FoldDigits(p.c.user)
 	invite := -1
 	if c.invite != "" || c.badInvite {
-		invite = slices.IndexFunc(s.invites, func(i snapshot.Invite) bool {
-			return i.Code == c.invite && (i.User == "" || i.User == c.user) && (i.Expires == 0 || i.Expires > time.Now().Unix())
+		invite = slices.IndexFunc(s.invites, func(i store.Invite) bool {
+			return i.Code == c.invite && i.Left > 0 && (i.User == "" || i.User == c.user) && (i.Expires == 0 || i.Expires > time.Now().Unix())
 		})
 		if invite < 0 {
-			return textInvite, nil
+			return textInvite, nil, nil
 		}
 	}
 	switch {
 	case invite < 0 && !s.registration:
-		return "Registration blocked.", nil
+		return "Registration blocked.", nil, nil
 	case c.badPassword:
-		return textPassword, nil
+		return textPassword, nil, nil
 	case s.cfg.RequirePassword && c.password == "":
-		return "User password required.", nil
-	case !parlor.UserNameAllowed(c.user) || s.imitates(c.user):
-		return "Username not allowed.", nil
-	case len(s.users) >= s.cfg.Limits.Users:
+		return "User password required.", nil, nil
+	case !parlor.UserNameAllowed(c.user) || p.imitated || s.registering[folded]:
+		return textName, nil, nil
+	case s.users >= s.cfg.Limits.Users:
 		s.stats.UsersRefused.Add(1)
-		return "Limit of registered users reached.", nil
-	case invite < 0 && !s.registered.allow(ss.peer.Addr):
+		return "Limit of registered users reached.", nil, nil
+	case invite < 0 && !s.registered.allow(p.ss.peer.Addr):
 		s.stats.UsersRefused.Add(1)
-		return "Limit of new users of one network reached. Try again later, or with an invite code.", nil
+		return "Limit of new users of one network reached. Try again later, or with an invite code.", nil, nil
 	}
-	u := snapshot.NewUser(c.user, c.password)
-	s.addUser(&u)
-	var used snapshot.Invite
+	s.users++
+	s.registering[folded] = true
+	changes = []store.Change{store.PutUser{Name: c.user, Folded: folded, Secret: p.secret}}
+	var used store.Invite
 	if invite >= 0 {
 		used = s.invites[invite]
-		s.invites = slices.Delete(s.invites, invite, invite+1)
+		used.Left--
+		if s.invites[invite] = used; used.Left > 0 {
+			changes = append(changes, store.PutInvite(used))
+		} else {
+			s.invites = slices.Delete(s.invites, invite, invite+1)
+			changes = append(changes, store.DeleteInvite{Code: used.Code})
+		}
 	}
-	return "", func() {
-		s.removeUser(&u)
-		if used.Code != "" {
-			s.invites = append(s.invites, used)
+	return "", changes, func(err error) {
+		delete(s.registering, folded)
+		s.changed(c.user)
+		if err != nil {
+			s.users--
+			s.giveBack(used)
 		}
 	}
 }
 
-// imitates tells whether a name differs from a user's by the script of its digits only (defect 16).
-func (s *Server) imitates(name string) bool {
-	folded := parlor.FoldDigits(name)
-	return folded != name && s.users[folded] != nil || s.oddDigits[folded] > 0
-}
-
-func (s *Server) addUser(u *snapshot.User) {
-	s.users[u.Name] = u
-	s.order = append(s.order, u)
-	if folded := parlor.FoldDigits(u.Name); folded != u.Name {
-		s.oddDigits[folded]++
+// giveBack takes back that a code was used. The lock is held.
+func (s *Server) giveBack(used store.Invite) {
+	if used.Code == "" {
+		return
 	}
-}
-
-func (s *Server) removeUser(u *snapshot.User) {
-	delete(s.users, u.Name)
-	if folded := parlor.FoldDigits(u.Name); folded != u.Name {
-		if s.oddDigits[folded]--; s.oddDigits[folded] == 0 {
-			delete(s.oddDigits, folded)
+	used.Left++
+	for i := range s.invites {
+		if s.invites[i].Code == used.Code {
+			s.invites[i].Left++
+			return
 		}
 	}
-	s.order = slices.DeleteFunc(s.order, func(o *snapshot.User) bool { return o == u })
+	s.invites = append(s.invites, used)
 }
 
 // freeName takes a session off the table of users, and tells who wants to know.
@@ -365,34 +543,53 @@ func (s *Server) freeName(ss *session) {
 
 // deleteUser deletes a user at once (defects 4 and 5), and ends her session: her next packet is told so, and
 // if none comes within Limits.DeleteWait the link is closed. Until her session is gone, logins under the
-// name are refused.
+// name are refused. It blocks for the store before done is called.
 func (s *Server) deleteUser(name string, done func(error)) {
 	s.mu.Lock()
-	u := s.users[name]
-	if u == nil {
-		s.mu.Unlock()
+	before := s.deleting[name]
+	s.deleting[name] = true
+	s.mu.Unlock()
+	if before {
 		done(ErrNoUser)
 		return
 	}
-	s.removeUser(u)
-	ss := s.sessions[name]
-	s.mu.Unlock()
-	s.store(func(err error) {
-		if err != nil {
-			s.mu.Lock()
-			if s.users[name] == nil {
-				s.addUser(u)
+	tell := done
+	done = func(err error) {
+		s.mu.Lock()
+		delete(s.deleting, name)
+		s.mu.Unlock()
+		tell(err)
+	}
+	go func() { // ends with the answer of the store
+		ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Limits.CommitWait)
+		defer cancel()
+		if _, err := s.cfg.Store.User(ctx, name); err != nil {
+			if errors.Is(err, store.ErrNotFound) {
+				err = ErrNoUser
 			}
-			s.mu.Unlock()
-		} else {
-			s.event(slog.LevelInfo, "user deleted", "user", name)
-			if ss != nil {
-				ss.deleted.Store(true)
-				time.AfterFunc(s.cfg.Limits.DeleteWait, func() { ss.close(link.CloseNormal, "") })
-			}
+			done(err)
+			return
 		}
-		done(err)
-	})
+		s.store(func(err error) {
+			if err == nil {
+				s.event(slog.LevelInfo, "user deleted", "user", name)
+				s.forgetUser(name)
+			}
+			done(err)
+		}, store.DeleteUser{Name: name})
+	}()
+}
+
+// forgetUser ends the session of a user who was deleted.
+func (s *Server) forgetUser(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.users--
+	s.changed(name)
+	if ss := s.sessions[name]; ss != nil {
+		ss.deleted.Store(true)
+		time.AfterFunc(s.cfg.Limits.DeleteWait, func() { ss.close(link.CloseNormal, "") })
+	}
 }
 
 // createInvite makes a code of 128 random bits that expires (defect 41). Expired ones make room for it.
@@ -408,14 +605,21 @@ func (s *Server) createInvite(user string, done func(code string, err error)) {
 		return
 	}
 	now := time.Now().Unix()
-	s.invites = slices.DeleteFunc(s.invites, func(i snapshot.Invite) bool { return i.Expires != 0 && i.Expires <= now })
+	var changes []store.Change
+	s.invites = slices.DeleteFunc(s.invites, func(i store.Invite) bool {
+		over := i.Expires != 0 && i.Expires <= now
+		if over {
+			changes = append(changes, store.DeleteInvite{Code: i.Code})
+		}
+		return over
+	})
 	if len(s.invites) >= s.cfg.Limits.Invites {
 		s.mu.Unlock()
 		s.stats.InvitesRefused.Add(1)
 		done("", ErrTooManyCodes)
 		return
 	}
-	invite := snapshot.Invite{Code: code, User: user}
+	invite := store.Invite{Code: code, User: user, Left: 1}
 	if life := s.cfg.Limits.InviteLife; life > 0 {
 		invite.Expires = now + int64(life/time.Second)
 	}
@@ -424,11 +628,11 @@ func (s *Server) createInvite(user string, done func(code string, err error)) {
 	s.store(func(err error) {
 		if err != nil {
 			s.mu.Lock()
-			s.invites = slices.DeleteFunc(s.invites, func(i snapshot.Invite) bool { return i.Code == code })
+			s.invites = slices.DeleteFunc(s.invites, func(i store.Invite) bool { return i.Code == code })
 			s.mu.Unlock()
 		}
 		done(code, err)
-	})
+	}, append(changes, store.PutInvite(invite))...)
 }
 
 func (s *Server) setRegistration(on bool, done func(error)) {
@@ -443,5 +647,12 @@ func (s *Server) setRegistration(on bool, done func(error)) {
 			s.mu.Unlock()
 		}
 		done(err)
-	})
+	}, putRegistration(on))
+}
+
+func putRegistration(on bool) store.PutSetting {
+	if on {
+		return store.PutSetting{Name: settingRegistration, Value: "on"}
+	}
+	return store.PutSetting{Name: settingRegistration, Value: "off"}
 }

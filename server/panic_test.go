@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"parlor"
-	"parlor/internal/snapshot"
 	"parlor/server"
 )
 
@@ -231,7 +230,7 @@ func TestDestroyWithPanics(t *testing.T) {
 		persistent: func() bool { check(); return true },
 		maxUsers:   func() int { check(); return 0 },
 	}
-	inWorld(t, server.Config{Store: new(snapshot.Memory)}, s, func(t *testing.T, w *world) {
+	inWorld(t, server.Config{Store: new(disk)}, s, func(t *testing.T, w *world) {
 		admin, alice, bob, carol := w.login("admin"), w.login("alice"), w.login("bob"), w.login("carol")
 		alice.create("room")
 		bob.join("room")

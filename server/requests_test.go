@@ -121,8 +121,8 @@ func TestJoinOfNothing(t *testing.T) {
 
 // TestNames covers defect 16: names that pgnet 0.2.1 takes, though they look like others.
 func TestNames(t *testing.T) {
-	saved := new(snapshot.Memory)
-	saved.Save(snapshot.Snapshot{Registration: true, Users: []snapshot.User{snapshot.NewUser("a٣३", passwordOf("a٣३"))},
+	saved := new(disk)
+	saved.put(snapshot.Snapshot{Registration: true, Users: []snapshot.User{snapshot.NewUser("a٣३", passwordOf("a٣३"))},
 		Games: []snapshot.Game{{Name: "tab\there", Data: "x"}}})
 	inWorld(t, server.Config{Store: saved}, script{persistent: always(true), save: always("x")}, func(t *testing.T, w *world) {
 		for _, name := range []string{"ab", "a b", "a_b", "café", "myAdmin", "a1१b", strings.Repeat("x", 21)} {

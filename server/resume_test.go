@@ -310,6 +310,7 @@ func runStreamsOf(t *testing.T, cfg server.Config, test func(t *testing.T, srv *
 		g := &counting{}
 		cfg.Games = map[string]parlor.NewGame{"counting": func(r parlor.Room, _ string) (parlor.Game, error) { g.room = r; return g, nil }}
 		cfg.AdminPassword, cfg.Logger = "secret", slog.New(slog.DiscardHandler)
+		cfg.Limits.HashMemory, cfg.Limits.HashPasses = cheap.Memory, cheap.Passes
 		srv, err := server.New(cfg)
 		if err != nil {
 			t.Fatal(err)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,132 +11,121 @@ import (
 	"sync"
 
 	"parlor"
-	"parlor/internal/snapshot"
 	"parlor/room"
+	"parlor/store"
+)
+
+// The settings in the store.
+const (
+	settingRegistration = "registration" // on or off
+	settingAdmin        = "admin"        // the hash of the administrator's password
 )
 
 // restore takes over what the store holds, and makes the saved games again.
-func (s *Server) restore(snap snapshot.Snapshot) {
-	s.mu.Lock()
-	switch {
-	case s.cfg.NoRegistration && snap.Registration:
-		s.logger.Info("registration is off by the option, which wins over the save")
-	case !s.cfg.NoRegistration && !snap.Registration:
+func (s *Server) restore() error {
+	ctx, st := context.Background(), s.cfg.Store
+	settings, err := st.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	if s.users, err = st.CountUsers(ctx); err != nil {
+		return err
+	}
+	if s.invites, err = st.Invites(ctx); err != nil {
+		return err
+	}
+	games, err := st.Games(ctx)
+	if err != nil {
+		return err
+	}
+	switch saved := settings[settingRegistration]; {
+	case s.cfg.NoRegistration && saved == "on":
+		s.logger.Info("registration is off by the option, which wins over what was saved")
+	case !s.cfg.NoRegistration && saved == "off":
 		s.logger.Info("registration is off, as it was saved; set_registration changes it")
 		s.registration = false
 	}
-	s.invites = slices.Clone(snap.Invites)
-	for _, u := range snap.Users {
-		if s.users[u.Name] == nil && u.Name != parlor.AdminName {
-			s.addUser(&u)
-		}
-	}
 	var opening sync.WaitGroup
-	for _, g := range snap.Games {
-		if s.games[g.Name] != nil {
-			continue
+	for _, g := range games {
+		if err := s.restoreGame(ctx, g, &opening); err != nil {
+			return fmt.Errorf("game %q: %w", g.Name, err)
 		}
-		if s.cfg.Games[cmp.Or(g.Kind, s.cfg.DefaultKind)] == nil {
-			s.logger.Error("a saved game is of a kind that this server does not have; its save is kept; destroy_game gives it up", "game", g.Name, "kind", g.Kind)
-			s.addUnplayable(g)
-			continue
-		}
-		opening.Add(1)
-		s.addGame(g, func(error) { opening.Done() })
 	}
-	s.mu.Unlock()
 	waitBounded(&opening, s.cfg.Limits.RestoreWait)
+	return nil
 }
 
-// store has everything written and calls done when it is on disk. Callers who come together share a write.
-func (s *Server) store(done func(error)) {
-	if s.cfg.Store == nil {
-		done(nil)
-		return
+// restoreGame makes a game again, as far as this server can.
+func (s *Server) restoreGame(ctx context.Context, g store.Game, opening *sync.WaitGroup) error {
+	save, err := s.cfg.Store.Save(ctx, g.Number)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
 	}
-	s.commits.ask(done)
-}
-
-// commit writes a snapshot. It runs on the goroutine of its batch.
-func (s *Server) commit() error {
-	err := s.cfg.Store.Save(s.snapshot())
-	if err != nil {
-		s.stats.SaveErrors.Add(1)
-		s.logger.Error("save failed", "err", err)
-	}
-	return err
-}
-
-// snapshot is everything to keep, games as they last saved.
-func (s *Server) snapshot() snapshot.Snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	snap := snapshot.Snapshot{Registration: s.registration, Invites: slices.Clone(s.invites)}
-	snap.Users = make([]snapshot.User, 0, len(s.order))
-	for _, u := range s.order {
-		snap.Users = append(snap.Users, *u)
+	s.created = max(s.created, g.Number)
+	if s.cfg.Games[cmp.Or(g.Kind, s.cfg.DefaultKind)] == nil {
+		s.logger.Error("a saved game is of a kind that this server does not have; its save is kept; destroy_game gives it up", "game", g.Name, "kind", g.Kind)
+		s.addUnplayable(g, save.Data)
+		return nil
 	}
-	games := make([]*game, 0, len(s.games))
-	for _, g := range s.games {
-		if g.saved != "" {
-			games = append(games, g)
-		}
-	}
-	slices.SortFunc(games, byNumber)
-	for _, g := range games {
-		saved := snapshot.Game{Name: g.name, Password: g.password, Data: g.saved, Creator: g.creator.name}
-		if len(s.cfg.Games) > 1 || g.kind != s.cfg.DefaultKind { // by name, as another start may have another default
-			saved.Kind = g.kind
-		}
-		snap.Games = append(snap.Games, saved)
-	}
-	return snap
+	opening.Add(1)
+	s.addGame(g, save.Data, func(error) { opening.Done() })
+	return nil
 }
 
-// saveGames asks all games for their saves, and has everything written. A game that fails or is too slow
+// store has changes written and calls done when they are on disk. Callers who come together share a commit.
+func (s *Server) store(done func(error), changes ...store.Change) {
+	s.commits.ask(&write{changes: changes, done: done})
+}
+
+// saveGames asks all games for their saves, and has those that are new written. A game that fails or is too slow
 // keeps what it saved before, and does not keep the others from being saved (defect 21).
 func (s *Server) saveGames(done func(error)) {
-	if s.cfg.Store == nil {
-		done(nil)
-		return
-	}
 	s.saving.Go(func() { // ends after Limits.SaveWait at the latest
-		unsaved := s.askSaves()
-		s.store(func(err error) {
-			if err == nil {
-				err = unsaved
-			}
-			done(err)
-		})
+		changes, unsaved := s.askSaves()
+		s.store(func(err error) { done(cmp.Or(err, unsaved)) }, changes...)
 	})
 }
 
 // askSaves asks all games for their saves, and waits for Limits.SaveWait at most. The error is an *UnsavedError.
-func (s *Server) askSaves() error {
+func (s *Server) askSaves() ([]store.Change, error) {
 	games := slices.DeleteFunc(s.listGames(), func(g *game) bool { return !g.saves.Load() })
-	var mu sync.Mutex // guards unsaved, as a late answer may come when this has returned
+	var mu sync.Mutex // guards the two, as a late answer may come when this has returned
 	unsaved := make(map[string]string)
+	var changes []store.Change
 	for _, g := range games {
 		unsaved[g.name] = "it did not answer in time"
 	}
 	askAll(games, s.cfg.Limits.SaveWait, func(g *game, answered func()) {
 		g.room.Save(func(save string, ok bool, err error) {
-			reason := s.noteSave(g, save, ok, err)
+			more, reason := s.noteSave(g, save, ok, err)
 			mu.Lock()
 			defer mu.Unlock()
+			changes = append(changes, more...)
 			if unsaved[g.name] = reason; reason == "" {
 				delete(unsaved, g.name)
 			}
 			answered()
 		})
 	})
+	s.mu.Lock()
+	gone := s.destroyed
+	s.destroyed = nil
+	registration := s.registration
+	s.mu.Unlock()
 	mu.Lock()
 	defer mu.Unlock()
+	changes = append(changes, putRegistration(registration)) // something always, so that who saves hears if the store fails
+	for _, number := range gone {
+		changes = append(changes, store.DeleteGame{Number: number})
+	}
+	changes = slices.Clip(changes) // what comes late is for the next time
 	if len(unsaved) == 0 {
-		return nil
+		return changes, nil
 	}
 	s.stats.SavesMissed.Add(int64(len(unsaved)))
-	return &UnsavedError{Games: maps.Clone(unsaved)}
+	return changes, &UnsavedError{Games: maps.Clone(unsaved)}
 }
 
 // UnsavedError says which games were not saved, and why. They keep what they saved before, and all else is saved.
@@ -157,14 +147,14 @@ func (e *UnsavedError) Error() string {
 	return text
 }
 
-// noteSave takes a game's save, or says why not.
-func (s *Server) noteSave(g *game, save string, ok bool, err error) (refused string) {
+// noteSave takes a game's save, and returns what is to be written of it; or says why not.
+func (s *Server) noteSave(g *game, save string, ok bool, err error) (changes []store.Change, refused string) {
 	if errors.Is(err, room.ErrClosed) {
-		return "" // it ended a moment ago
+		return nil, "" // it ended a moment ago
 	}
 	if err != nil {
 		s.logger.Warn("a game did not save; what it saved before is kept", "game", g.name, "err", err)
-		return "it failed; the log says more"
+		return nil, "it failed; the log says more"
 	}
 	if !ok {
 		save = ""
@@ -172,19 +162,31 @@ func (s *Server) noteSave(g *game, save string, ok bool, err error) (refused str
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.games[g.name] != g {
-		return "" // it was destroyed meanwhile, and its save is not counted any more
+		return nil, "" // it was destroyed meanwhile, and its save is not counted any more
 	}
-	growth := len(save) - len(g.saved)
+	growth := len(save) - g.saved
 	if refused = s.refuseSave(g, len(save), growth); refused != "" {
 		s.stats.SavesRefused.Add(1)
 		s.logger.Error("limit of saves reached; what the game saved before is kept", "game", g.name, "creator", g.creator.name,
 			"reason", refused, "of the creator", g.creator.saved, "of all games", s.savedBytes)
-		return refused
+		return nil, refused
 	}
-	g.saved = save
+	g.saved = len(save)
 	s.savedBytes += growth
 	g.creator.saved += growth
-	return ""
+	if save == "" {
+		return []store.Change{store.DeleteGame{Number: g.number}}, ""
+	}
+	return []store.Change{s.record(g), store.PutSave{Save: store.Save{Game: g.number, Data: save}}}, ""
+}
+
+// record is what the store keeps of a game beside its save.
+func (s *Server) record(g *game) store.PutGame {
+	r := store.PutGame{Number: g.number, Name: g.name, Secret: g.secret, Creator: g.creator.name}
+	if len(s.cfg.Games) > 1 || g.kind != s.cfg.DefaultKind { // by name, as another start may have another default
+		r.Kind = g.kind
+	}
+	return r
 }
 
 // refuseSave is why a game's save is not taken, or empty. What shrinks is always taken. The lock is held.

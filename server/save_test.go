@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"parlor"
 	"parlor/internal/snapshot"
 	"parlor/server"
+	"parlor/store"
 )
 
 // TestStoredBeforeAnswered covers defect 27: what is answered is stored.
@@ -54,7 +56,7 @@ func TestStoredBeforeAnswered(t *testing.T) {
 				open := d.block()
 				before := d.count()
 				g := test.send(w, admin)
-				g.wantSilence(time.Minute)
+				g.wantSilence(5 * time.Second)
 				open()
 				if r := g.read(); !strings.HasPrefix(r.Message, test.want) || r.Status != parlor.StatusOK {
 					t.Errorf("answer %s, want %q", r.DebugText(), test.want)
@@ -145,7 +147,7 @@ func TestRegistrationOfSave(t *testing.T) {
 		t.Run(fmt.Sprint(saved), func(t *testing.T) {
 			for _, off := range []bool{true, false} {
 				d := new(disk)
-				d.Save(snapshot.Snapshot{Registration: saved})
+				d.put(snapshot.Snapshot{Registration: saved})
 				inWorld(t, server.Config{Store: d, NoRegistration: off}, script{}, func(t *testing.T, w *world) {
 					if got, want := w.srv.Registration(), saved && !off; got != want {
 						t.Errorf("registration %v, want %v", got, want)
@@ -196,7 +198,7 @@ func TestRestore(t *testing.T) {
 // TestRestoreOddities takes a save that pgnet would not write.
 func TestRestoreOddities(t *testing.T) {
 	d := new(disk)
-	d.Save(snapshot.Snapshot{Registration: true,
+	d.put(snapshot.Snapshot{Registration: true,
 		Users: []snapshot.User{snapshot.NewUser("admin", "hacked"), snapshot.NewUser("alice", "first"), snapshot.NewUser("alice", "second")},
 		Games: []snapshot.Game{{Name: "twin", Data: "first"}, {Name: "twin", Data: "second"}, {Name: "odd kind", Kind: "ludo", Data: "kept"}},
 	})
@@ -224,7 +226,7 @@ func TestFailingSavedGame(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := new(disk)
-			d.Save(snapshot.Snapshot{Registration: true, Games: []snapshot.Game{{Name: "broken", Password: "pw", Data: "precious"}}})
+			d.put(snapshot.Snapshot{Registration: true, Games: []snapshot.Game{{Name: "broken", Password: "pw", Data: "precious"}}})
 			s := script{create: func(parlor.Room, string) error { return fail() }}
 			inWorld(t, server.Config{Store: d}, s, func(t *testing.T, w *world) {
 				alice := w.login("alice")
@@ -284,6 +286,6 @@ func TestDamagedStore(t *testing.T) {
 	}
 }
 
-type damaged struct{ snapshot.Store }
+type damaged struct{ store.Store }
 
-func (damaged) Load() (snapshot.Snapshot, bool, error) { return snapshot.Snapshot{}, false, errDisk }
+func (damaged) Settings(context.Context) (map[string]string, error) { return nil, errDisk }

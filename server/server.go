@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net"
 	"reflect"
 	"slices"
 	"strings"
@@ -26,9 +25,11 @@ import (
 	"golang.org/x/time/rate"
 
 	"parlor"
-	"parlor/internal/snapshot"
+	"parlor/internal/password"
+	"parlor/internal/turnstile"
 	"parlor/link"
 	"parlor/room"
+	"parlor/store"
 )
 
 // Config is what a server is made of. Games and AdminPassword are required; all else has a default.
@@ -61,9 +62,9 @@ type Config struct {
 	// one user in this order, from any goroutine, for several users at once. It must not block.
 	OnConnection func(user string, connected bool)
 
-	// Store keeps users, invites and saves; nil keeps them for the life of the server only. The server does not
-	// close it.
-	Store snapshot.Store
+	// Store keeps users, invites, settings and games; without it they are kept in memory, for the life of the server. The server
+	// does not close it.
+	Store store.Store
 	// Autosave is how often games are saved. Default 300 s.
 	Autosave time.Duration
 	// PublicKey is the key that debug shows.
@@ -72,6 +73,11 @@ type Config struct {
 	// Seed is what the random sources of rooms follow from, together with their names: a game that is played in the same way has the
 	// same luck again. Default: each room has a random one.
 	Seed [2]uint64
+
+	// PgnetPasswords keeps hashes of passwords as pgnet's save file has them, which are weak.
+	PgnetPasswords bool
+
+	unstored bool // there is no Store of the caller's
 
 	Limits Limits
 	// Logger gets what people who run the server should know. Default: slog.Default.
@@ -87,6 +93,9 @@ type Server struct {
 	events *rate.Limiter // of what clients make the log say
 	rooms  *room.Workers
 
+	gate      *turnstile.Turnstile // to the hashes of passwords
+	passwords password.Cost
+
 	verbose  atomic.Bool
 	stopping atomic.Bool
 	stop     chan struct{} // closed by Shutdown
@@ -95,7 +104,7 @@ type Server struct {
 
 	connections sync.Mutex // guards the order of Config.OnConnection's calls; taken before mu
 
-	commits   batch[error]          // writes of the store, joined
+	commits   commits
 	dirs      batch[parlor.Payload] // makings of the game directory, joined
 	feed      feed
 	tokens    tokens
@@ -104,18 +113,21 @@ type Server struct {
 
 	mu           sync.Mutex // guards what follows
 	registration bool
-	users        map[string]*snapshot.User
-	order        []*snapshot.User    // by registration
+	users        int                 // registered, or about to be
+	admin        string              // the hash of the administrator's password
+	checks       map[string]*check   // names that logins look at, by what they are folded to
+	deleting     map[string]bool     // users
+	registering  map[string]bool     // what the names of those are folded to who are about to be
 	registered   registrations       // by network
-	oddDigits    map[string]int      // users whose names have digits beyond 0 to 9, by parlor.FoldDigits
-	invites      []snapshot.Invite   // by creation
+	invites      []store.Invite      // by creation
 	sessions     map[string]*session // by user; a name is reserved here before it is answered (defect 2)
 	ports        map[*port]struct{}
 	games        map[string]*game
 	creators     map[string]*creator   // those of the games, by name
+	destroyed    []int64               // games of which the store could not be told
 	savedBytes   int                   // of all games' saves
 	checked      map[reflect.Type]bool // types of game whose methods were looked at
-	created      uint64                // games so far, to order them
+	created      int64                 // the number of the last game
 }
 
 // New makes a server and loads what its store holds. It blocks until the saved games are made, for ten
@@ -133,9 +145,12 @@ func New(cfg Config) (*Server, error) {
 		rooms:        room.NewWorkers(),
 		stop:         make(chan struct{}),
 		registration: !cfg.NoRegistration,
-		users:        make(map[string]*snapshot.User),
+		gate:         turnstile.New(turnstile.Config{PerName: cfg.Limits.FailureBurst}),
+		passwords:    password.Cost{Memory: cfg.Limits.HashMemory, Passes: cfg.Limits.HashPasses},
+		checks:       make(map[string]*check),
+		deleting:     make(map[string]bool),
+		registering:  make(map[string]bool),
 		registered:   newRegistrations(cfg.Limits),
-		oddDigits:    make(map[string]int),
 		sessions:     make(map[string]*session),
 		ports:        make(map[*port]struct{}),
 		tokens:       tokens{m: make(map[tokenHash]*session)},
@@ -143,20 +158,14 @@ func New(cfg Config) (*Server, error) {
 		creators:     make(map[string]*creator),
 		checked:      make(map[reflect.Type]bool),
 	}
+	s.admin = s.newSecret(cfg.AdminPassword)
 	s.verbose.Store(cfg.Verbose)
-	s.commits.run = s.commit
+	s.commits.srv = s
 	s.dirs.run = s.directory
 	s.feed = feed{srv: s, subscribers: make(map[*session]struct{})}
 	s.feed.looks.run = s.feed.give
-	if cfg.Store == nil {
-		return s, nil
-	}
-	snap, found, err := cfg.Store.Load()
-	if err != nil {
+	if err := s.restore(); err != nil {
 		return nil, fmt.Errorf("server: %w", err)
-	}
-	if found {
-		s.restore(snap)
 	}
 	return s, nil
 }
@@ -185,6 +194,9 @@ func (c *Config) fill() error {
 	if c.AdminPassword == "" {
 		return errors.New("no administrator password: there is no default one")
 	}
+	if c.Store == nil {
+		c.Store, c.unstored = new(store.Memory), true
+	}
 	if c.ResumeWindow == 0 {
 		c.ResumeWindow = 60 * time.Second
 	}
@@ -209,7 +221,7 @@ func (s *Server) Run(ctx context.Context) (exitCode int, err error) {
 		select {
 		case <-ticker.C:
 			s.saveGames(func(err error) {
-				if err != nil && !errors.Is(err, net.ErrClosed) {
+				if err != nil && !errors.Is(err, store.ErrClosed) {
 					s.logger.Error("autosave failed; trying again at the next interval", "err", err)
 				}
 			})
@@ -265,16 +277,14 @@ func (s *Server) end() error {
 
 // lastSave saves, with nobody else at the store and nobody after: it may be closed then.
 func (s *Server) lastSave() error {
-	if s.cfg.Store == nil {
+	s.gate.Close()
+	err := s.SaveNow()
+	s.saving.Wait()
+	s.commits.close()
+	if errors.Is(err, store.ErrClosed) { // it has saved already
 		return nil
 	}
-	unsaved := s.askSaves()
-	s.commits.close(net.ErrClosed)
-	s.saving.Wait()
-	if err := s.commit(); err != nil {
-		return err
-	}
-	return unsaved
+	return err
 }
 
 // closeGames ends all rooms, so that their timers stop, and waits for them within bounds.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"net"
 	"sync"
@@ -56,6 +57,7 @@ type session struct {
 	orphans  atomic.Bool          // those under way are of a client that another one has taken the place of
 	deleted  atomic.Bool          // the user was deleted; her next packet is told so
 	freed    sync.Once            // the name is given back
+	cancel   context.CancelFunc   // ends what the login waits for; guarded by mu, nil behind it
 	gone     chan struct{}        // closed when it is; guarded by Server.mu, nil while nobody waits
 }
 
@@ -67,6 +69,15 @@ func newSession(s *Server, p *port) *session {
 		ss.limiter = rate.NewLimiter(rate.Limit(r), max(1, int(r)))
 	}
 	return ss
+}
+
+// setCancel gives a function that the end of the session calls.
+func (ss *session) setCancel(cancel context.CancelFunc) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.cancel = cancel; ss.ended {
+		cancel()
+	}
 }
 
 // work works off a request and those behind it, until one is finished elsewhere.
@@ -220,6 +231,9 @@ func (ss *session) leave() {
 	ss.mu.Lock()
 	ss.queue.clear()
 	ss.bytes = 0
+	if ss.cancel != nil {
+		ss.cancel()
+	}
 	busy := ss.busy
 	if st := ss.stream; st != nil {
 		st.stopWaiting()

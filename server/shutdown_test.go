@@ -13,6 +13,7 @@ import (
 	"parlor/internal/snapshot"
 	"parlor/link"
 	"parlor/server"
+	"parlor/store"
 )
 
 // TestShutdown covers section 12.2 and defect 28.
@@ -176,13 +177,13 @@ func (endless) Close(link.Code, string) {}
 
 // notingDisk notes when it is written.
 type notingDisk struct {
-	snapshot.Memory
+	store.Memory
 	calls *events
 }
 
-func (d *notingDisk) Save(s snapshot.Snapshot) error {
+func (d *notingDisk) Commit(ctx context.Context, changes ...store.Change) error {
 	d.calls.add("written")
-	return d.Memory.Save(s)
+	return d.Memory.Commit(ctx, changes...)
 }
 
 // TestHooksUseTheLobby covers defect 31: hooks that create and destroy games, and save, meanwhile.

@@ -250,7 +250,7 @@ func hasGame(s snapshot.Snapshot, name string) bool {
 // most, and keeps its save until then.
 func TestSlowRestore(t *testing.T) {
 	d := new(disk)
-	d.Save(snapshot.Snapshot{Registration: true, Games: []snapshot.Game{{Name: "slow", Data: "state"}, {Name: "quick", Data: "state"}}})
+	d.put(snapshot.Snapshot{Registration: true, Games: []snapshot.Game{{Name: "slow", Data: "state"}, {Name: "quick", Data: "state"}}})
 	for name, ends := range map[string]error{"and succeeds": nil, "and fails": errDisk} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

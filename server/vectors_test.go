@@ -112,7 +112,7 @@ func newReplay(t *testing.T, s scenario) *replay {
 	}
 	r := &replay{T: t, s: s, conns: make(map[string]*player), used: make(map[int]bool), subst: strings.NewReplacer()}
 	if s.Options.SaveFile != "" {
-		cfg.Store = r.openStore()
+		cfg.Store, cfg.PgnetPasswords = r.openStore(), true
 	}
 	r.lobby = startLobby(t, cfg, wslink.Config{LoginTimeout: r.loginTimeout()}, s.Keys["server"].Private)
 	return r
@@ -127,7 +127,7 @@ func (r *replay) loginTimeout() time.Duration {
 }
 
 // openStore opens a save file; a scenario that loads one begins with the captured save.
-func (r *replay) openStore() *pgnetfile.File {
+func (r *replay) openStore() *pgnetfile.Store {
 	path := filepath.Join(r.TempDir(), filepath.FromSlash(r.s.Options.SaveFile))
 	if strings.HasPrefix(r.s.Options.SaveFile, "loaded/") {
 		text, err := os.ReadFile(filepath.Join(vectorDir, "save.json"))
@@ -135,7 +135,7 @@ func (r *replay) openStore() *pgnetfile.File {
 		r.must(os.MkdirAll(filepath.Dir(path), 0o700))
 		r.must(os.WriteFile(path, text, 0o600))
 	}
-	file, err := pgnetfile.Open(path, pgnetfile.Options{})
+	file, err := pgnetfile.OpenStore(path, pgnetfile.Options{})
 	r.must(err)
 	r.Cleanup(func() { file.Close() })
 	r.replace("to disk: "+r.s.Options.SaveFile, "to disk: "+path)
@@ -347,6 +347,7 @@ func startLobby(t *testing.T, cfg server.Config, wire wslink.Config, key string)
 	}
 	cfg.PublicKey = l.key.Public()
 	cfg.Logger = slog.New(slog.DiscardHandler)
+	cfg.Limits.HashMemory, cfg.Limits.HashPasses = cheap.Memory, cheap.Passes
 	cfg.Limits.DeleteWait = patience
 	cfg.Limits.LeaveWait = patience
 	cfg.Limits.InfoWait = patience

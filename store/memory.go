@@ -14,6 +14,10 @@ import (
 // Memory is a store that ends with the process: for tests, and for games on one machine. Its zero value is ready. It may be
 // handed from one server to the next, also after Close, which does nothing.
 type Memory struct {
+	// Keep, if not nil, is given everything that is stored when changes were made, before Commit returns: an error takes them back,
+	// and is what Commit returns. It must not change with commits under way.
+	Keep func(ctx context.Context, all []Change) error
+
 	mu sync.Mutex // guards the fields below; what they hold is replaced, and never changed
 
 	users    map[string]User
@@ -40,7 +44,7 @@ type numbered[T any] struct {
 
 var _ Store = (*Memory)(nil)
 
-// Commit makes the changes. The only errors are ErrConflict and that of ctx.
+// Commit makes the changes. The only errors are ErrConflict, that of ctx, and that of Keep.
 func (m *Memory) Commit(ctx context.Context, changes ...Change) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -48,11 +52,21 @@ func (m *Memory) Commit(ctx context.Context, changes ...Change) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	defer func() { m.undo = nil }()
+	err := m.applyAll(changes)
+	if err == nil && m.Keep != nil && len(changes) > 0 {
+		err = m.Keep(ctx, m.export())
+	}
+	if err != nil {
+		for _, undo := range slices.Backward(m.undo) {
+			undo()
+		}
+	}
+	return err
+}
+
+func (m *Memory) applyAll(changes []Change) error {
 	for _, c := range changes {
 		if err := m.apply(c); err != nil {
-			for _, undo := range slices.Backward(m.undo) {
-				undo()
-			}
 			return err
 		}
 	}

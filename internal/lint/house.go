@@ -53,11 +53,11 @@ func house() table {
 		{"link/wslink", []string{"internal/late", "internal/crowd", "internal/direct", "internal/pyjson", "msgpack", "box", ".", "link"}},
 		{"link/packetlink", []string{"internal/late", "internal/crowd", "internal/pyjson", "msgpack", "packet", "packet/ping", ".", "link"}},
 		{"link/memlink", []string{".", "link"}},
-		{"internal/snapshot", nil},
+		{"internal/snapshot", []string{"internal/password", "store"}},
 		{"store", nil},
 		{"store/sqlite", []string{"internal/lockfile", "store"}},
 		{"store/postgres", []string{".", "store"}},
-		{"store/pgnetfile", []string{"internal/pyjson", "internal/lockfile", ".", "internal/snapshot"}},
+		{"store/pgnetfile", []string{"internal/pyjson", "internal/lockfile", "internal/password", ".", "internal/snapshot", "store"}},
 		{"room", []string{"."}},
 		{"server", []string{"internal/pyjson", "internal/near", "internal/password", "internal/turnstile", "box", ".", "link", "internal/snapshot", "store", "room"}},
 		{"client", []string{"internal/pyjson", "box", ".", "link", "link/wslink"}}, // wslink: the default dialer

@@ -108,6 +108,9 @@ func (c Cost) Check(text, password string) (fits, old bool, err error) {
 		c.makeUp(fits, 0, password)
 		return fits, true, nil
 	}
+	if clear, ok := AsClear(text); ok {
+		return subtle.ConstantTimeCompare([]byte(clear), []byte(password)) == 1, true, nil
+	}
 	h, err := parse(text)
 	if err != nil {
 		return false, false, err
@@ -199,7 +202,16 @@ func (h *hash) check() error {
 	return nil
 }
 
-const pgnetPrefix = "$pgnet$"
+const (
+	pgnetPrefix = "$pgnet$"
+	clearPrefix = "$clear$"
+)
+
+// Clear is a password itself, as pgnet's save file has those of games.
+func Clear(password string) string { return clearPrefix + password }
+
+// AsClear is what Clear was called with; ok is false for any other text.
+func AsClear(text string) (password string, ok bool) { return strings.CutPrefix(text, clearPrefix) }
 
 // Pgnet is the text of a hash that was imported from pgnet: its salt, which is any text, and its hash, which should be hex,
 // but whatever it is comes back from AsPgnet.

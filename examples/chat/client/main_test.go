@@ -15,10 +15,10 @@ import (
 	"parlor/client"
 	"parlor/examples/chat/game"
 	"parlor/host"
-	"parlor/internal/snapshot"
 	"parlor/link"
 	"parlor/link/memlink"
 	"parlor/server"
+	"parlor/store"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -155,8 +155,9 @@ func TestAway(t *testing.T) {
 // TestJoin: a game that is there is joined.
 func TestJoin(t *testing.T) {
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
-	memory := new(snapshot.Memory)
-	if err := memory.Save(snapshot.Snapshot{Games: []snapshot.Game{{Name: "test", Data: "an old line"}}, Registration: true}); err != nil {
+	memory := new(store.Memory)
+	err := memory.Commit(t.Context(), store.PutGame{Number: 1, Name: "test"}, store.PutSave{Save: store.Save{Game: 1, Data: "an old line"}})
+	if err != nil {
 		t.Fatal(err)
 	}
 	local, err := host.NewLocal(server.Config{Games: map[string]parlor.NewGame{"chat": game.New}, Store: memory, Logger: quiet})

@@ -15,9 +15,9 @@ import (
 	"parlor/client"
 	"parlor/examples/tictactoe/game"
 	"parlor/internal/exampletest"
-	"parlor/internal/snapshot"
 	"parlor/link/memlink"
 	"parlor/server"
+	"parlor/store"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // table is a server with users at one match.
 type table struct {
 	t     *testing.T
-	store snapshot.Memory
+	store store.Memory
 	srv   *server.Server
 	users map[string]*client.Client
 	stop  func()

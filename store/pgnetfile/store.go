@@ -1,0 +1,68 @@
+package pgnetfile
+
+import (
+	"context"
+	"iter"
+
+	"parlor"
+	"parlor/internal/password"
+	"parlor/internal/snapshot"
+	"parlor/store"
+)
+
+// Store is a [store.Store] that keeps everything in memory, and what pgnet's save file has a form for in one: users with pgnet's hashes
+// of their passwords, invites, whether new users may register, and saves. All else, such as journals, is gone with the process. Each commit writes the whole file.
+type Store struct {
+	store.Memory
+	file *File
+}
+
+var _ store.Store = (*Store)(nil)
+
+// OpenStore is Open and the file's content. What it has twice is told to Options.Logger.
+func OpenStore(path string, opts Options) (*Store, error) {
+	f, err := Open(path, opts)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{file: f}
+	snap, found, err := f.Load()
+	if err == nil && found {
+		changes, leftOut := snapshot.Changes(snap, parlor.FoldDigits, password.Clear)
+		for _, what := range leftOut {
+			f.opts.Logger.Warn("the save file has something that cannot be used", "left out", what)
+		}
+		err = s.Commit(context.Background(), changes...)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	s.Keep = s.write
+	return s, nil
+}
+
+// write writes what has a form in the file.
+func (s *Store) write(_ context.Context, all []store.Change) error {
+	snap, _, err := snapshot.Of(each(all))
+	if err != nil {
+		return err
+	}
+	return s.file.Save(snap)
+}
+
+func each(all []store.Change) iter.Seq2[store.Change, error] {
+	return func(yield func(store.Change, error) bool) {
+		for _, c := range all {
+			if !yield(c, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Path is the path that was given to OpenStore.
+func (s *Store) Path() string { return s.file.Path() }
+
+// Close lets go of the file.
+func (s *Store) Close() error { return s.file.Close() }
