@@ -98,7 +98,7 @@ func (r *run) reconnect(why error) *path {
 		c.mu.Lock()
 		c.setStatus(fmt.Sprintf("Reconnecting to %s (try %d)...", c.target(), try))
 		c.mu.Unlock()
-		p, err := r.open(ctx, link.Offer{Token: r.token, Seq: r.received()}, func() {})
+		p, err := r.open(ctx, r.offer(), func() {})
 		if err == nil {
 			return r.takeUp(p)
 		}
@@ -158,11 +158,10 @@ func (r *run) takeUp(p *path) *path {
 func (r *run) resume(w *link.Welcome) *DisconnectedError {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if w.ID < r.acked || w.ID > r.lastID {
-		return unexpected("it resumes a session of request %d, and has acknowledged %d of %d", w.ID, r.acked, r.lastID)
+	if w.ID < r.settled() || w.ID > r.lastID {
+		return unexpected("it resumes a session of request %d, and has answered %d of %d", w.ID, r.settled(), r.lastID)
 	}
 	r.token, r.window = w.Token, w.Window
-	r.acknowledge(w.ID)
 	r.takeBack(w.ID)
 	r.owes = owes{}
 	if n := w.Lost - r.toldLost; n > 0 {

@@ -30,7 +30,6 @@ type stream struct {
 	again  []*request // that were sent on a link before, but did not get to the server: ahead of all others
 	bytes  int        // of those in sent
 	lastID uint64     // the number of the last one that was sent
-	acked  uint64     // the highest number that the server has acknowledged
 	alone  int        // so many requests are to be written one by one, as one of them cannot be
 
 	seq      uint64 // the highest number that came
@@ -64,6 +63,13 @@ func (r *run) received() uint64 {
 	return r.seq
 }
 
+// offer is what resumes the session.
+func (r *run) offer() link.Offer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return link.Offer{Token: r.token, Seq: r.seq, ID: r.settled()}
+}
+
 // idle tells whether no request is under way.
 func (r *run) idle() bool {
 	r.mu.Lock()
@@ -71,17 +77,12 @@ func (r *run) idle() bool {
 	return len(r.sent) == 0
 }
 
-// acknowledge forgets the payloads of requests that the server has. The lock is held.
-func (st *stream) acknowledge(id uint64) {
-	if id <= st.acked {
-		return
+// settled is the highest number up to which all were answered. The lock is held.
+func (st *stream) settled() uint64 {
+	if len(st.sent) > 0 {
+		return st.sent[0].id - 1
 	}
-	for _, req := range st.sent {
-		if req.id > st.acked && req.id <= id {
-			req.packet = parlor.Packet{Message: req.packet.Message}
-		}
-	}
-	st.acked = id
+	return st.lastID
 }
 
 // takeBack has the requests behind a number sent again, which the server does not have. The lock is held.
@@ -112,7 +113,6 @@ func (st *stream) answered(id uint64) *request {
 	} else {
 		st.sent = slices.Delete(st.sent, i, i+1)
 	}
-	st.acknowledge(id)
 	return req
 }
 
@@ -355,7 +355,6 @@ func (r *run) admit(e *link.Envelope) (req *request, push bool, err error) {
 	if e.Ack > r.lastID {
 		return nil, false, unexpected("it acknowledges request %d of %d", e.Ack, r.lastID)
 	}
-	r.acknowledge(e.Ack)
 	switch {
 	case e.Kind == link.KindNote:
 		return nil, false, nil

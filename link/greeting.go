@@ -31,7 +31,11 @@ type greeting struct {
 // WithOffer adds an offer to the payload of a login, which must be an object. Noise is the handshake message of the native
 // wire, nil on others.
 func WithOffer(login parlor.Payload, o Offer, noise []byte) parlor.Payload {
-	return withGreeting(login, greeting{Version: Version, Noise: encode(noise), Token: encode(o.Token), Seq: &o.Seq})
+	g := greeting{Version: Version, Noise: encode(noise), Token: encode(o.Token), Seq: &o.Seq}
+	if o.ID != 0 {
+		g.ID = &o.ID
+	}
+	return withGreeting(login, g)
 }
 
 // OfferOf reads the offer of a login. It is not ok if there is none, or none that makes sense: the client is then served
@@ -43,6 +47,9 @@ func OfferOf(login parlor.Payload) (o Offer, noise []byte, ok bool) {
 	}
 	if g.Seq != nil {
 		o.Seq = *g.Seq
+	}
+	if g.ID != nil {
+		o.ID = *g.ID
 	}
 	o.Token = decode(g.Token)
 	return o, decode(g.Noise), true

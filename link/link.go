@@ -82,6 +82,7 @@ type Stream interface {
 type Offer struct {
 	Token []byte // of the session that it wants to resume; nil: none
 	Seq   uint64 // the highest number that it has of that session
+	ID    uint64 // up to this number all of its requests were answered
 }
 
 // Welcome is what the answer to such a login says.
@@ -89,7 +90,7 @@ type Welcome struct {
 	Token   []byte        // the next token
 	Window  time.Duration // how long the session outlives its link
 	Resumed bool          // the session of the offer's token was taken up
-	ID      uint64        // resumed: the highest number of a request that the server has
+	ID      uint64        // resumed: the highest number of a request that the server has; those behind it are to be sent again
 	Lost    int           // resumed: how many pushes were dropped
 }
 

@@ -20,7 +20,7 @@ func testLogin(t *testing.T, e *ends) {
 		w    link.Welcome
 	}{
 		{"new", link.Offer{}, welcomes},
-		{"resumes", link.Offer{Token: []byte("fedcba9876543210"), Seq: 1 << 40}, link.Welcome{Token: []byte{0, 1, 255}, Window: 90 * time.Second, Resumed: true, ID: 1 << 50, Lost: 7}},
+		{"resumes", link.Offer{Token: []byte("fedcba9876543210"), Seq: 1 << 40, ID: 1 << 49}, link.Welcome{Token: []byte{0, 1, 255}, Window: 90 * time.Second, Resumed: true, ID: 1 << 50, Lost: 7}},
 		{"comes too late", link.Offer{Token: make([]byte, 16), Seq: 9}, link.Welcome{Token: make([]byte, 16)}},
 	} {
 		var got parlor.Packet
@@ -41,7 +41,7 @@ func testLogin(t *testing.T, e *ends) {
 			t.Fatalf("%s: welcome %v, error %v", c.name, w, err)
 		}
 		s := e.session()
-		if !ok || string(offer.Token) != string(c.o.Token) || offer.Seq != c.o.Seq {
+		if !ok || string(offer.Token) != string(c.o.Token) || offer.Seq != c.o.Seq || offer.ID != c.o.ID {
 			t.Errorf("%s: the lobby was offered %+v, %t, want %+v", c.name, offer, ok, c.o)
 		}
 		for key, want := range map[string]string{"username": "alice", "password": "opensesame", "invite_code": "12"} {
