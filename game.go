@@ -148,7 +148,9 @@ type (
 	// from now at the earliest. It is read once, when the game was made; the server must have a store with journals.
 	Durable interface{ Durable() bool }
 
-	// Versioner says which version of its own form a save has. Without it it is 0.
+	// Versioner says of which version the form of the game's saves is: raise it when an older program could not read them, or this
+	// one older ones as they are (see Upgrades). It is asked with each save. Without it it is 0. A game is not made of a save of a
+	// version above its own.
 	Versioner interface{ SaveVersion() int }
 
 	// PacketHandler takes all packets of users, heartbeats included, in place of HandleGamePacket and

@@ -4,30 +4,32 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"parlor"
 )
 
-// entryKind is what an entry of the journal is about.
+// entryKind is what an entry of the journal is about. The numbers are in journals: new ones come behind the others.
 type entryKind uint8
 
 const (
-	entryTick   entryKind = iota // a timer has said something
+	entryBegin  entryKind = iota // the game begins with a save
+	entryTick                    // a timer has said something
 	entryLate                    // timers were too late, and have moved on
+	entryOpen                    // the room was opened again
 	entryPacket                  // of a user
 	entryJoin
 	entryLeave
 	entryAway
-	entryBack   // of a user who has missed nothing
-	entryMissed // of one who has
+	entryBack
 	entryDrain
 	entryClose
-	entryOpen // the room was opened again
+	entryReturn // of a user whose seat was kept for her
 	entryKinds
 )
 
-var entryNames = [entryKinds]string{"tick", "late", "packet", "join", "leave", "away", "back", "back, and has missed something", "drain", "close", "open"}
+var entryNames = [entryKinds]string{"begin", "tick", "late", "open", "packet", "join", "leave", "away", "back", "drain", "close", "return"}
 
 func (k entryKind) String() string {
 	if k < entryKinds {
@@ -36,6 +38,8 @@ func (k entryKind) String() string {
 	return fmt.Sprintf("entryKind(%d)", uint8(k))
 }
 
+func (k entryKind) hasUser() bool { return k >= entryPacket && k <= entryBack || k == entryReturn }
+
 // entry is one thing that has happened to a durable game, from outside or by its timers. Timers that were due by then have been
 // fired before it.
 type entry struct {
@@ -43,20 +47,29 @@ type entry struct {
 	time    time.Duration // of the room's clock, in whole microseconds
 	ticks   uint64        // timers fired so far, a check
 	draws   uint64        // numbers drawn from the random source so far, a check
+	spoke   bool          // something was said
+	said    [saidSize]byte
 	fired   uint64        // of late and open: timers fired before they moved on
 	end     time.Duration // of drain: the deadline, by the room's clock
-	user    string        // of all but ticks, late ones, drain, close and open
-	session string        // of a join: who has the seat
-	number  uint64        // of a packet: that of its request in the session
+	user    string        // of packet, join, leave, away and back
+	missed  bool          // of away and back: she has missed something
+	session string        // of join and return: who has the seat
+	request uint64        // of packet, join and return: its number in the session
 	packet  parlor.Packet // without the user
-	answer  [answerSize]byte
+	begin   Save          // of begin: its Entry is that of which it is the state, 0 for a new game
 }
 
-// answerSize is how many bytes of the hash of an answer are kept.
-const answerSize = 8
+// firstJoin is the number of the entry by which the creator of a game joins it.
+const firstJoin = 2
 
-// errEntry means bytes that are no entries.
-var errEntry = errors.New("the journal is damaged")
+// saidSize is how many bytes of the hash of what was said are kept.
+const saidSize = 8
+
+// kindSpoke is set in the byte of the kind if the hash is there.
+const kindSpoke = 0x80
+
+// ErrJournal means bytes that are no entries, or entries that do not follow each other.
+var ErrJournal = errors.New("the journal is damaged")
 
 // marks are what the numbers of an entry are counted from: those of the one before in the same piece.
 type marks struct {
@@ -66,32 +79,51 @@ type marks struct {
 
 // append appends an entry to a piece.
 func (m *marks) append(b []byte, e *entry) []byte {
-	b = append(b, byte(e.kind))
+	kind := byte(e.kind)
+	if e.spoke {
+		kind |= kindSpoke
+	}
+	b = append(b, kind)
 	b = binary.AppendUvarint(b, uint64((e.time-m.time)/time.Microsecond))
 	b = binary.AppendUvarint(b, e.ticks-m.ticks)
 	b = binary.AppendUvarint(b, e.draws-m.draws)
 	*m = marks{e.time, e.ticks, e.draws}
+	if e.spoke {
+		b = append(b, e.said[:]...)
+	}
 	if e.kind.hasUser() {
 		b = appendText(b, e.user)
 	}
 	switch e.kind {
+	case entryBegin:
+		b = binary.AppendUvarint(b, e.begin.Entry)
+		b = binary.AppendVarint(b, int64(e.begin.Version))
+		b = appendText(b, e.begin.Data)
+		b = appendText(b, string(e.begin.Room))
 	case entryLate, entryOpen:
 		b = binary.AppendUvarint(b, e.ticks-e.fired)
-	case entryDrain:
-		b = binary.AppendVarint(b, int64((e.end-e.time)/time.Microsecond))
-	case entryJoin:
-		b = appendText(b, e.session)
 	case entryPacket:
-		b = binary.AppendUvarint(b, e.number)
+		b = binary.AppendUvarint(b, e.request)
 		b = appendText(b, e.packet.Message)
 		b = appendText(b, string(e.packet.Payload.JSON()))
 		b = appendText(b, e.packet.CreatedOn)
-		b = append(b, e.answer[:]...)
+	case entryJoin, entryReturn:
+		b = appendText(b, e.session)
+		b = binary.AppendUvarint(b, e.request)
+	case entryAway, entryBack:
+		b = append(b, flag(e.missed))
+	case entryDrain:
+		b = binary.AppendVarint(b, int64((e.end-e.time)/time.Microsecond))
 	}
 	return b
 }
 
-func (k entryKind) hasUser() bool { return k >= entryPacket && k <= entryMissed }
+func flag(set bool) byte {
+	if set {
+		return 1
+	}
+	return 0
+}
 
 func appendText(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
@@ -99,47 +131,59 @@ func appendText(b []byte, s string) []byte {
 
 // next reads the entry that b begins with, and returns what follows.
 func (m *marks) next(b []byte) (e entry, rest []byte, err error) {
-	r := piece{b: b}
-	e.kind = entryKind(r.byte())
-	e.time = m.time + time.Duration(r.number())*time.Microsecond
+	r := reader{b: b}
+	kind := r.byte()
+	e.kind, e.spoke = entryKind(kind&^kindSpoke), kind&kindSpoke != 0
+	e.time = m.time + r.microseconds()
 	e.ticks, e.draws = m.ticks+r.number(), m.draws+r.number()
+	if e.spoke {
+		copy(e.said[:], r.bytes(saidSize))
+	}
 	if e.kind.hasUser() {
 		e.user = r.text()
 	}
 	switch e.kind {
+	case entryBegin:
+		e.begin = Save{Entry: r.number(), Version: int(r.signed()), Data: r.text(), Room: []byte(r.text())}
 	case entryLate, entryOpen:
 		e.fired = e.ticks - r.number()
-	case entryDrain:
-		e.end = e.time + time.Duration(r.signed())*time.Microsecond
-	case entryJoin:
-		e.session = r.text()
 	case entryPacket:
-		e.number = r.number()
+		e.request = r.number()
 		e.packet.Message = r.text()
 		payload := r.text()
 		e.packet.CreatedOn = r.text()
-		copy(e.answer[:], r.bytes(answerSize))
 		if r.bad {
 			break
 		}
 		if e.packet.Payload, err = parlor.ParsePayload([]byte(payload)); err != nil {
-			return entry{}, nil, fmt.Errorf("%w: %w", errEntry, err)
+			return entry{}, nil, fmt.Errorf("%w: %w", ErrJournal, err)
 		}
+	case entryJoin, entryReturn:
+		e.session = r.text()
+		e.request = r.number()
+	case entryAway, entryBack:
+		missed := r.byte()
+		e.missed = missed == 1
+		r.bad = r.bad || missed > 1
+	case entryDrain:
+		n := r.signed()
+		e.end = e.time + time.Duration(n)*time.Microsecond
+		r.bad = r.bad || (e.end-e.time)/time.Microsecond != time.Duration(n)
 	}
-	if r.bad || e.kind >= entryKinds || e.time < m.time {
-		return entry{}, nil, errEntry
+	if r.bad || e.kind >= entryKinds || e.time < m.time || e.ticks < m.ticks || e.draws < m.draws || e.fired > e.ticks {
+		return entry{}, nil, ErrJournal
 	}
 	*m = marks{e.time, e.ticks, e.draws}
 	return e, r.b, nil
 }
 
-// piece reads what an entry is made of. Once something is bad it reads nothing.
-type piece struct {
+// reader reads what an entry is made of. Once something is bad it reads nothing.
+type reader struct {
 	b   []byte
 	bad bool
 }
 
-func (r *piece) bytes(n uint64) (b []byte) {
+func (r *reader) bytes(n uint64) (b []byte) {
 	if r.bad = r.bad || n > uint64(len(r.b)); r.bad {
 		return nil
 	}
@@ -147,14 +191,14 @@ func (r *piece) bytes(n uint64) (b []byte) {
 	return b
 }
 
-func (r *piece) byte() byte {
+func (r *reader) byte() byte {
 	if b := r.bytes(1); !r.bad {
 		return b[0]
 	}
 	return 0
 }
 
-func (r *piece) number() uint64 {
+func (r *reader) number() uint64 {
 	n, size := binary.Uvarint(r.b)
 	if r.bad = r.bad || size <= 0; r.bad {
 		return 0
@@ -163,7 +207,7 @@ func (r *piece) number() uint64 {
 	return n
 }
 
-func (r *piece) signed() int64 {
+func (r *reader) signed() int64 {
 	n, size := binary.Varint(r.b)
 	if r.bad = r.bad || size <= 0; r.bad {
 		return 0
@@ -172,4 +216,11 @@ func (r *piece) signed() int64 {
 	return n
 }
 
-func (r *piece) text() string { return string(r.bytes(r.number())) }
+// microseconds are so many that a duration can have them.
+func (r *reader) microseconds() time.Duration {
+	n := r.number()
+	r.bad = r.bad || n > uint64(math.MaxInt64/time.Microsecond)
+	return time.Duration(n) * time.Microsecond
+}
+
+func (r *reader) text() string { return string(r.bytes(r.number())) }

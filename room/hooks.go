@@ -145,18 +145,27 @@ func (r *Room) pushOnHeartbeat() (ride bool) {
 	return ride
 }
 
-func (r *Room) save() (save string, ok bool, err error) {
+func (r *Room) save() (s Save, ok bool, err error) {
 	if r.closed {
-		return "", false, ErrClosed
+		return Save{}, false, ErrClosed
 	}
-	s, saves := r.game.(parlor.Saver)
+	saver, saves := r.game.(parlor.Saver)
 	if !saves || !r.persistent() {
-		return "", false, nil
+		return Save{}, false, nil
 	}
-	if !r.guard("save", func() { save = s.SaveString() }) {
-		return "", false, fmt.Errorf("save game %q: the hook panicked", r.cfg.Name)
+	if !r.guard("save", func() { s.Data = saver.SaveString() }) {
+		return Save{}, false, fmt.Errorf("save game %q: the hook panicked", r.cfg.Name)
 	}
-	return save, save != "", nil
+	s.Version = r.versionOfSaves()
+	return s, s.Data != "", nil
+}
+
+// versionOfSaves is the version of the saves that the game makes.
+func (r *Room) versionOfSaves() (version int) {
+	if v, ok := r.game.(parlor.Versioner); ok {
+		r.guard("save version", func() { version = v.SaveVersion() })
+	}
+	return version
 }
 
 // line asks the game for its line in the directory. A panic leaves it empty (defect 24).
@@ -187,6 +196,9 @@ func (v view) Now() time.Time {
 	return v.r.cfg.Now()
 }
 func (v view) Rand() *rand.Rand { return v.r.rng }
+
+// SavedVersion is for parlor.Upgrades.
+func (v view) SavedVersion() int { return v.r.madeOf }
 
 func (v view) Users() []string {
 	users := make([]string, len(v.r.seats))

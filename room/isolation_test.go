@@ -89,7 +89,7 @@ func (l *life) run() {
 	packet(parlor.RequestHeartbeat)
 	take(1500 * time.Millisecond)
 	l.room.Refresh(func() { l.seen.add("refreshed") })
-	l.room.Save(func(_ string, _ bool, err error) { l.noteErr("saved", err) })
+	l.room.Save(func(_ room.Save, _ bool, err error) { l.noteErr("saved", err) })
 	l.room.Away("alice", l.alice)
 	take(time.Millisecond)
 	l.room.Back("alice", l.alice, true)

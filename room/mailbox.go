@@ -14,7 +14,6 @@ type message struct {
 	from    Member
 	packets []parlor.Packet  // of the caller's, who lends them
 	packet  [1]parlor.Packet // or else one of the message's own
-	numbers []uint64         // of the packets, as the caller counts them; may be nil
 }
 
 // Packet asks the game for an answer to a member's packet. ErrBusy means that the mailbox is full; the
@@ -122,7 +121,7 @@ func (r *Room) handle(m *message, behindPackets bool) (packets bool) {
 		ps = m.packet[:]
 	}
 	if r.durable != nil {
-		r.durable.packets(ps, m.numbers, m.from)
+		r.durable.packets(ps, m.from)
 		return true
 	}
 	var s *seat

@@ -14,10 +14,18 @@ func (v view) Send(user, message string, payload any) {
 		r.logger.Debug("push to a user who is not in the room", "user", user, "message", message)
 		return
 	}
-	if p := r.newPush(message, payload); p != nil {
-		r.push(s.member, p)
-		r.stats.Pushes.Add(1)
+	p := r.newPush(message, payload)
+	if p == nil {
+		return
 	}
+	r.stats.Pushes.Add(1)
+	if d := r.durable; d != nil {
+		d.hears(user, p)
+		m := s.member
+		d.say(func() { m.Push(p) }, nil)
+		return
+	}
+	s.member.Push(p)
 }
 
 func (v view) Broadcast(message string, payload any, except ...string) {
@@ -25,6 +33,7 @@ func (v view) Broadcast(message string, payload any, except ...string) {
 	excepted := among(except)
 	var p *parlor.Push // made for the first one who is to get it
 	sent := int64(0)
+	var later []Member // of a durable game
 	for _, s := range r.seats {
 		if excepted(s.user) {
 			continue
@@ -34,18 +43,22 @@ func (v view) Broadcast(message string, payload any, except ...string) {
 				return
 			}
 		}
-		r.push(s.member, p)
 		sent++
+		if r.durable != nil {
+			later = append(later, s.member)
+			continue
+		}
+		s.member.Push(p)
 	}
 	r.stats.Pushes.Add(sent)
-}
-
-func (r *Room) push(m Member, p *parlor.Push) {
-	if r.durable != nil {
-		r.durable.say(func() { m.Push(p) }, nil)
-		return
+	if sent > 0 && r.durable != nil {
+		r.durable.hears("", p)
+		r.durable.say(func() {
+			for _, m := range later {
+				m.Push(p)
+			}
+		}, nil)
 	}
-	m.Push(p)
 }
 
 // among tells who is among the users: of many by a set.

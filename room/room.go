@@ -41,6 +41,8 @@ type Config struct {
 	Name string
 	New  parlor.NewGame
 	Save string // the game's save from an earlier life; empty for a new game
+	// SaveVersion is the version of Save, as the game has told it.
+	SaveVersion int
 
 	Logger *slog.Logger // required; the room's name is attached
 	// Workers are the goroutines to run on, shared by rooms. Default: a new one whenever the room wakes.
@@ -79,11 +81,20 @@ type Config struct {
 	Journal Journal
 	// Stored is what it was before; nil for a new game. Save is not looked at then.
 	Stored *Stored
-	// Reseat gives who has the seat of a user now, whose session Stored names; nil, or without it, she leaves. It runs on the
+	// Reseat gives who has a seat of Stored now; nil, or without it, the user leaves. It runs on the room's goroutine.
+	Reseat func(s Seated) Member
+	// Joining, if not nil, is told of a Resumer that has joined a durable game, before that is written. It runs on the room's
+	// goroutine.
+	Joining func(m Resumer)
+	// MaySave, if not nil, is asked before a save of so many bytes of a durable game is written; an error is why not. It runs on the
 	// room's goroutine.
-	Reseat func(user, session string) Member
+	MaySave func(size int) error
 	// SaveEvery is after how many entries a durable game is saved. Default 1000.
 	SaveEvery int
+	// KeepJournal keeps the entries that are in a save already: from the first on they are a recording of the whole game.
+	KeepJournal bool
+	// Divergence says what becomes of a durable game that does something else than its journal says. Default: ReadOnly.
+	Divergence Divergence
 
 	// Made, if not nil, is given the game when it was made. It runs on the room's goroutine.
 	Made func(g parlor.Game)
@@ -136,6 +147,7 @@ type Room struct {
 
 	// What follows belongs to the room's goroutine.
 	game   parlor.Game
+	madeOf int              // the version of the save that it was made of
 	seats  []*seat          // in the order of joining
 	seatOf map[string]*seat // by user
 	rng    *rand.Rand
@@ -173,6 +185,12 @@ type Joined struct {
 // Open starts a room. The game is made on the room's goroutine; opened tells how it went, before any other
 // callback. If it failed, the room is closed.
 func Open(cfg Config, opened func(err error)) *Room {
+	r := newRoom(cfg)
+	r.post(func() { r.start(opened) })
+	return r
+}
+
+func newRoom(cfg Config) *Room {
 	cfg.fill()
 	r := &Room{
 		cfg: cfg, stats: cfg.Stats, logger: cfg.Logger.With("game", cfg.Name),
@@ -180,7 +198,6 @@ func Open(cfg Config, opened func(err error)) *Room {
 	}
 	r.timers.began = r.now()
 	r.info.Store(new(string))
-	r.post(func() { r.start(opened) })
 	return r
 }
 
@@ -217,26 +234,28 @@ func (r *Room) Stats() *Stats { return r.stats }
 func (r *Room) start(opened func(error)) {
 	if r.cfg.Journal == nil {
 		r.rng = rand.New(rand.NewPCG(r.cfg.Seed[0], r.cfg.Seed[1]))
-		opened(r.make(r.cfg.Save))
+		opened(r.make(Save{Version: r.cfg.SaveVersion, Data: r.cfg.Save}))
 		return
 	}
-	r.durable = newDurable(r)
-	r.rng = rand.New(&r.durable.source)
+	r.beDurable()
 	r.durable.start(opened)
 }
 
+// beDurable makes it a room whose game may turn out to be durable.
+func (r *Room) beDurable() {
+	r.durable = newDurable(r)
+	r.rng = rand.New(r.durable.source)
+}
+
 // make makes the game of a save.
-func (r *Room) make(save string) error {
-	var err error
-	ok := r.guard("create", func() { r.game, err = r.cfg.New(view{r}, save) })
-	if !ok {
-		err = errors.New("the game's constructor panicked")
-	} else if err == nil && r.game == nil {
-		err = errors.New("the game's constructor returned nothing")
-	}
-	if err != nil {
+func (r *Room) make(s Save) error {
+	r.madeOf = s.Version
+	if err := r.construct(s); err != nil {
 		r.game = nil
 		r.end()
+		if s.Version != 0 {
+			return fmt.Errorf("create game %q of a save of version %d: %w", r.cfg.Name, s.Version, err)
+		}
 		return fmt.Errorf("create game %q: %w", r.cfg.Name, err)
 	}
 	if d := r.durable; d != nil && !d.replaying && !d.wanted() {
@@ -250,13 +269,28 @@ func (r *Room) make(save string) error {
 	return nil
 }
 
-// Save answers with the game's save; ok is false when there is none: the game is not persistent, its save
+func (r *Room) construct(s Save) (err error) {
+	switch ok := r.guard("create", func() { r.game, err = r.cfg.New(view{r}, s.Data) }); {
+	case !ok:
+		return errors.New("the game's constructor panicked")
+	case err != nil:
+		return err
+	case r.game == nil:
+		return errors.New("the game's constructor returned nothing")
+	}
+	if known := r.versionOfSaves(); s.Data != "" && s.Version > known {
+		return fmt.Errorf("the game makes saves of version %d: start the newer program that has made this one", known)
+	}
+	return nil
+}
+
+// Save answers with the game's save, of a durable game with an empty one, when it is stored; ok is false when there is none: the game is not persistent, its save
 // is empty, it panicked, or the room is closed. For a game that panicked err says so, and what was saved
 // before is still good.
-func (r *Room) Save(done func(save string, ok bool, err error)) {
+func (r *Room) Save(done func(s Save, ok bool, err error)) {
 	r.post(func() {
 		if r.durable != nil {
-			r.durable.save(func(err error) { done("", false, err) })
+			r.durable.save(func(err error) { done(Save{}, false, err) })
 			return
 		}
 		done(r.save())
@@ -337,6 +371,19 @@ func (r *Room) end() {
 		return
 	}
 	r.cfg.Ended()
+}
+
+// Stop takes the game out of memory, and answers when all that it has done is stored. A durable game is not told, its users keep
+// their seats in what is stored, and neither Left nor Ended is called; any other room is closed.
+func (r *Room) Stop(done func()) {
+	r.post(func() {
+		if r.durable != nil {
+			r.durable.stop(done)
+			return
+		}
+		r.closeNow()
+		done()
+	})
 }
 
 // forgetAll empties the room, for a game that is made again.

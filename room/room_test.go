@@ -202,7 +202,7 @@ func TestLife(t *testing.T) {
 		}
 		r.send(t, alice, "too late")
 		alice.want(t, "room is closed")
-		r.Save(func(save string, ok bool, err error) {
+		r.Save(func(save room.Save, ok bool, err error) {
 			if ok || !errors.Is(err, room.ErrClosed) {
 				t.Errorf("save of an ended room: %v, %v", ok, err)
 			}
@@ -546,7 +546,7 @@ func TestDispatch(t *testing.T) {
 			r.send(t, alice, "move")
 			r.send(t, alice, parlor.RequestHeartbeat)
 			alice.want(t, test.move, test.beat)
-			r.Save(func(_ string, ok bool, err error) {
+			r.Save(func(_ room.Save, ok bool, err error) {
 				if ok || err != nil {
 					t.Errorf("save of a game that has none: %v, %v", ok, err)
 				}

@@ -12,6 +12,8 @@ type seat struct {
 	member Member // who holds it; nil when the user was removed
 	away   bool   // the game was told so last
 	missed bool   // the game is to be told so when she is back
+
+	answers []Answered // of a durable game: those that her session has not got yet
 }
 
 // Join adds a user and answers with what the game says of how to serve her, or with ErrClosed, ErrFull or
@@ -26,11 +28,14 @@ func (r *Room) Join(user string, m Member, done func(j Joined, err error)) {
 	}
 	delete(r.presence, m) // what comes now is about her new seat
 	r.put(message{do: func() {
-		r.joins.Add(-1)
 		if r.durable != nil {
-			r.durable.join(user, m, done)
+			r.durable.join(user, m, func(j Joined, err error) {
+				r.joins.Add(-1)
+				done(j, err)
+			})
 			return
 		}
+		r.joins.Add(-1)
 		done(r.join(user, m))
 	}})
 }

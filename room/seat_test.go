@@ -239,7 +239,7 @@ func TestMailboxFull(t *testing.T) {
 		}
 
 		r.Away("alice", alice)
-		r.Save(func(save string, ok bool, err error) { g.add("save " + save) })
+		r.Save(func(save room.Save, ok bool, err error) { g.add("save " + save.Data) })
 		r.Refresh(func() { g.add("refreshed") })
 		r.Drain(time.Now(), func() { g.add("drained") })
 		r.Leave("alice", alice, func() { g.add("leave") })

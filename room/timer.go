@@ -109,23 +109,13 @@ func (r *Room) scheduleUpdates() {
 // hookUpdate is the hook of updates.
 const hookUpdate = "update"
 
-// updatesFrom has the updates of a game that is read again go on at a time; 0 is that there were none.
-func (r *Room) updatesFrom(due time.Duration) {
-	for _, t := range r.timers.queue {
-		if t.hook == hookUpdate && due > 0 {
-			t.due = due
-		}
-	}
-	heap.Init(&r.timers.queue)
-}
-
 func (r *Room) schedule(t *timer, d time.Duration) {
 	now := r.sinceBegan()
 	from := now
 	if dur := r.durable; dur != nil {
 		from = dur.clock
 		if !dur.remaking { // a game that is made again sets its timers for when they were due
-			d = max(d, time.Millisecond)
+			d = max(d, shortest)
 		}
 		d = wholeMicroseconds(d)
 		t.interval = wholeMicroseconds(t.interval)
@@ -140,6 +130,10 @@ func (r *Room) schedule(t *timer, d time.Duration) {
 	heap.Push(&r.timers.queue, t)
 	r.setAlarm(now)
 }
+
+// shortest is the least time that a timer of a durable game takes: with none at all, one that always made the next would never let the clock
+// move on.
+const shortest = time.Millisecond
 
 // wholeMicroseconds rounds up.
 func wholeMicroseconds(d time.Duration) time.Duration {

@@ -31,6 +31,7 @@ type game struct {
 	asked              atomic.Bool // for its line in the directory, and has not answered
 	saves              atomic.Bool // it has the methods by which it can be saved
 	number             int64       // games are listed in the order of creation
+	journal            *journal    // used if the game is durable
 
 	// What follows is guarded by Server.mu.
 	members map[*session]struct{}
@@ -59,28 +60,29 @@ func (s *Server) creatorOf(name string) *creator {
 }
 
 // addGame enters a game in the directory and opens its room. The lock is held. Opened may be nil.
-func (s *Server) addGame(stored store.Game, save string, opened func(err error)) *game {
+func (s *Server) addGame(stored store.Game, save room.Stored, opened func(err error)) *game {
 	stored.Kind = cmp.Or(stored.Kind, s.cfg.DefaultKind)
 	return s.addGameOf(s.cfg.Games[stored.Kind], stored, save, opened)
 }
 
-func (s *Server) addGameOf(newGame parlor.NewGame, stored store.Game, save string, opened func(err error)) *game {
+func (s *Server) addGameOf(newGame parlor.NewGame, stored store.Game, save room.Stored, opened func(err error)) *game {
 	if stored.Number == 0 {
 		s.created++
 		stored.Number = s.created
 	}
 	g := &game{
-		name: stored.Name, secret: stored.Secret, kind: stored.Kind, saved: len(save),
+		name: stored.Name, secret: stored.Secret, kind: stored.Kind, saved: len(save.Save.Data),
 		creator: s.creatorOf(stored.Creator),
 		number:  stored.Number,
 		members: make(map[*session]struct{}),
 	}
+	g.journal = &journal{srv: s, game: g, known: stored.Durable, used: stored.Durable}
 	s.games[g.name] = g
 	s.savedBytes += g.saved
 	g.creator.games++
 	g.creator.saved += g.saved
 	cfg := room.Config{
-		Name: g.name, New: newGame, Save: save, Window: s.cfg.ResumeWindow,
+		Name: g.name, New: newGame, Save: save.Save.Data, Window: s.cfg.ResumeWindow,
 		Logger: s.logger, Workers: s.rooms,
 		Mailbox: s.cfg.Limits.Mailbox, Timers: s.cfg.Limits.Timers, Budget: s.cfg.Limits.HookBudget, MaxInfo: s.cfg.Limits.InfoSize,
 		Stats: &s.stats.Rooms, Seed: s.seed(g.name),
@@ -90,8 +92,19 @@ func (s *Server) addGameOf(newGame parlor.NewGame, stored store.Game, save strin
 			_, saves := made.(parlor.Saver)
 			g.saves.Store(persists && saves)
 		},
-		Left:  func(m room.Member) { s.left(g, m.(*session)) },
+		Journal: g.journal, SaveEvery: s.cfg.SaveEvery, KeepJournal: s.cfg.KeepJournals, Divergence: s.cfg.Divergence,
+		MaySave: func(size int) error { return s.mayGrow(g, size) },
+		Joining: func(m room.Resumer) { g.journal.joins(m.(*session)) },
+		Reseat:  func(seat room.Seated) room.Member { return s.reseat(g, seat) },
+		Left: func(m room.Member) {
+			if ss, ok := m.(*session); ok { // and no vacancy
+				s.left(g, ss)
+			}
+		},
 		Ended: func() { s.removeGame(g) },
+	}
+	if stored.Durable {
+		cfg.Stored = &save
 	}
 	g.room = room.Open(cfg, func(err error) {
 		s.mu.Lock()
@@ -119,7 +132,7 @@ func (s *Server) seed(name string) [2]uint64 {
 }
 
 // addUnplayable keeps the save of a game that cannot be made. The lock is held.
-func (s *Server) addUnplayable(stored store.Game, save string) {
+func (s *Server) addUnplayable(stored store.Game, save room.Stored) {
 	unplayable := func(parlor.Room, string) (parlor.Game, error) {
 		return nil, errors.New("no such kind of game: " + stored.Kind)
 	}
@@ -132,10 +145,10 @@ func (s *Server) removeGame(g *game) {
 	s.mu.Lock()
 	there := s.games[g.name] == g
 	switch {
-	case !g.open && g.saved > 0:
+	case !g.open && (g.saved > 0 || g.journal.isKnown()):
 		g.failed = true
 	case there:
-		if g.saved > 0 {
+		if g.saved > 0 || g.journal.inUse() {
 			s.store(func(err error) {
 				if err != nil {
 					s.mu.Lock()
@@ -171,6 +184,9 @@ func (s *Server) left(g *game, ss *session) {
 	s.mu.Unlock()
 	ss.mu.Lock() // so that she is not in another one before she is told
 	there := ss.game.CompareAndSwap(g, nil)
+	if there && !ss.outlives() {
+		ss.unstore()
+	}
 	asked := ss.leaving.Load() && !ss.orphans.Load()
 	if there && ss.stream != nil && !ss.ended && !asked && !s.stopping.Load() {
 		_ = ss.push(&parlor.Push{Message: parlor.PushLeftGame, Payload: parlor.Encode(parlor.Map{"game": g.name})}) // which counts what is lost
@@ -180,6 +196,11 @@ func (s *Server) left(g *game, ss *session) {
 		ss.stopRiding()
 	}
 }
+
+const (
+	textCreated = "Created new game: "
+	textJoined  = "Joined game: "
+)
 
 var (
 	errInGame = parlor.Unexpected("Must leave game first.")
@@ -247,7 +268,7 @@ func (s *Server) openGame(ss *session, stored store.Game) (parlor.Response, bool
 		s.mu.Unlock()
 		return parlor.Unexpected(refused), true
 	}
-	g := s.addGame(stored, "", func(err error) {
+	g := s.addGame(stored, room.Stored{}, func(err error) {
 		if err == nil {
 			s.event(slog.LevelInfo, "game created", "game", stored.Name, "kind", cmp.Or(stored.Kind, s.cfg.DefaultKind), "user", ss.user)
 		}
@@ -259,7 +280,7 @@ func (s *Server) openGame(ss *session, stored store.Game) (parlor.Response, bool
 			g.room.Close(func() { ss.finish(parlor.Unexpected("Game could not be created.")) })
 			return
 		}
-		s.entered(g, ss, "Created new game: ", joined)
+		s.entered(g, ss, textCreated, joined)
 	})
 	s.mu.Unlock()
 	return parlor.Response{}, false
@@ -295,13 +316,18 @@ func (s *Server) entered(g *game, ss *session, text string, joined room.Joined) 
 	if !joined.PushOnHeartbeat {
 		ss.stopRiding()
 	}
+	ss.finish(ss.joinedResponse(g, text, joined))
+}
+
+// joinedResponse answers who has joined a game.
+func (ss *session) joinedResponse(g *game, text string, joined room.Joined) parlor.Response {
 	var payload parlor.Map
 	if rate := joined.HeartbeatRate; rate == math.Trunc(rate) && rate < 1e15 {
 		payload = parlor.Map{"heartbeat_rate": int64(rate)}
 	} else {
 		payload = parlor.Map{"heartbeat_rate": rate}
 	}
-	ss.finish(parlor.OK(text+pyjson.ReprString(g.name)+".", ss.withWindow(parlor.Encode(payload), joined.Window)))
+	return parlor.OK(text+pyjson.ReprString(g.name)+".", ss.withWindow(parlor.Encode(payload), joined.Window))
 }
 
 // joinGame answers in the order of section 7.3, with the password mended (defect 1).
@@ -352,7 +378,7 @@ func (s *Server) enterGame(ss *session, g *game, failed bool, args arguments) (p
 		}
 		switch {
 		case err == nil:
-			s.entered(g, ss, "Joined game: ", joined)
+			s.entered(g, ss, textJoined, joined)
 		case errors.Is(err, room.ErrClosed): // it ended a moment ago, and is off the directory
 			if resp, done := s.joinGame(ss, args); done {
 				ss.finish(resp)

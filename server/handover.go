@@ -26,7 +26,7 @@ var handovers = sync.Pool{New: func() any { return new(handover) }}
 
 // forGame tells whether a request is not the lobby's to answer.
 func (ss *session) forGame(r *request) bool {
-	return r.err == nil && ss.spec(r.packet.Message) == nil
+	return r.err == nil && ss.spec(r.packet.Message) == nil && !ss.wasAnswered(r.number)
 }
 
 // hand gives the user's game a packet, and those behind it in the queue that are for the game too. Of these the room takes as

@@ -77,21 +77,15 @@ func refusal(text string) parlor.Response {
 func (s *Server) login(ss *session, p parlor.Packet) (parlor.Response, bool) {
 	c := parseCredentials(p.Payload)
 	if o, ok := ss.port.offer(); ok && o.Token != nil {
-		resumed, wait := s.resume(ss.port, c.user, o)
-		if wait > 0 {
-			s.stats.ResumesSlowed.Add(1)
-			time.AfterFunc(wait, func() { // another link of the client may have come before, for which it waits again
-				if ss.hasEnded() {
-					ss.finish(refusal(textPassword)) // which nobody reads
-				} else if resp, done := s.login(ss, p); done {
-					ss.finish(resp)
-				}
-			})
-		}
-		if resumed || wait > 0 {
-			return parlor.Response{}, false // resumed: the link is another session's now
+		if s.resume(ss, p, c.user, o) {
+			return parlor.Response{}, false
 		}
 	}
+	return s.loginAnew(ss, c)
+}
+
+// loginAnew answers the first packet of a session that takes up no other.
+func (s *Server) loginAnew(ss *session, c credentials) (parlor.Response, bool) {
 	if text := s.refuse(c); text != "" {
 		s.stats.LoginsRefused.Add(1)
 		return refusal(text), true

@@ -136,6 +136,11 @@ func (s *Server) handle(ss *session, r request) (resp parlor.Response, done bool
 		return userDeleted(), true
 	case r.err != nil:
 		return malformed(r.err), true
+	}
+	if resp, was := ss.again(r.number); was {
+		return resp, true
+	}
+	switch {
 	case ss.limiter != nil && !r.paid && !ss.limiter.Allow():
 		s.stats.RequestsRefused.Add(1)
 		return parlor.Unexpected("Limit of requests per second reached."), true

@@ -9,6 +9,7 @@ import (
 
 	"parlor"
 	"parlor/link"
+	"parlor/store"
 )
 
 // envelope takes the next envelope of a link that was welcomed.
@@ -81,10 +82,17 @@ func (ss *session) push(push *parlor.Push) error {
 // emit numbers a message, keeps it and delivers it. The error is why it cannot be sent; it has no number then. The lock
 // is held.
 func (ss *session) emit(m link.Message) error {
-	if ss.ended {
-		return net.ErrClosed // behind an answer that disconnects nothing follows
-	}
 	st := ss.stream
+	if ss.ended { // behind an answer that disconnects nothing follows
+		if m.Response != nil && ss.outlives() {
+			st.add(m) // which is saved with the game
+		}
+		return net.ErrClosed
+	}
+	if st.restored { // the client is told that it has lost some
+		ss.srv.stats.PushesLost.Add(1)
+		return nil
+	}
 	m.Seq = st.seq + 1
 	err := net.ErrClosed
 	if ss.port != nil {
@@ -198,25 +206,67 @@ func (ss *session) expire(absence int) {
 	ss.leave()
 }
 
-// resume takes up the session of an offer's token on the link of a login, if there is one. Where wait is not 0 the session would be,
-// but has to wait for so long (attach).
-func (s *Server) resume(p *port, user string, o link.Offer) (resumed bool, wait time.Duration) {
-	hash := hashToken(o.Token)
-	ss := s.tokens.find(hash)
+// resume takes up the session of an offer's token on the link of a login, if there is one, at once or a little later. If it
+// turns out then that there is none any more, it goes on with the login.
+func (s *Server) resume(stranger *session, login parlor.Packet, user string, o link.Offer) (resumes bool) {
+	p, used := stranger.port, hashToken(o.Token)
+	ss := s.tokens.find(used)
 	if ss == nil || ss.user != user {
-		return false, 0
+		return false
 	}
-	return ss.attach(p, o, hash)
+	again := func() {
+		if stranger.hasEnded() {
+			stranger.finish(refusal(textPassword)) // which nobody reads
+		} else if resp, done := s.login(stranger, login); done {
+			stranger.finish(resp)
+		}
+	}
+	attach := func(token []byte) (resumed bool) {
+		resumed, wait := ss.attach(p, o, used, token)
+		if wait > 0 {
+			s.stats.ResumesSlowed.Add(1)
+			time.AfterFunc(wait, again) // another link of the client may have come before, for which it waits again
+		}
+		return resumed || wait > 0
+	}
+	token := newToken()
+	row, stored := ss.nextRow(p, o, used, token)
+	if !stored {
+		return attach(token)
+	}
+	s.store(func(error) { // if it is not stored, she resumes all the same, as long as the server lives
+		if !attach(token) {
+			again()
+		}
+	}, row)
+	return true
+}
+
+// nextRow is the session as it is to be stored before a client hears of a token, if it is stored and the client may resume it.
+func (ss *session) nextRow(p *port, o link.Offer, used tokenHash, token []byte) (row store.PutSession, stored bool) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	g := ss.game.Load()
+	if !ss.stored || g == nil || !ss.fits(p, o, used) || time.Until(ss.stream.paid) > 0 {
+		return row, false
+	}
+	return ss.row(g, hashToken(token)), true
+}
+
+// fits tells whether the client of a link may resume the session, and acknowledges what it has. The lock is held.
+func (ss *session) fits(p *port, o link.Offer, used tokenHash) bool {
+	st := ss.stream
+	return !ss.ended && st != nil && slices.Contains(st.tokens(), used) && !ss.deleted.Load() && p.link.Peer().Key == ss.peer.Key &&
+		(st.restored || st.acknowledge(o.Seq) == nil)
 }
 
 // attach gives a session the link of its client, who has come back. It fails for a session that has ended, or is another
 // client's, or whose numbers the client cannot have, and on a link that has ended meanwhile; and for one that was sent so much again
-// a moment ago that it has to wait.
-func (ss *session) attach(p *port, o link.Offer, used tokenHash) (resumed bool, wait time.Duration) {
-	peer := p.link.Peer()
+// a moment ago that it has to wait. Token is the next one.
+func (ss *session) attach(p *port, o link.Offer, used tokenHash, token []byte) (resumed bool, wait time.Duration) {
 	ss.mu.Lock()
 	st := ss.stream
-	if ss.ended || st == nil || !slices.Contains(st.tokens(), used) || ss.deleted.Load() || peer.Key != ss.peer.Key || st.acknowledge(o.Seq) != nil {
+	if !ss.fits(p, o, used) {
 		ss.mu.Unlock()
 		return false, 0
 	}
@@ -224,8 +274,11 @@ func (ss *session) attach(p *port, o link.Offer, used tokenHash) (resumed bool, 
 		ss.mu.Unlock()
 		return false, max(wait, 0)
 	}
+	if st.restored {
+		st.goOn(o)
+	}
 	lost := st.lost() // until she acknowledges something behind it: she may not hear this answer
-	w := ss.nextToken(used)
+	w := ss.nextToken(used, token)
 	w.Resumed, w.ID, w.Lost = true, st.lastID, lost
 	ss.srv.stats.Resumed.Add(1) // before she hears of it
 	before := ss.connect(p, &w)
@@ -290,9 +343,10 @@ func (ss *session) reclaim(p *port) bool {
 	var w *link.Welcome
 	if _, ok := p.offer(); ok {
 		ss.setStream(newStream(ss.srv))
-		next := ss.nextToken(tokenHash{})
+		next := ss.nextToken(tokenHash{}, newToken())
 		w = &next
 	}
+	ss.beginAnew()
 	ss.srv.stats.Logins.Add(1) // before she hears of it
 	before := ss.connect(p, w)
 	ss.untold.Store(true)
@@ -302,6 +356,22 @@ func (ss *session) reclaim(p *port) bool {
 		before.link.Close(link.ClosePolicy, textTakenOver)
 	}
 	return true
+}
+
+// beginAnew notes that the numbers of a session begin anew, as another client has it. The lock is held.
+func (ss *session) beginAnew() {
+	ss.made.Store(nil)
+	if ss.id == "" {
+		return
+	}
+	before := store.DeleteSession{ID: ss.storedID()}
+	ss.epoch.Add(1)
+	g := ss.game.Load()
+	if ss.stored = ss.stored && ss.stream != nil && g != nil; ss.stored {
+		ss.srv.store(func(error) {}, before, ss.row(g)) // until then she comes back with her password
+	} else {
+		ss.srv.store(func(error) {}, before)
+	}
 }
 
 // setStream says whether the client speaks envelopes. What waited for the one before is lost. The lock is held.
@@ -339,12 +409,11 @@ func (ss *session) isBack(missed bool) {
 	}
 }
 
-// nextToken makes a token for the session. The one that was used to resume stays good until the client shows that it has
+// nextToken has a token be the session's next one. The one that was used to resume stays good until the client shows that it has
 // this one; and so does the one that she was told last, if it is another: that she has used an older one may be an old login,
 // which comes late, and not her last. The lock is held.
-func (ss *session) nextToken(used tokenHash) link.Welcome {
+func (ss *session) nextToken(used tokenHash, token []byte) link.Welcome {
 	st := ss.stream
-	token := newToken()
 	good := [2]tokenHash{used}
 	if st.token != used {
 		good[1] = st.token
@@ -406,5 +475,5 @@ func (ss *session) welcome() {
 		return
 	}
 	ss.setStream(newStream(ss.srv))
-	_ = ss.port.link.(link.Stream).Welcome(parlor.OK(parlor.MessageAuthenticated), ss.nextToken(tokenHash{}))
+	_ = ss.port.link.(link.Stream).Welcome(parlor.OK(parlor.MessageAuthenticated), ss.nextToken(tokenHash{}, newToken()))
 }

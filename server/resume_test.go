@@ -123,6 +123,8 @@ type streamClient struct {
 	token   []byte
 	seq     uint64
 	asked   []string // by id, from 1
+
+	answered uint64 // up to this id all were
 	got     []string // answers and pushes in their order
 	lost    int
 	resumed int
@@ -131,7 +133,7 @@ type streamClient struct {
 // connect opens a link that takes so many messages, logs in, and sends again what the server does not have.
 func (c *streamClient) connect(takes int) {
 	c.t.Helper()
-	c.link = &streamLink{offer: link.Offer{Token: c.token, Seq: c.seq}, key: c.name, takes: takes, refuses: c.refuses}
+	c.link = &streamLink{offer: link.Offer{Token: c.token, Seq: c.seq, ID: c.answered}, key: c.name, takes: takes, refuses: c.refuses}
 	var err error
 	if c.link.session, err = c.srv.Open(c.link); err != nil {
 		c.t.Fatal(err)
@@ -211,6 +213,7 @@ func (c *streamClient) read() {
 			text, payload = "push "+m.Push.Message, m.Push.Payload
 		} else {
 			text, payload = fmt.Sprint(m.ID, " ", m.Response.Message), m.Response.Payload
+			c.answered = m.ID
 		}
 		if c.payloads {
 			text += " " + string(payload.JSON())

@@ -45,6 +45,9 @@ func (s *Server) restore() error {
 		s.logger.Info("registration is off, as it was saved; set_registration changes it")
 		s.registration = false
 	}
+	if err := s.restoreSessions(ctx); err != nil {
+		return err
+	}
 	var opening sync.WaitGroup
 	for _, g := range games {
 		if err := s.restoreGame(ctx, g, &opening); err != nil {
@@ -57,8 +60,8 @@ func (s *Server) restore() error {
 
 // restoreGame makes a game again, as far as this server can.
 func (s *Server) restoreGame(ctx context.Context, g store.Game, opening *sync.WaitGroup) error {
-	save, err := s.cfg.Store.Save(ctx, g.Number)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	stored, err := s.readGame(ctx, g.Number)
+	if err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -66,11 +69,11 @@ func (s *Server) restoreGame(ctx context.Context, g store.Game, opening *sync.Wa
 	s.created = max(s.created, g.Number)
 	if s.cfg.Games[cmp.Or(g.Kind, s.cfg.DefaultKind)] == nil {
 		s.logger.Error("a saved game is of a kind that this server does not have; its save is kept; destroy_game gives it up", "game", g.Name, "kind", g.Kind)
-		s.addUnplayable(g, save.Data)
+		s.addUnplayable(g, stored)
 		return nil
 	}
 	opening.Add(1)
-	s.addGame(g, save.Data, func(error) { opening.Done() })
+	s.addGame(g, stored, func(error) { opening.Done() })
 	return nil
 }
 
@@ -90,7 +93,7 @@ func (s *Server) saveGames(done func(error)) {
 
 // askSaves asks all games for their saves, and waits for Limits.SaveWait at most. The error is an *UnsavedError.
 func (s *Server) askSaves() ([]store.Change, error) {
-	games := slices.DeleteFunc(s.listGames(), func(g *game) bool { return !g.saves.Load() })
+	games := slices.DeleteFunc(s.listGames(), func(g *game) bool { return !g.saves.Load() && !g.journal.inUse() })
 	var mu sync.Mutex // guards the two, as a late answer may come when this has returned
 	unsaved := make(map[string]string)
 	var changes []store.Change
@@ -98,7 +101,7 @@ func (s *Server) askSaves() ([]store.Change, error) {
 		unsaved[g.name] = "it did not answer in time"
 	}
 	askAll(games, s.cfg.Limits.SaveWait, func(g *game, answered func()) {
-		g.room.Save(func(save string, ok bool, err error) {
+		g.room.Save(func(save room.Save, ok bool, err error) {
 			more, reason := s.noteSave(g, save, ok, err)
 			mu.Lock()
 			defer mu.Unlock()
@@ -116,11 +119,11 @@ func (s *Server) askSaves() ([]store.Change, error) {
 	s.mu.Unlock()
 	mu.Lock()
 	defer mu.Unlock()
-	changes = append(changes, putRegistration(registration)) // something always, so that who saves hears if the store fails
-	for _, number := range gone {
-		changes = append(changes, store.DeleteGame{Number: number})
+	all := []store.Change{putRegistration(registration)} // something always, so that who saves hears if the store fails
+	for _, number := range gone {                        // before others that have their names
+		all = append(all, store.DeleteGame{Number: number})
 	}
-	changes = slices.Clip(changes) // what comes late is for the next time
+	changes = append(all, changes...) // what comes late is for the next time
 	if len(unsaved) == 0 {
 		return changes, nil
 	}
@@ -148,7 +151,7 @@ func (e *UnsavedError) Error() string {
 }
 
 // noteSave takes a game's save, and returns what is to be written of it; or says why not.
-func (s *Server) noteSave(g *game, save string, ok bool, err error) (changes []store.Change, refused string) {
+func (s *Server) noteSave(g *game, save room.Save, ok bool, err error) (changes []store.Change, refused string) {
 	if errors.Is(err, room.ErrClosed) {
 		return nil, "" // it ended a moment ago
 	}
@@ -156,28 +159,52 @@ func (s *Server) noteSave(g *game, save string, ok bool, err error) (changes []s
 		s.logger.Warn("a game did not save; what it saved before is kept", "game", g.name, "err", err)
 		return nil, "it failed; the log says more"
 	}
+	if g.journal.inUse() {
+		return nil, "" // it has written its save itself
+	}
 	if !ok {
-		save = ""
+		save = room.Save{}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.games[g.name] != g {
 		return nil, "" // it was destroyed meanwhile, and its save is not counted any more
 	}
-	growth := len(save) - g.saved
-	if refused = s.refuseSave(g, len(save), growth); refused != "" {
+	if refused = s.grow(g, len(save.Data)); refused != "" {
+		return nil, refused
+	}
+	if save.Data == "" {
+		return []store.Change{store.DeleteGame{Number: g.number}}, ""
+	}
+	return []store.Change{s.record(g), store.PutSave{Save: store.Save{Game: g.number, Version: save.Version, Data: save.Data}}}, ""
+}
+
+// mayGrow counts the save that a durable game is about to write, or tells why it may not.
+func (s *Server) mayGrow(g *game, size int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.games[g.name] != g {
+		return nil // it ends
+	}
+	if refused := s.grow(g, size); refused != "" {
+		return errors.New(refused)
+	}
+	return nil
+}
+
+// grow counts the size of a game's next save, or tells why that is refused. The lock is held.
+func (s *Server) grow(g *game, size int) (refused string) {
+	growth := size - g.saved
+	if refused = s.refuseSave(g, size, growth); refused != "" {
 		s.stats.SavesRefused.Add(1)
 		s.logger.Error("limit of saves reached; what the game saved before is kept", "game", g.name, "creator", g.creator.name,
 			"reason", refused, "of the creator", g.creator.saved, "of all games", s.savedBytes)
-		return nil, refused
+		return refused
 	}
-	g.saved = len(save)
+	g.saved = size
 	s.savedBytes += growth
 	g.creator.saved += growth
-	if save == "" {
-		return []store.Change{store.DeleteGame{Number: g.number}}, ""
-	}
-	return []store.Change{s.record(g), store.PutSave{Save: store.Save{Game: g.number, Data: save}}}, ""
+	return ""
 }
 
 // record is what the store keeps of a game beside its save.

@@ -67,6 +67,13 @@ type Config struct {
 	Store store.Store
 	// Autosave is how often games are saved. Default 300 s.
 	Autosave time.Duration
+	// SaveEvery is after how many entries of its journal a durable game is saved, beside at Autosave. Default 1000.
+	SaveEvery int
+	// KeepJournals keeps what is in a save already: a journal is a recording of the whole game then.
+	KeepJournals bool
+	// Divergence says what becomes of a durable game that does something else than its journal says, when it is made again at the start.
+	// Default: it is kept as it is, and nobody can play it.
+	Divergence room.Divergence
 	// PublicKey is the key that debug shows.
 	PublicKey string
 
@@ -108,6 +115,7 @@ type Server struct {
 	dirs      batch[parlor.Payload] // makings of the game directory, joined
 	feed      feed
 	tokens    tokens
+	reading   chan struct{}  // as many as games are being read from the store
 	saving    sync.WaitGroup // goroutines that ask games for their saves
 	sessionWG sync.WaitGroup // sessions that hold a name
 
@@ -143,6 +151,7 @@ func New(cfg Config) (*Server, error) {
 		logins:       newAttempts(cfg.Limits),
 		events:       rate.NewLimiter(eventsPerSecond, eventBurst),
 		rooms:        room.NewWorkers(),
+		reading:      make(chan struct{}, maxReading),
 		stop:         make(chan struct{}),
 		registration: !cfg.NoRegistration,
 		gate:         turnstile.New(turnstile.Config{PerName: cfg.Limits.FailureBurst}),
@@ -266,6 +275,7 @@ func (s *Server) end() error {
 		ss.close(link.CloseGoingAway, "")
 	}
 	waitBounded(&s.sessionWG, s.cfg.Limits.EndWait)
+	s.suspendGames()
 	err := s.lastSave()
 	s.closeGames()
 	s.rooms.Close()
@@ -285,6 +295,22 @@ func (s *Server) lastSave() error {
 		return nil
 	}
 	return err
+}
+
+// suspendGames ends the rooms of durable games, with all who are in them: they go on at the next start.
+func (s *Server) suspendGames() {
+	games := slices.DeleteFunc(s.listGames(), func(g *game) bool { return !g.journal.inUse() })
+	askAll(games, s.cfg.Limits.SaveWait, func(g *game, done func()) {
+		g.room.Save(func(_ room.Save, _ bool, err error) {
+			if err != nil {
+				s.logger.Warn("a durable game was not saved at the end; the next start replays its journal", "game", g.name, "err", err)
+			}
+		})
+		g.room.Stop(done)
+	})
+	for _, g := range games { // one that is stuck writes nothing more
+		g.journal.end()
+	}
 }
 
 // closeGames ends all rooms, so that their timers stop, and waits for them within bounds.
@@ -315,7 +341,9 @@ func waitBounded(wg *sync.WaitGroup, d time.Duration) {
 // *link.CloseError while the server stops.
 func (s *Server) Open(l link.Link) (link.Session, error) {
 	p := &port{srv: s, link: l}
-	p.session.Store(newSession(s, p))
+	ss := newSession(s, l.Peer())
+	ss.port = p
+	p.session.Store(ss)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping.Load() {

@@ -37,6 +37,8 @@ type session struct {
 	held     bool          // those in the queue wait until the client has acknowledged some answers
 	ended    bool          // the user is to be gone
 	absences int           // how often she went away
+	id       string        // its name in journals and in the store; empty until it has a seat in a durable game
+	stored   bool          // the store has it, or is about to
 
 	riders       riders
 	subscription *subscription // to the directory; nil: none
@@ -55,6 +57,8 @@ type session struct {
 	untold   atomic.Bool          // another client has come, which was told nothing
 	nextDir  time.Time            // when it may have the directory again; likewise
 	orphans  atomic.Bool          // those under way are of a client that another one has taken the place of
+	epoch    atomic.Uint64        // how often it has begun anew
+	made     atomic.Pointer[made] // answers of before a restart; nil: none
 	deleted  atomic.Bool          // the user was deleted; her next packet is told so
 	freed    sync.Once            // the name is given back
 	cancel   context.CancelFunc   // ends what the login waits for; guarded by mu, nil behind it
@@ -63,8 +67,8 @@ type session struct {
 
 var _ room.Member = (*session)(nil)
 
-func newSession(s *Server, p *port) *session {
-	ss := &session{srv: s, port: p, peer: p.link.Peer(), queue: fifo[request]{pool: requests}}
+func newSession(s *Server, peer link.Peer) *session {
+	ss := &session{srv: s, peer: peer, queue: fifo[request]{pool: requests}}
 	if r := s.cfg.Limits.RequestsPerSecond; r > 0 {
 		ss.limiter = rate.NewLimiter(rate.Limit(r), max(1, int(r)))
 	}
@@ -237,7 +241,10 @@ func (ss *session) leave() {
 	busy := ss.busy
 	if st := ss.stream; st != nil {
 		st.stopWaiting()
-		st.forget()
+		if !ss.outlives() {
+			st.forget()
+			ss.unstore()
+		}
 		ss.srv.tokens.forget(st.tokens()...)
 	}
 	subscribes := ss.subscription != nil
@@ -256,8 +263,11 @@ func (ss *session) leave() {
 // release gives up the user's seat and then the name, in this order (section 6.4). A game that is slow to
 // see its user off holds the name for a bounded time only. It may be called again.
 func (ss *session) release() {
+	ss.mu.Lock()
+	outlives := ss.outlives()
+	ss.mu.Unlock()
 	g := ss.game.Load()
-	if g == nil {
+	if g == nil || outlives {
 		ss.free()
 		return
 	}

@@ -31,7 +31,9 @@ type stream struct {
 	token  tokenHash    // the one that the client was told last
 	before [2]tokenHash // those that are good while it may not know that one
 	away   *time.Timer
-	paid   time.Time // when it may be resumed again
+
+	restored bool      // it is of before a restart, and its client has not come back yet: it is not known what that has
+	paid     time.Time // when it may be resumed again
 }
 
 // messages are the space of what streams keep.

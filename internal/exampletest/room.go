@@ -100,7 +100,7 @@ func (r *Room) Send(user, message string, payload any) parlor.Response {
 
 // Save is the game's save; empty if it gives none.
 func (r *Room) Save() (save string) {
-	r.room.Save(func(s string, _ bool, _ error) { save = s })
+	r.room.Save(func(s room.Save, _ bool, _ error) { save = s.Data })
 	synctest.Wait()
 	return save
 }

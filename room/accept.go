@@ -1,0 +1,195 @@
+package room
+
+import (
+	"errors"
+	"time"
+
+	"parlor"
+)
+
+// Here is what a durable game accepts from outside: each makes an entry.
+
+// packets has the game answer packets of a member.
+func (d *durable) packets(ps []parlor.Packet, from Member) {
+	for i := range ps {
+		d.packet(&ps[i], numberOf(from, i), from)
+	}
+}
+
+func (d *durable) packet(p *parlor.Packet, request uint64, from Member) {
+	r := d.room
+	answer := func(resp parlor.Response, err error) func() {
+		return func() {
+			r.packets.Add(-1)
+			from.Answer(resp, err)
+		}
+	}
+	closed, refused := answer(parlor.Response{}, ErrClosed), func() { answer(parlor.Unexpected(d.refusal()), nil)() }
+	s := r.seatFor(p.Username, from)
+	switch {
+	case r.closed:
+		d.say(closed, closed)
+		return
+	case d.failed != nil:
+		refused()
+		return
+	case s == nil:
+		d.say(closed, closed)
+		return
+	}
+	d.begin()
+	resp := r.answer(s, p)
+	d.answers(&resp)
+	s.note(Answered{Number: request, Response: resp})
+	d.end(&entry{kind: entryPacket, user: p.Username, request: request, packet: *p})
+	d.say(func() {
+		s.given(request)
+		answer(resp, nil)()
+	}, refused)
+}
+
+// refusal is what users are told whose requests cannot be taken now.
+func (d *durable) refusal() string {
+	if d.failed != nil && d.failed.why != nil {
+		return d.failed.why.Error()
+	}
+	return textNotStored
+}
+
+// join is Room.Join's, on the room's goroutine.
+func (d *durable) join(user string, m Member, done func(Joined, error)) {
+	r := d.room
+	if d.failed != nil {
+		done(Joined{}, d.failed.error(r))
+		return
+	}
+	there := r.seatOf[user] != nil // in another session, which is removed whatever comes of this one
+	d.begin()
+	e := entry{kind: entryJoin, user: user, session: sessionOf(m), request: numberOf(m, 0)}
+	var j Joined
+	var err error
+	if s := r.seatOf[user]; s != nil && s.vacant() {
+		e.kind = entryReturn
+		j = r.takeOver(s, m)
+	} else {
+		j, err = r.join(user, m)
+	}
+	s := r.seatOf[user]
+	switch {
+	case err == nil:
+		s.note(Answered{Number: e.request, Joined: &j, First: d.entry+1 == firstJoin})
+		if m, ok := m.(Resumer); ok && r.cfg.Joining != nil {
+			r.cfg.Joining(m)
+		}
+		d.end(&e)
+	case there || errors.Is(err, ErrJoinFailed):
+		d.end(&e)
+	default:
+		d.endQuietly()
+	}
+	d.say(func() {
+		if err == nil {
+			s.given(e.request)
+			d.seated[user] = m
+		}
+		done(j, err)
+	}, func() { done(Joined{}, d.failed.error(r)) })
+}
+
+// leave is Room.Leave's. Nobody is kept in the room who has gone: if that cannot be stored now, it is when it can.
+func (d *durable) leave(user string, m Member, done func()) {
+	later := func() {
+		d.unseat(user, m)
+		done()
+	}
+	if d.failed != nil {
+		later()
+		return
+	}
+	s := d.room.seatFor(user, m)
+	if s == nil {
+		d.say(done, later)
+		return
+	}
+	d.begin()
+	d.room.remove(s)
+	d.end(&entry{kind: entryLeave, user: user})
+	d.say(done, later)
+}
+
+// left tells the lobby that a user is gone.
+func (d *durable) left(user string, m Member) {
+	if _, nobody := m.(*ghost); nobody {
+		return
+	}
+	d.say(func() { d.unseat(user, m) }, nil)
+}
+
+// unseat tells the lobby that a user is gone, unless it was.
+func (d *durable) unseat(user string, m Member) {
+	if d.seated[user] == m {
+		delete(d.seated, user)
+		d.room.cfg.Left(m)
+	}
+}
+
+// present tells the game where a member is.
+func (d *durable) present(p *presence) {
+	if d.failed != nil {
+		d.failed.present(d, p)
+		return
+	}
+	s := d.room.seatFor(p.user, p.member)
+	if s == nil || s.away == p.away && !p.missed {
+		return
+	}
+	d.begin()
+	d.room.presentSeat(s, p.away, p.missed)
+	kind := entryBack
+	if p.away {
+		kind = entryAway
+	}
+	d.end(&entry{kind: kind, user: p.user, missed: p.missed})
+	d.say(func() {}, func() { d.failed.present(d, p) })
+}
+
+// drain tells the game that the server is about to stop.
+func (d *durable) drain(deadline time.Time, done func()) {
+	if d.failed != nil || d.room.closed {
+		done()
+		return
+	}
+	d.begin()
+	end := deadline.Sub(d.began).Truncate(time.Microsecond)
+	d.room.drainBy(d.began.Add(end))
+	d.end(&entry{kind: entryDrain, end: end})
+	d.say(done, done)
+}
+
+// close takes every user out and ends the room.
+func (d *durable) close(done func()) {
+	switch {
+	case d.failed != nil:
+		d.failed.end(d)
+		done()
+		return
+	case d.room.closed:
+		d.say(done, done)
+		return
+	}
+	d.begin()
+	d.room.closeNow()
+	d.end(&entry{kind: entryClose})
+	d.say(done, func() {
+		d.failed.end(d)
+		done()
+	})
+}
+
+// stop takes nothing more, and answers when all that was done is stored.
+func (d *durable) stop(done func()) {
+	d.failed = &failure{ended: true}
+	d.room.closed = true
+	d.room.stopTimers()
+	d.say(done, done)
+}

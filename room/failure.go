@@ -1,0 +1,218 @@
+package room
+
+import (
+	"errors"
+	"slices"
+	"time"
+)
+
+// failure is what comes to a durable room while its game cannot be played: after a write that failed, until the game was made again of
+// what is stored, or, if it cannot be made again, for good.
+type failure struct {
+	seats map[string]*presence // where users are by now, as far as that is not stored
+	why   *UnplayableError     // there is no next one
+	ended bool                 // the room was closed
+}
+
+// error is what is said to who wants to join.
+func (f *failure) error(r *Room) error {
+	switch {
+	case r.closed:
+		return ErrClosed
+	case f.why != nil:
+		return f.why
+	}
+	return ErrNotStored
+}
+
+// present notes where a member is.
+func (f *failure) present(d *durable, p *presence) {
+	if d.seated[p.user] != p.member {
+		return
+	}
+	if before := f.seats[p.user]; before != nil && before.member == p.member {
+		p.missed = p.missed || before.missed
+	}
+	f.seats[p.user] = p
+}
+
+// end ends the room, whose game cannot be told.
+func (f *failure) end(d *durable) {
+	f.ended = true
+	d.dismiss()
+	d.room.end()
+}
+
+// dismiss tells the lobby that all users are gone.
+func (d *durable) dismiss() {
+	for user, m := range d.seated {
+		d.unseat(user, m)
+	}
+}
+
+// fail takes the game away until it is read again. All that waits to be stored is refused.
+func (d *durable) fail(err error) {
+	r := d.room
+	r.logger.Error("a durable game could not be stored: it goes back to what is", "entry", d.entry, "err", err)
+	d.failed = &failure{seats: make(map[string]*presence), ended: d.failed != nil} // it was being stopped, if anything
+	r.stopTimers()
+	out := d.outbox
+	d.outbox, d.batch, d.done, d.paused = nil, nil, d.writes, false
+	for _, o := range out {
+		if o.refuse != nil {
+			o.refuse()
+		}
+	}
+	if !d.failed.ended {
+		d.readLater()
+	}
+}
+
+// readLater reads the game after a pause, at once if a write was the last that has succeeded.
+func (d *durable) readLater() {
+	if d.pause == 0 {
+		d.read()
+	} else {
+		time.AfterFunc(d.pause, d.read)
+	}
+	d.pause = min(max(2*d.pause, firstPause), mostPause)
+}
+
+func (d *durable) read() {
+	d.journal.Read(func(st Stored, err error) { d.room.post(func() { d.reread(st, err) }) })
+}
+
+// Pauses between two tries to read a game.
+const (
+	firstPause = 100 * time.Millisecond
+	mostPause  = 5 * time.Second
+)
+
+// reread makes the game again of what is stored.
+func (d *durable) reread(st Stored, err error) {
+	r, f := d.room, d.failed
+	if f.ended { // it was destroyed meanwhile
+		return
+	}
+	if err != nil {
+		d.readLater()
+		return
+	}
+	if err := d.restore(st); err != nil {
+		d.giveUp(err)
+		return
+	}
+	seated := d.seated
+	d.open(func(s Seated) Member { return seated[s.User] })
+	for _, p := range f.seats {
+		d.present(p)
+	}
+	r.logger.Info("a durable game is back", "entry", d.entry)
+}
+
+// startAgain makes a game of what is stored when the room opens. A game that does something else than its journal says is no error:
+// it can be looked at.
+func (d *durable) startAgain(st Stored) error {
+	r := d.room
+	reseat := r.cfg.Reseat
+	if reseat == nil {
+		reseat = func(Seated) Member { return nil }
+	}
+	err := d.restore(st)
+	if err == nil {
+		d.open(reseat)
+		return nil
+	}
+	for _, s := range r.seats {
+		if m := reseat(d.seatedAs(s)); m != nil {
+			d.seated[s.user] = m
+		}
+	}
+	d.giveUp(err)
+	if r.game == nil {
+		r.closed = true
+		r.cfg.Ended()
+		return err
+	}
+	return nil
+}
+
+// giveUp leaves the game as something to be looked at. Nothing may be written behind what is stored.
+func (d *durable) giveUp(err error) {
+	r := d.room
+	r.logger.Error("a durable game could not be made again, and is open for reading only: run it with the code that has written its journal, "+
+		"or have games go on from their newest saves", "err", err)
+	d.failed = &failure{why: &UnplayableError{err}}
+	d.dismiss()
+	r.stopTimers()
+	r.closed = false
+	if r.game != nil {
+		info := r.line()
+		r.info.Store(&info)
+	}
+	r.stale.Store(false)
+}
+
+// restore makes the game again of what is stored. If it does something else than its journal says it goes on from the newest save, if that is
+// wanted.
+func (d *durable) restore(st Stored) error {
+	err := d.replay(st)
+	var diverged *DivergedError
+	if d.room.cfg.Divergence != FromSave || !errors.As(err, &diverged) {
+		return err
+	}
+	again, last, err := st.newest()
+	if err != nil {
+		return err
+	}
+	return d.goOnFrom(again, last, diverged)
+}
+
+// goOnFrom goes on from a save behind the last entry of the journal, from which on nothing is dropped.
+func (d *durable) goOnFrom(s Save, last uint64, diverged *DivergedError) error {
+	d.replaying = true
+	err := d.makeAgain(s)
+	d.replaying = false
+	if err != nil {
+		return err
+	}
+	d.room.timers.atWork = false
+	d.room.logger.Error("a durable game does something else than its journal says, and goes on from its newest save: what was done since is undone. "+
+		"It stays in the journal, which is kept from now on, with all that follows",
+		"err", diverged, "save", s.Entry, "undone from", s.Entry+1, "to", last)
+	d.entry, d.undone = last, true
+	d.enter()
+	d.end(&entry{kind: entryBegin, begin: s})
+	return nil
+}
+
+// open goes on with a game that was made again. Reseat gives the member that has a user's seat now; users without one leave.
+func (d *durable) open(reseat func(Seated) Member) {
+	r := d.room
+	d.failed = nil
+	seated := d.seated
+	d.seated = make(map[string]Member)
+	for _, s := range r.seats {
+		if m := reseat(d.seatedAs(s)); m != nil {
+			s.member, s.answers = m, nil
+			d.seated[s.user] = m
+		}
+	}
+	for user, m := range seated { // of whose joining nothing is stored
+		if d.seated[user] == nil {
+			r.cfg.Left(m)
+		}
+	}
+	if r.closed { // as it has done before what was read is told of
+		r.cfg.Ended()
+		return
+	}
+	d.beLate(d.elapsed(), entryOpen)
+	for _, s := range slices.Clone(r.seats) {
+		if s.member != nil && d.seated[s.user] == nil {
+			d.begin()
+			r.remove(s)
+			d.end(&entry{kind: entryLeave, user: s.user})
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package room
+
+import (
+	"fmt"
+
+	"parlor"
+)
+
+// output is something that waits for a write.
+type output struct {
+	write  uint64
+	do     func()
+	refuse func() // in place of do, if it failed; may be nil
+}
+
+// mostWaiting is how much may wait in the outbox before the timers of the game wait too. Packets are bounded by Config.Mailbox, as they count
+// until they are answered.
+const mostWaiting = 10_000
+
+// say has something leave the room: when what it follows from is on disk. If that fails, refuse is called instead.
+func (d *durable) say(do, refuse func()) {
+	if d.replaying {
+		return
+	}
+	d.said = true
+	write := d.writes
+	if d.inEntry || len(d.batch) > 0 {
+		write++
+	}
+	if write <= d.done {
+		do()
+		return
+	}
+	d.outbox = append(d.outbox, output{write, do, refuse})
+}
+
+// flush hands what the room has done since the last time to the journal.
+func (d *durable) flush() {
+	if len(d.batch) == 0 {
+		return
+	}
+	write := d.nextWrite()
+	d.journal.Append(d.first, d.entry, d.batch, d.written(write))
+	d.batch = nil
+	if d.entry-max(d.saved, d.tried) >= uint64(d.room.cfg.SaveEvery) && !d.saving {
+		d.saving = true
+		d.save(func(error) { d.saving = false })
+	}
+}
+
+func (d *durable) nextWrite() uint64 {
+	d.writes++
+	return d.writes
+}
+
+func (d *durable) written(write uint64) func(error) {
+	return func(err error) { d.room.post(func() { d.wrote(write, err) }) }
+}
+
+// wrote is told of each write, in order.
+func (d *durable) wrote(write uint64, err error) {
+	if write <= d.done { // of before the room went back to what is stored
+		return
+	}
+	if err != nil {
+		d.fail(err)
+		return
+	}
+	d.done, d.pause = write, 0
+	n := 0
+	for n < len(d.outbox) && d.outbox[n].write <= write {
+		n++
+	}
+	out := d.outbox[:n]
+	d.outbox = d.outbox[n:]
+	for i := range out {
+		out[i].do()
+		out[i] = output{}
+	}
+	if d.paused && len(d.outbox) < mostWaiting {
+		d.paused = false
+		d.tick()
+	}
+}
+
+// save saves the game, unless it has nothing new.
+func (d *durable) save(done func(error)) {
+	r := d.room
+	saver, saves := r.game.(parlor.Saver)
+	switch {
+	case r.closed:
+		d.say(func() { done(ErrClosed) }, func() { done(ErrClosed) })
+		return
+	case d.failed != nil:
+		done(ErrNotStored)
+		return
+	case !saves || d.entry == d.saved && d.ticks == d.savedTicks:
+		d.say(func() { done(nil) }, func() { done(ErrNotStored) })
+		return
+	}
+	s := Save{Version: r.versionOfSaves(), Entry: d.entry, Keep: d.undone || r.cfg.KeepJournal}
+	ok := true
+	d.aside(func() { ok = r.guard("save", func() { s.Data = saver.SaveString() }) })
+	if !ok {
+		done(fmt.Errorf("save game %q: the hook panicked", r.cfg.Name))
+		return
+	}
+	d.tried = d.entry
+	if r.cfg.MaySave != nil {
+		if err := r.cfg.MaySave(len(s.Data)); err != nil {
+			done(err)
+			return
+		}
+	}
+	s.Room = d.state(false)
+	d.saved, d.savedTicks = s.Entry, d.ticks
+	d.flush()
+	write := d.nextWrite()
+	d.outbox = append(d.outbox, output{write, func() { done(nil) }, func() { done(ErrNotStored) }})
+	d.journal.Save(s, d.written(write))
+}
+
+// refresh brings the line for the directory up to date, when all that it may tell is stored.
+func (d *durable) refresh(done func()) {
+	if d.failed != nil {
+		done()
+		return
+	}
+	r := d.room
+	var info string
+	d.aside(func() { info = r.line() })
+	r.stale.Store(false) // what happens from now on is not in it
+	d.say(func() {
+		r.info.Store(&info)
+		done()
+	}, func() {
+		r.stale.Store(true)
+		done()
+	})
+}

@@ -1,0 +1,182 @@
+package room
+
+import (
+	"encoding/json"
+	"fmt"
+	"iter"
+	"log/slog"
+	"time"
+
+	"parlor"
+)
+
+// Entry is an entry of a journal, for people.
+type Entry struct {
+	Number uint64 // from 1
+	// Kind is what it is about: "packet", "join", "leave", "away" and "back" of a user; "tick" of timers that have said something; "late"
+	// of timers whose times have passed unused; "drain" of a server that is about to stop; "close"; "open" of the room when it was opened again; and
+	// "begin" of the game, or of its going on from a save.
+	Kind string
+	// Time is that of the room's clock since the game began.
+	Time    time.Duration
+	User    string        // of packet, join, leave, away and back
+	Missed  bool          // of away and back: she has missed something
+	Session string        // of join
+	Request uint64        // of packet: its number in the session, if there was one
+	Packet  parlor.Packet // of packet
+	Until   time.Duration // of drain: the deadline, by the room's clock
+	Save    Save          // of begin
+
+	Timers uint64 // calls of timers so far
+	Draws  uint64 // numbers drawn from the random source so far
+	Hash   string // of the answer and the pushes; empty if nothing was said
+}
+
+// Entries yields all entries that there are, also those that are in the save. An error is the last that it yields: it is of entries that
+// are damaged, or missing.
+func (s Stored) Entries() iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		for e, err := range s.entries(s.before()) {
+			if err != nil {
+				yield(Entry{}, err)
+				return
+			}
+			if !yield(e.public(), nil) {
+				return
+			}
+		}
+	}
+}
+
+// before is the entry before all.
+func (s Stored) before() uint64 {
+	if len(s.Pieces) == 0 || s.Pieces[0].First == 0 {
+		return s.Save.Entry
+	}
+	return s.Pieces[0].First - 1
+}
+
+func (e *numbered) public() Entry {
+	p := Entry{
+		Number: e.number, Kind: e.kind.String(), Time: e.time, User: e.user, Missed: e.missed, Session: e.session, Request: e.request,
+		Packet: e.packet, Until: e.end, Save: e.begin, Timers: e.ticks, Draws: e.draws,
+	}
+	p.Packet.Username = e.user
+	if e.spoke {
+		p.Hash = fmt.Sprintf("%x", e.said)
+	}
+	return p
+}
+
+// Began is when the clock of the room of a save was 0; the zero time if there is no save.
+func (s Save) Began() time.Time {
+	var st state
+	if json.Unmarshal(s.Room, &st) != nil {
+		return time.Time{}
+	}
+	return st.Began
+}
+
+// Said is a push of a game.
+type Said struct {
+	User string // empty: all, but for those that it names
+	Push *parlor.Push
+}
+
+// Step is an entry that was done again.
+type Step struct {
+	Entry
+	Game     parlor.Game      // behind the entry, to be looked at until the next step
+	Pushes   []Said           // what it says this time
+	Response *parlor.Response // what it answers this time; nil if it is no packet
+	Again    string           // the hash of both
+	Diverged *DivergedError   // what is not as it was; nil if all is
+}
+
+// Replay makes a game again, as far back as its entries can be done again, and yields a step for each. It ends behind one that is not as it was, unless
+// the game has begun again later from a save. An error is the last that it yields: of a game that cannot be made, or of entries
+// that are damaged. The game runs on the goroutine of who iterates; a nil logger is none.
+func Replay(name string, newGame parlor.NewGame, s Stored, logger *slog.Logger) iter.Seq2[Step, error] {
+	return func(yield func(Step, error) bool) {
+		if logger == nil {
+			logger = slog.New(slog.DiscardHandler)
+		}
+		p := &player{}
+		p.room = newRoom(Config{
+			Name: name, New: newGame, Logger: logger,
+		})
+		p.room.beDurable()
+		d := p.room.durable
+		d.answered = func(r *parlor.Response) { p.response = r }
+		d.replaying, d.heard = true, func(s Said) { p.pushes = append(p.pushes, s) }
+		defer p.room.stopTimers()
+		p.play(s, yield)
+	}
+}
+
+// player replays a game for somebody who watches.
+type player struct {
+	room     *Room
+	pushes   []Said
+	response *parlor.Response
+}
+
+func (p *player) play(s Stored, yield func(Step, error) bool) {
+	d := p.room.durable
+	save, after, err := s.oldest()
+	if err == nil && save != nil {
+		err = d.makeAgain(*save)
+	}
+	if err != nil {
+		yield(Step{}, err)
+		return
+	}
+	d.entry = after
+	diverged := false
+	for e, err := range s.entries(after) {
+		if err != nil {
+			yield(Step{}, err)
+			return
+		}
+		if diverged && e.kind != entryBegin {
+			continue
+		}
+		step, err := p.step(&e)
+		if diverged = step.Diverged != nil; !yield(step, err) || err != nil {
+			return
+		}
+	}
+}
+
+// step does an entry again.
+func (p *player) step(e *numbered) (Step, error) {
+	p.pushes, p.response = nil, nil
+	err := p.room.durable.redo(e)
+	step := Step{Entry: e.public(), Game: p.room.game, Pushes: p.pushes, Response: p.response}
+	if spoke, said := p.room.durable.sumUp(); spoke {
+		step.Again = fmt.Sprintf("%x", said)
+	}
+	if diverged, ok := err.(*DivergedError); ok {
+		step.Diverged, err = diverged, nil
+	}
+	return step, err
+}
+
+// oldest is the save from which on the most entries can be done again, and the entry behind which they are; nil if the journal has the beginning of the
+// game.
+func (s Stored) oldest() (save *Save, after uint64, err error) {
+	before := s.before()
+	for e, err := range s.entries(before) {
+		switch {
+		case err != nil: // who comes there is told
+		case e.kind == entryBegin && e.number == before+1:
+			return nil, before, nil
+		case e.kind == entryBegin && e.begin.Entry == before: // it was gone back to
+			return &e.begin, before, nil
+		}
+	}
+	if len(s.Save.Room) == 0 {
+		return nil, 0, fmt.Errorf("%w: there is neither a save nor the beginning of the game", ErrJournal)
+	}
+	return &s.Save, s.Save.Entry, nil
+}

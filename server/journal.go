@@ -1,0 +1,160 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"parlor/room"
+	"parlor/store"
+)
+
+// journal is where the room of a durable game writes: into the store, with what others write at the same time.
+type journal struct {
+	srv  *Server
+	game *game
+
+	mu      sync.Mutex // guards the fields below
+	known   bool       // the store has the game
+	used    bool       // the game is durable
+	over    bool       // the room is to hear nothing more
+	failed  int        // writes that failed, each with those asked for behind it
+	broken  bool       // one has, and nothing was read since
+	joining []*session // whose joining the next write tells of
+}
+
+var _ room.Journal = (*journal)(nil)
+
+// errJournal is why what was asked for behind a write that failed is not written.
+var errJournal = errors.New("the journal of the game could not be written before")
+
+// Append writes entries, and with them the sessions of those who have joined.
+func (j *journal) Append(first, last uint64, entries []byte, done func(error)) {
+	var changes []store.Change
+	j.mu.Lock()
+	known, joining := j.known, j.joining
+	j.used, j.joining = true, nil
+	j.mu.Unlock()
+	if !known {
+		changes = j.birth()
+	}
+	for _, ss := range joining {
+		changes = ss.appendStored(changes, j.game)
+	}
+	changes = append(changes, store.Append{Game: j.game.number, First: first, Last: last, Data: entries})
+	j.write(changes, done)
+}
+
+// birth is what makes the game known to the store, and others forgotten that may have its name there.
+func (j *journal) birth() (changes []store.Change) {
+	j.srv.mu.Lock()
+	defer j.srv.mu.Unlock()
+	for _, number := range j.srv.destroyed {
+		changes = append(changes, store.DeleteGame{Number: number})
+	}
+	g := j.srv.record(j.game)
+	g.Durable = true
+	return append(changes, g)
+}
+
+// Save writes a save.
+func (j *journal) Save(s room.Save, done func(error)) {
+	save := store.Save{Game: j.game.number, Entry: s.Entry, Version: s.Version, Data: s.Data, Room: s.Room}
+	j.write([]store.Change{store.PutSave{Save: save, KeepJournal: s.Keep}}, done)
+}
+
+func (j *journal) write(changes []store.Change, done func(error)) {
+	j.mu.Lock()
+	failed := j.failed
+	j.mu.Unlock()
+	j.srv.commits.ask(&write{
+		changes: changes,
+		wanted: func() error {
+			j.mu.Lock()
+			defer j.mu.Unlock()
+			if j.broken || j.failed != failed {
+				return errJournal
+			}
+			return nil
+		},
+		done: func(err error) {
+			j.mu.Lock()
+			if err != nil {
+				j.failed++
+				j.broken = true
+			} else {
+				j.known = true
+			}
+			over := j.over
+			j.mu.Unlock()
+			if !over {
+				done(err)
+			}
+		},
+	})
+}
+
+// Read reads what is stored of the game.
+func (j *journal) Read(done func(room.Stored, error)) {
+	go func() { // ends when the store has answered
+		j.srv.reading <- struct{}{}
+		stored, err := j.srv.readGame(context.Background(), j.game.number)
+		<-j.srv.reading
+		j.mu.Lock()
+		if err == nil {
+			j.broken = false
+		}
+		over := j.over
+		j.mu.Unlock()
+		if !over {
+			done(stored, err)
+		}
+	}()
+}
+
+// end has the room hear nothing more of what it has written, or would.
+func (j *journal) end() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.over = true
+}
+
+// inUse tells whether the game is durable.
+func (j *journal) inUse() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.used
+}
+
+// isKnown tells whether the store has the game.
+func (j *journal) isKnown() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.known
+}
+
+// joins notes whose joining the next write tells of.
+func (j *journal) joins(ss *session) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.joining = append(j.joining, ss)
+}
+
+// maxReading is how many games are read from the store at once.
+const maxReading = 4
+
+// readGame reads what a durable game is made of again.
+func (s *Server) readGame(ctx context.Context, number int64) (stored room.Stored, err error) {
+	save, err := s.cfg.Store.Save(ctx, number)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return room.Stored{}, err
+	}
+	stored.Save = room.Save{Entry: save.Entry, Version: save.Version, Data: save.Data, Room: save.Room}
+	for piece, err := range s.cfg.Store.Journal(ctx, number, save.Entry) {
+		if err != nil {
+			return room.Stored{}, err
+		}
+		stored.Pieces = append(stored.Pieces, room.Piece{First: piece.First, Entries: piece.Data})
+	}
+	return stored, nil
+}

@@ -1,0 +1,203 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"parlor"
+	"parlor/server"
+	"parlor/store"
+)
+
+// mortal is a store whose server dies at a commit: nothing it does from then on is of any effect.
+type mortal struct {
+	*store.Memory
+	dies func() // called at the death
+
+	mu    sync.Mutex // guards the fields below
+	at    int        // the commit at which it dies, from 0; negative: never
+	lands bool       // that commit is made before
+	dead  bool
+}
+
+var errDead = errors.New("the process is dead")
+
+func (m *mortal) Commit(ctx context.Context, changes ...store.Change) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.dead {
+		return errDead
+	}
+	if m.at == 0 {
+		m.dead = true
+		m.dies()
+		if m.lands {
+			m.Memory.Commit(ctx, changes...)
+		}
+		return errDead
+	}
+	m.at--
+	return m.Memory.Commit(ctx, changes...)
+}
+
+// tally is a durable game that numbers what it is asked, and tells all of it.
+type tally struct {
+	room  parlor.Room
+	lines []string
+	seen  []string // what it was told of users
+}
+
+func newTally(r parlor.Room, save string) (parlor.Game, error) {
+	t := &tally{room: r}
+	if save != "" {
+		t.lines = strings.Split(save, "\n")
+	}
+	return t, nil
+}
+
+func (*tally) Durable() bool        { return true }
+func (g *tally) SaveString() string { return strings.Join(g.lines, "\n") }
+func (g *tally) HandleGamePacket(p parlor.Packet) parlor.Response {
+	if p.Message == "all" {
+		return parlor.OK(strings.Join(g.lines, ","))
+	}
+	g.lines = append(g.lines, p.Message)
+	g.room.Broadcast("line", parlor.Map{"n": len(g.lines), "is": p.Message})
+	return parlor.OK(fmt.Sprint(p.Message, " is ", len(g.lines), " with ", g.room.Rand().IntN(1000)))
+}
+
+// ages runs one server after the other on a store.
+type ages struct {
+	t      *testing.T
+	cfg    server.Config
+	memory store.Memory
+	mortal *mortal
+	srv    *server.Server
+	ended  chan struct{}
+}
+
+// begin starts a server that dies at a commit.
+func (a *ages) begin(at int, lands bool, dies func()) {
+	a.t.Helper()
+	a.mortal = &mortal{Memory: &a.memory, at: at, lands: lands, dies: dies}
+	cfg := a.cfg
+	cfg.Store = a.mortal
+	cfg.AdminPassword, cfg.Logger = "secret", slog.New(slog.DiscardHandler)
+	cfg.Limits.HashMemory, cfg.Limits.HashPasses = cheap.Memory, cheap.Passes
+	if cfg.Games == nil {
+		cfg.Games = map[string]parlor.NewGame{"counting": newTally}
+	}
+	var err error
+	if a.srv, err = server.New(cfg); err != nil {
+		a.t.Fatal(err)
+	}
+	a.ended = make(chan struct{})
+	go func(srv *server.Server, ended chan struct{}) { srv.Run(context.Background()); close(ended) }(a.srv, a.ended)
+	synctest.Wait()
+}
+
+// end stops a server, dead or not.
+func (a *ages) end() {
+	a.srv.Shutdown(0)
+	<-a.ended
+}
+
+// TestRestart: a server dies at any commit, before or behind it, or is stopped. What was answered is there at the next start, the session is
+// resumed, and what was not answered is executed once.
+func TestRestart(t *testing.T) {
+	script := []string{parlor.RequestCreateGame, "one", "two", "three", "four", "five"}
+	for at := range 9 {
+		for _, lands := range []bool{false, true} {
+			for _, together := range []bool{false, true} {
+				for _, takes := range []int{-1, 1, 3, 5} { // messages before the client's link is dead, too
+					t.Run(fmt.Sprint(at, " lands ", lands, " together ", together, " takes ", takes), func(t *testing.T) {
+						synctest.Test(t, func(t *testing.T) { testRestart(t, script, at, takes, lands, together) })
+					})
+				}
+			}
+		}
+	}
+}
+
+func testRestart(t *testing.T, script []string, at, takes int, lands, together bool) {
+	a := &ages{t: t, cfg: server.Config{SaveEvery: 2}}
+	c := &streamClient{t: t, name: "alice"}
+	a.begin(-1, false, nil)
+	c.srv = a.srv
+	c.connect(-1)
+	c.link.mu.Lock()
+	c.link.takes = takes
+	c.link.mu.Unlock()
+	a.mortal.mu.Lock()
+	a.mortal.at, a.mortal.lands = at, lands
+	a.mortal.dies = func() {
+		c.link.mu.Lock()
+		c.link.dead = true
+		c.link.mu.Unlock()
+	}
+	a.mortal.mu.Unlock()
+	for _, text := range script {
+		if c.dead() {
+			break
+		}
+		if c.askAll(text); !together {
+			synctest.Wait()
+			c.read()
+		}
+	}
+	synctest.Wait()
+	c.read()
+	died := a.mortal.dead
+	told := len(c.got)
+	a.end()
+	a.begin(-1, false, nil)
+	defer a.end()
+	c.srv = a.srv
+	if c.answered == 0 { // it may be that nothing is there
+		c.token, c.seq = nil, 0
+		if c.connect(-1); a.srv.Users() != 1 {
+			t.Fatal("she cannot log in")
+		}
+		return
+	}
+	c.connect(-1)
+	if c.resumed != 1 {
+		t.Fatalf("the session was not resumed, died %t, got %q", died, c.got)
+	}
+	for _, text := range script[len(c.asked):] {
+		c.ask(text)
+	}
+	c.ask("all")
+	var answers []string
+	for _, text := range c.got {
+		if !strings.HasPrefix(text, "push ") {
+			answers = append(answers, text)
+		}
+	}
+	if len(answers) != len(script)+1 {
+		t.Fatalf("answers %q", answers)
+	}
+	for i := range script {
+		want := fmt.Sprint(i+1, " Created new game: 'counting'.")
+		if i > 0 {
+			want = fmt.Sprint(i+1, " ", script[i], " is ", i)
+		}
+		if !strings.HasPrefix(answers[i], want) {
+			t.Errorf("answer %d is %q, want %q; told before: %q", i+1, answers[i], want, c.got[:told])
+		}
+	}
+	if got, want := answers[len(script)], fmt.Sprint(len(script)+1, " ", strings.Join(script[1:], ",")); got != want {
+		t.Errorf("the game has %q, want %q", got, want)
+	}
+	if c.lost != 1 {
+		t.Errorf("%d pushes are told as lost", c.lost)
+	}
+	time.Sleep(time.Second) // sleep: virtual
+}
