@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"parlor/internal/turnstile"
 	"parlor/link"
 )
 
@@ -13,27 +14,31 @@ import (
 // login may have to wait for its name as well (Limits.LeaveWait).
 const maxLoginDelay = 3500 * time.Millisecond
 
-// maxLoginWait bounds how long a login waits for all before its name: that delay, and its turn.
+// maxLoginWait bounds how long a login waits for its turn.
 const maxLoginWait = 4250 * time.Millisecond
 
 // maxKeyLen bounds what is remembered of a name that may be anything.
 const maxKeyLen = 64
 
 // attempts slows down the guessing of passwords and codes (defect 40). Failed logins of one address, and of
-// one name, use up a budget; beyond it logins are delayed, by maxLoginDelay at most, and looked at then. When
+// one name, use up a budget; beyond it logins are delayed, by maxLoginDelay at most, and answered then. When
 // as many wait as may fail at once, further ones of the address are refused unseen, with a text that says so;
 // a name is never refused, or its user could be locked out from many addresses. A user at an address that she
 // has logged in from before has a budget of her own there: neither what others do to her name nor what others
 // do from her address holds her up.
+//
+// The turnstile remembers who that is, for the life of the server. After a restart all are strangers in a storm; it serves its networks one after the
+// other, so there would have to be a hundred of them for a user to wait longer than clients do, and a session that is resumed needs no
+// hash. For that, where people live is not written down.
 type attempts struct {
 	rate  float64 // failures a second that are not slowed down; negative for no limit
 	burst float64
 	max   int
+	known *turnstile.Turnstile // who has logged in before, and where
 
 	mu      sync.Mutex // guards the fields below
 	buckets map[attemptKey]*bucket
 	swept   time.Time
-	known   map[string]netip.Addr // the address of each user's last login
 }
 
 // bucket is a budget of failures. x/time/rate cannot give back what was taken without a delay.
@@ -49,11 +54,10 @@ type attemptKey struct {
 	user string
 }
 
-func newAttempts(l Limits) *attempts {
+func newAttempts(l Limits, known *turnstile.Turnstile) *attempts {
 	return &attempts{
-		rate: l.FailuresPerSecond, burst: float64(l.FailureBurst), max: l.Addresses,
+		rate: l.FailuresPerSecond, burst: float64(l.FailureBurst), max: l.Addresses, known: known,
 		buckets: make(map[attemptKey]*bucket),
-		known:   make(map[string]netip.Addr),
 	}
 }
 
@@ -77,7 +81,7 @@ func (a *attempts) begin(addr netip.Addr, user string) (t *attempt, wait time.Du
 	defer a.mu.Unlock()
 	network, name := link.Network(addr), strings.Clone(user[:min(len(user), maxKeyLen)])
 	keys := []attemptKey{{addr: network}, {user: name}}
-	if a.known[user] == network {
+	if a.known.Knows(turnstile.Key{Network: network, Name: user}) {
 		keys = []attemptKey{{addr: network, user: name}}
 	}
 	for _, key := range keys {
@@ -103,20 +107,8 @@ func (a *attempts) begin(addr netip.Addr, user string) (t *attempt, wait time.Du
 
 // succeeded gives back what was taken and remembers the address.
 func (t *attempt) succeeded() {
-	a := t.owner
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	t.giveBack()
-	if !t.addr.IsValid() {
-		return
-	}
-	if len(a.known) >= a.max {
-		for user := range a.known { // any one: the map's order is random
-			delete(a.known, user)
-			break
-		}
-	}
-	a.known[t.user] = link.Network(t.addr)
+	t.cancel()
+	t.owner.known.Remember(turnstile.Key{Network: link.Network(t.addr), Name: t.user})
 }
 
 // cancel gives back what was taken for a login that was not refused for a wrong password or code.

@@ -167,6 +167,7 @@ func TestAttempts(t *testing.T) {
 			for i := range 60 { // more than are let through
 				w.connectFrom(fmt.Sprintf("192.0.2.%d", i)).send("handshake", parlor.Map{"username": "alice", "password": "guess"})
 			}
+			synctest.Wait()
 			if took, ok := right(w, "198.51.100.7", "alice"); !ok || took != 0 {
 				t.Errorf("login from the known address: %v after %v, want at once", ok, took)
 			}
@@ -207,11 +208,24 @@ func TestAttempts(t *testing.T) {
 			}
 		})
 	})
-	t.Run("other refusals are no guesses", func(t *testing.T) {
+	t.Run("names are guesses too", func(t *testing.T) {
 		inWorld(t, server.Config{NoRegistration: true}, script{}, func(t *testing.T, w *world) {
+			began := time.Now()
+			for i := range 40 {
+				g := w.connectFrom("192.0.2.1")
+				g.wantNoLogin(g.tryLogin(fmt.Sprint("user", i), "x"), "Registration blocked.")
+			}
+			if took := time.Since(began); took < 19*time.Second {
+				t.Errorf("40 guesses in %v", took)
+			}
+		})
+	})
+	t.Run("other refusals are no guesses", func(t *testing.T) {
+		inWorld(t, server.Config{}, script{}, func(t *testing.T, w *world) {
+			w.login("alice")
 			for range 100 {
 				g := w.connectFrom("192.0.2.1")
-				g.wantNoLogin(g.tryLogin("alice", "x"), "Registration blocked.")
+				g.wantNoLogin(g.tryLogin("alice", passwordOf("alice")), "Username already connected.")
 			}
 			if n := w.srv.Stats().LoginsSlowed.Load(); n != 0 {
 				t.Errorf("%d slowed, want none", n)

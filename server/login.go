@@ -126,18 +126,23 @@ type proving struct {
 	ctx     context.Context // its end is how long she waits
 	ss      *session
 	c       credentials
-	try     *attempt // what it has taken from the budgets; nil: nothing yet
-	patient bool     // it waits for a name whose session has ended
+	try     *attempt  // what it has taken from the budgets; nil: nothing yet
+	due     time.Time // no answer comes earlier, as too many have failed
+	patient bool      // it waits for a name whose session has ended
 
 	check    *check // of the name; nil: not looked at yet
 	seen     int    // its version then
 	known    bool   // there is such a user
+	hashed   bool   // a hash was made for it
 	fits     bool   // the password is hers
 	secret   string // for who is not known: the hash of her password
 	imitated bool   // likewise: another one has nearly the same name
+	crowded  bool   // likewise: her network has registered too many, so that there is none
 }
 
-// proveLater looks at the budgets of failures, and has the password looked at when it is time.
+// proveLater looks at the budgets of failures, and has the password looked at in its turn. Who is to be slowed down waits for the
+// turn and for the end of the delay at the same time: one after the other would be longer than clients wait, in a storm of logins
+// on her own name.
 func (s *Server) proveLater(p *proving) {
 	try, wait, ok := s.logins.begin(p.ss.peer.Addr, p.c.user)
 	if try.slows {
@@ -148,18 +153,17 @@ func (s *Server) proveLater(p *proving) {
 		s.refused(p, textFailures)
 		return
 	}
-	p.try = try
 	if wait > 0 {
 		s.stats.LoginsSlowed.Add(1)
-		time.AfterFunc(wait, func() { s.queue(p) })
-		return
 	}
+	p.try, p.due = try, time.Now().Add(wait)
 	s.queue(p)
 }
 
-// refused answers a login that is over.
+// refused answers a login that is over. It counts as a failed one if it has cost a hash and its password was not right,
+// whatever it is told: a name that is taken, and one that nobody has, are found out by guessing, too. So does one that hangs up meanwhile.
 func (s *Server) refused(p *proving, text string) {
-	if p.try != nil && !s.guessed(text) {
+	if p.try != nil && (p.fits || !p.hashed) {
 		p.try.cancel()
 	}
 	s.settled(p)
@@ -175,8 +179,15 @@ func (s *Server) queue(p *proving) {
 			s.refused(p, textBusy)
 			return
 		}
-		if s.prove(p) != nil {
+		if err := s.prove(p); err != nil {
+			if p.ctx.Err() == nil {
+				s.logger.Error("a user could not be read", "err", err)
+			}
 			s.refused(p, textBusy)
+			return
+		}
+		if rest := time.Until(p.due); rest > 0 {
+			time.AfterFunc(rest, func() { s.authenticate(p) })
 			return
 		}
 		s.authenticate(p)
@@ -187,7 +198,7 @@ func (s *Server) queue(p *proving) {
 }
 
 // prove looks at the password. It blocks for the store and for the hash, and takes the same time for names that there are and
-// for those that there are not.
+// for those that there are not. The error is that of the store.
 func (s *Server) prove(p *proving) error {
 	s.mu.Lock()
 	if p.check == nil {
@@ -203,7 +214,6 @@ func (s *Server) prove(p *proving) error {
 		case err == nil:
 			secret, p.known = u.Secret, true
 		case !errors.Is(err, store.ErrNotFound):
-			s.logger.Error("a user could not be read", "err", err)
 			return err
 		}
 	}
@@ -223,11 +233,25 @@ func (s *Server) prove(p *proving) error {
 		if p.imitated, err = s.cfg.Store.Imitated(p.ctx, parlor.FoldDigits(p.c.user)); err != nil {
 			return err
 		}
+		if p.crowded = s.crowded(p); p.crowded {
+			return nil
+		}
 		p.secret = s.newSecret(p.c.password)
 	default:
 		_, _, _ = s.passwords.Check(s.passwords.Dummy(), p.c.password)
 	}
+	p.hashed = true
 	return nil
+}
+
+// crowded tells whether a user would have to be refused as too many of her network have registered.
+func (s *Server) crowded(p *proving) bool {
+	if p.c.invite != "" || p.c.badInvite {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.registered.left(p.ss.peer.Addr)
 }
 
 // newSecret is the hash of a new password.
@@ -282,7 +306,7 @@ func (s *Server) changed(name string) {
 // session has ended already: a client that connects again at once shall not be told that it is connected.
 func (s *Server) authenticate(p *proving) {
 	ss, c := p.ss, p.c
-	if ss.hasEnded() { // while it was delayed
+	if ss.hasEnded() { // while she was waiting
 		s.refused(p, textBusy) // which nobody reads
 		return
 	}
@@ -293,8 +317,7 @@ func (s *Server) authenticate(p *proving) {
 		return
 	}
 	old := s.sessions[c.user]
-	reclaims := old != nil && old.reclaimable()
-	if reclaims && p.fits && !s.deleting[c.user] {
+	if old != nil && old.reclaimable() && p.fits && !s.deleting[c.user] {
 		s.mu.Unlock()
 		if old.reclaim(ss.port) {
 			s.succeeded(p)
@@ -312,9 +335,6 @@ func (s *Server) authenticate(p *proving) {
 	}
 	if text != "" {
 		s.mu.Unlock()
-		if text == textConnected && reclaims { // as the right password has it
-			p.try = nil
-		}
 		s.refused(p, text)
 		return
 	}
@@ -346,7 +366,6 @@ func (s *Server) authenticate(p *proving) {
 func (s *Server) succeeded(p *proving) {
 	s.settled(p)
 	p.try.succeeded()
-	s.gate.Remember(turnstile.Key{Network: link.Network(p.ss.peer.Addr), Name: p.c.user})
 	if p.known && p.secret != "" && p.c.user != parlor.AdminName { // an old hash, which she does not wait for
 		s.store(func(error) {}, store.PutUser{Name: p.c.user, Folded: parlor.FoldDigits(p.c.user), Secret: p.secret})
 	}
@@ -369,17 +388,6 @@ func (s *Server) awaitName(old *session, next func()) {
 		}
 		next()
 	}()
-}
-
-// guessed tells whether a refusal says that a password or a code was wrong.
-func (s *Server) guessed(refused string) bool {
-	switch refused {
-	case textPassword, textInvite:
-		return true
-	case textConnected: // with the right password the session would have been taken over
-		return s.cfg.Takeover
-	}
-	return false
 }
 
 // welcome answers an accepted login; then the connection callback is called (section 5.6).
@@ -470,7 +478,7 @@ func (s *Server) register(p *proving) (refused string, changes []store.Change, s
 	case s.users >= s.cfg.Limits.Users:
 		s.stats.UsersRefused.Add(1)
 		return "Limit of registered users reached.", nil, nil
-	case invite < 0 && !s.registered.allow(p.ss.peer.Addr):
+	case p.crowded, invite < 0 && !s.registered.allow(p.ss.peer.Addr):
 		s.stats.UsersRefused.Add(1)
 		return "Limit of new users of one network reached. Try again later, or with an invite code.", nil, nil
 	}

@@ -30,7 +30,7 @@ func newRegistrations(l Limits) registrations {
 
 // allow takes one registration from the budget of an address's network, if it has one left.
 func (r *registrations) allow(addr netip.Addr) bool {
-	if !addr.IsValid() || addr.Unmap().IsLoopback() {
+	if r.free(addr) {
 		return true
 	}
 	network := link.Network(addr)
@@ -46,4 +46,15 @@ func (r *registrations) allow(addr netip.Addr) bool {
 		r.buckets[network] = b
 	}
 	return b.Allow()
+}
+
+// left tells whether allow has one left to take.
+func (r *registrations) left(addr netip.Addr) bool {
+	b := r.buckets[link.Network(addr)]
+	return r.free(addr) || b == nil || b.Tokens() >= 1
+}
+
+// free tells whether an address is not limited.
+func (r *registrations) free(addr netip.Addr) bool {
+	return !addr.IsValid() || addr.Unmap().IsLoopback()
 }

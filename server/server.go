@@ -148,13 +148,12 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg:          cfg,
 		logger:       cfg.Logger,
-		logins:       newAttempts(cfg.Limits),
 		events:       rate.NewLimiter(eventsPerSecond, eventBurst),
 		rooms:        room.NewWorkers(),
 		reading:      make(chan struct{}, maxReading),
 		stop:         make(chan struct{}),
 		registration: !cfg.NoRegistration,
-		gate:         turnstile.New(turnstile.Config{PerName: cfg.Limits.FailureBurst}),
+		gate:         turnstile.New(turnstile.Config{PerName: 2 * cfg.Limits.FailureBurst, Known: cfg.Limits.Addresses}), // as many of a name as attempts let wait
 		passwords:    password.Cost{Memory: cfg.Limits.HashMemory, Passes: cfg.Limits.HashPasses},
 		checks:       make(map[string]*check),
 		deleting:     make(map[string]bool),
@@ -167,6 +166,7 @@ func New(cfg Config) (*Server, error) {
 		creators:     make(map[string]*creator),
 		checked:      make(map[reflect.Type]bool),
 	}
+	s.logins = newAttempts(cfg.Limits, s.gate)
 	s.admin = s.newSecret(cfg.AdminPassword)
 	s.verbose.Store(cfg.Verbose)
 	s.commits.srv = s
