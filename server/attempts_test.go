@@ -208,6 +208,27 @@ func TestAttempts(t *testing.T) {
 			}
 		})
 	})
+	t.Run("games' passwords are guesses too", func(t *testing.T) {
+		inWorld(t, server.Config{}, script{}, func(t *testing.T, w *world) {
+			alice, mallory := w.connectFrom("192.0.2.1"), w.connectFrom("192.0.2.2")
+			alice.tryLogin("alice", "x")
+			mallory.tryLogin("mallory", "x")
+			secret := parlor.Map{"name": "secret", "password": "of alice"}
+			alice.wantOK(alice.ask(parlor.RequestCreateGame, secret), "Created new game: 'secret'.")
+			began := time.Now()
+			for i := range 40 {
+				mallory.wantRefused(mallory.ask(parlor.RequestJoinGame, parlor.Map{"name": "secret", "password": fmt.Sprint(i)}), "Failed to join game: Incorrect password.")
+			}
+			if took := time.Since(began); took < 19*time.Second {
+				t.Errorf("40 guesses in %v", took)
+			}
+			began = time.Now()
+			mallory.wantOK(mallory.ask(parlor.RequestJoinGame, secret), "Joined game: 'secret'.")
+			if took := time.Since(began); took != 0 {
+				t.Errorf("the right one took %v", took)
+			}
+		})
+	})
 	t.Run("names are guesses too", func(t *testing.T) {
 		inWorld(t, server.Config{NoRegistration: true}, script{}, func(t *testing.T, w *world) {
 			began := time.Now()

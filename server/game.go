@@ -246,10 +246,10 @@ func (s *Server) newGameSecret(text string) string {
 // inTurn has a request that needs a hash answered when it is its turn.
 func (s *Server) inTurn(ss *session, answer func() (parlor.Response, bool)) {
 	ctx, cancel := context.WithTimeout(context.Background(), maxLoginDelay)
-	key := turnstile.Key{Network: link.Network(ss.peer.Addr), Name: ss.user}
+	key := turnstile.Key{Network: link.Network(ss.address()), Name: ss.user}
 	err := s.gate.Do(ctx, key, func(err error) {
 		defer cancel()
-		if err != nil {
+		if err != nil || ss.hasEnded() {
 			ss.finish(parlor.Unexpected(textBusy))
 		} else if resp, done := answer(); done {
 			ss.finish(resp)
@@ -352,10 +352,20 @@ func (s *Server) joinGame(ss *session, args arguments) (parlor.Response, bool) {
 		return s.enterGame(ss, g, failed, args)
 	}
 	s.inTurn(ss, func() (parlor.Response, bool) {
-		if fits, _, err := s.passwords.Check(g.secret, args.text("password")); err != nil || !fits {
-			return parlor.Unexpected("Failed to join game: Incorrect password."), true
+		try, wait, ok := s.logins.begin(ss.address(), ss.user) // a guess is one, whatever of
+		if !ok {
+			s.stats.LoginsSlowed.Add(1)
+			return parlor.Unexpected(textFailures), true
 		}
-		return s.enterGame(ss, g, failed, args)
+		if fits, _, err := s.passwords.Check(g.secret, args.text("password")); err == nil && fits {
+			try.cancel()
+			return s.enterGame(ss, g, failed, args)
+		}
+		if wait > 0 {
+			s.stats.LoginsSlowed.Add(1)
+		}
+		time.AfterFunc(wait, func() { ss.finish(parlor.Unexpected("Failed to join game: Incorrect password.")) })
+		return parlor.Response{}, false
 	})
 	return parlor.Response{}, false
 }

@@ -74,7 +74,7 @@ type Limits struct {
 	RegistrationsPerSecond float64
 	RegistrationBurst      int
 
-	FailuresPerSecond float64 // failed logins of one address, and of one name; default 1
+	FailuresPerSecond float64 // failed logins of one address, and of one name, and wrong passwords of games by one user; default 1
 	FailureBurst      int     // failed logins before they are slowed down; default 20
 	Addresses         int     // addresses and names whose failed logins, and networks whose registrations, are remembered; default 65,536 each
 
@@ -149,7 +149,7 @@ type Stats struct {
 	Requests          atomic.Int64 // requests answered
 	Logins            atomic.Int64 // logins accepted
 	LoginsRefused     atomic.Int64 // logins refused, for whatever reason
-	LoginsSlowed      atomic.Int64 // logins delayed or refused because too many had failed
+	LoginsSlowed      atomic.Int64 // logins, and guesses of a game's password, delayed or refused because too many had failed
 	LinksRefused      atomic.Int64 // links over Limits.Links
 	UsersRefused      atomic.Int64 // registrations over Limits.Users or Limits.RegistrationsPerSecond
 	GamesRefused      atomic.Int64 // games over Limits.Games

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -199,6 +200,13 @@ func (ss *session) hasEnded() bool {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	return ss.ended
+}
+
+// address is that of the client, on whatever link.
+func (ss *session) address() netip.Addr {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return ss.peer.Addr
 }
 
 // closed tells that a link has ended. The session may wait for another one.
