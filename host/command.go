@@ -72,6 +72,12 @@ func ServeCommand(games map[string]parlor.NewGame, defaultKind string) *cobra.Co
 				}
 				return fmt.Errorf("--game %s: there is no such game; try one of %s", cfg.DefaultKind, kinds(games))
 			}
+			switch {
+			case cfg.SaveFile != "" && !cmd.Flags().Changed("store"):
+				cfg.Store = "" // it is the default
+			case cfg.SaveFile == "" && cfg.Store == "":
+				return fmt.Errorf("--store is empty: give a folder such as %s, postgres://USER@HOST/DATABASE, or memory", DefaultStore)
+			}
 			if cfg.ResumeWindow == 0 {
 				cfg.ResumeWindow = -1 // in a Config 0 is the default
 			}
@@ -85,12 +91,14 @@ func ServeCommand(games map[string]parlor.NewGame, defaultKind string) *cobra.Co
 	f.StringVar(&cfg.PacketListen, "packet-listen", "", fmt.Sprintf("address to listen at for the packet wire too, such as localhost:%d or unix:/PATH (default: nowhere)", packetlink.DefaultPort))
 	f.BoolVar(&cfg.PacketInsecure, "packet-insecure", false, "take logins of the packet wire without TLS from beyond the loopback too: passwords cross the network in clear")
 	f.StringVar(&cfg.AdminPassword, "admin-password", "", "password of the user admin; made up and shown if there is none, on the loopback only")
-	f.BoolVar(&cfg.NoRegistration, "no-registration", false, "let new users in by invite code only (without it, a save file that has registration off keeps it off)")
+	f.BoolVar(&cfg.NoRegistration, "no-registration", false, "let new users in by invite code only (without it, a store that has registration off keeps it off)")
 	f.BoolVar(&cfg.RequirePassword, "require-password", false, "refuse new users without a password")
 	f.BoolVar(&cfg.NoAutoCreate, "no-auto-create", false, "refuse to join a game that does not exist, instead of creating it")
 	f.BoolVar(&cfg.Takeover, "takeover", false, "let a login with the right password take the seat of a user who is connected; a session on pgnet's wire ends for it")
-	f.StringVar(&cfg.SaveFile, "save", "", "file to keep users, invites and games in (pgnet's format); its key, lock and previous version stand beside it")
-	f.StringVar(&cfg.KeyFile, "key", "", "file to keep the server's key in (default: SAVE.key, if there is a save file)")
+	StoreFlag(cmd, &cfg.Store)
+	f.BoolVar(&cfg.Standby, "standby", false, "while another server has the store, wait, and take over when that has ended")
+	f.StringVar(&cfg.SaveFile, "save", "", "in place of --store: file to keep users, invites and games in (pgnet's format); its key, lock and previous version stand beside it")
+	f.StringVar(&cfg.KeyFile, "key", "", "file to keep the server's key in (default: server.key in the store's folder, or SAVE.key)")
 	f.StringVar(&cfg.TLSCert, "tls-cert", "", "certificate file, for wss:// and the packet wire")
 	f.StringVar(&cfg.TLSKey, "tls-key", "", "key file of the certificate")
 	f.DurationVar(&cfg.Autosave, "autosave", 0, "how often games are saved, such as 30s or 5m (default 5m0s)")
@@ -205,6 +213,10 @@ func serve(ctx context.Context, cfg Config) error {
 	defer stop()
 	context.AfterFunc(ctx, stop)
 	s, err := Start(ctx, cfg)
+	if errors.Is(err, context.Canceled) { // a standby whose turn has not come
+		fmt.Fprintln(cfg.Out, "ended")
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -213,8 +225,8 @@ func serve(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	if s.cfg.SaveFile != "" {
-		fmt.Fprintf(cfg.Out, "saved to %s; ended\n", s.cfg.SaveFile)
+	if s.keeps() {
+		fmt.Fprintf(cfg.Out, "saved to %s; ended\n", s.store.Path())
 	} else {
 		fmt.Fprintln(cfg.Out, "ended")
 	}
@@ -222,6 +234,14 @@ func serve(ctx context.Context, cfg Config) error {
 		return ExitError(code)
 	}
 	return nil
+}
+
+// absolute is a path from the root, as the program's folder is not always known; a URL stays.
+func absolute(path string) string {
+	if at, err := filepath.Abs(path); err == nil && !strings.Contains(path, "://") {
+		return at
+	}
+	return path
 }
 
 // packetURL is how a client of the packet wire writes an address.
@@ -252,7 +272,12 @@ func (s *Server) announce() {
 	if password, generated := s.AdminPassword(); generated {
 		fmt.Fprintf(out, "administrator password, made up for this run and shown once: %s\n", password)
 	}
-	if s.cfg.SaveFile == "" {
-		fmt.Fprintln(out, "nothing is saved: give --save FILE to keep users and games")
+	if !s.keeps() {
+		fmt.Fprintln(out, "nothing is saved: users and games end with this server")
+	} else {
+		fmt.Fprintf(out, "store: %s\n", absolute(s.store.Path()))
+	}
+	if s.keeps() && s.cfg.KeyFile == "" {
+		fmt.Fprintln(out, "the key is not kept: give --key FILE, or clients find another server after each start")
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -51,11 +52,14 @@ func (o *output) field(name string) string {
 
 var kinds = map[string]parlor.NewGame{"chat": chat.New, "other": chat.New}
 
-// serve runs the command in the test, and returns what it prints and a function that ends it.
+// serve runs the command in the test, without a store if it is given none, and returns what it prints and a function that ends it.
 func serve(t *testing.T, args ...string) (out *output, stop func() error) {
 	t.Helper()
 	out = &output{}
 	cmd := host.ServeCommand(kinds, "chat")
+	if !slices.Contains(args, "--save") && !slices.Contains(args, "--store") {
+		args = append(args, "--store", "memory")
+	}
 	cmd.SetArgs(append([]string{"--listen", "localhost:0"}, args...))
 	cmd.SetOut(out)
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
@@ -85,13 +89,13 @@ func TestServeCommand(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
-	if strings.Count(out.String(), out.field(password)) != 1 || !strings.Contains(out.String(), "give --save FILE") {
+	if strings.Count(out.String(), out.field(password)) != 1 || !strings.HasSuffix(out.String(), "\nended\n") {
 		t.Errorf("printed:\n%s", out)
 	}
 
 	save := filepath.Join(t.TempDir(), "save.json")
 	out, stop = serve(t, "--admin-password", "secret", "--save", save, "--no-registration", "--game", "other")
-	if text := out.String(); strings.Contains(text, "secret") || strings.Contains(text, "password") || strings.Contains(text, "saved") {
+	if text := out.String(); strings.Contains(text, "secret") || strings.Contains(text, "password") || strings.Contains(text, "saved") || !strings.Contains(text, "\nstore: "+save+"\n") {
 		t.Errorf("printed:\n%s", text)
 	}
 	_, err := client.Dial(t.Context(), out.field("address"), client.Config{Username: "alice"})
@@ -122,9 +126,14 @@ func TestServeCommandErrors(t *testing.T) {
 		`--autosave: "x" is not a duration`:                          {"--autosave", "x"},
 		`--max-users: "abc" is not a whole number; see serve --help`: {"--max-users", "abc"},
 		"trusted proxy \"example.org\" is":                           {"--trusted-proxy", "example.org"},
+		"give one of them":                                           {"--save", "x", "--store", "y"},
+		"--store is empty":                                           {"--store", ""},
+		"--standby is for a store":                                   {"--standby", "--store", "memory"},
+		"there are no such stores":                                   {"--store", "redis://localhost"},
+		"this is a file, and not a folder":                           {"--store", "command_test.go"},
 	} {
 		cmd := host.ServeCommand(kinds, "chat")
-		cmd.SetArgs(args)
+		cmd.SetArgs(append([]string{"--listen", "localhost:0"}, args...))
 		cmd.SetOut(io.Discard)
 		cmd.SilenceErrors, cmd.SilenceUsage = true, true
 		wantError(t, cmd.ExecuteContext(t.Context()), want)
@@ -134,7 +143,7 @@ func TestServeCommandErrors(t *testing.T) {
 		"give --game, one of chat, other":                host.ServeCommand(kinds, ""),
 		"no games":                                       host.ServeCommand(nil, ""),
 	} {
-		cmd.SetArgs([]string{"--listen", "localhost:0"})
+		cmd.SetArgs([]string{"--listen", "localhost:0", "--store", "memory"})
 		cmd.SetOut(io.Discard)
 		cmd.SilenceErrors, cmd.SilenceUsage = true, true
 		wantError(t, cmd.ExecuteContext(t.Context()), want)

@@ -1,8 +1,8 @@
 // Package host wires a ready server for authors: [Main] makes a game a server program, [Start] runs a server
 // inside a program, and [Local] is a client whose server runs in the process without a socket.
 //
-// It is the place where the lobby (server), the wires (link/...), the key (box) and the save file
-// (store/pgnetfile) meet; none of them knows another.
+// It is the place where the lobby (server), the wires (link/...), the key (box) and the stores
+// (store/...) meet; none of them knows another.
 package host
 
 import (
@@ -53,10 +53,17 @@ type Config struct {
 	// otherwise. Default 60 s; negative: not at all.
 	ResumeWindow time.Duration
 
-	// SaveFile keeps users, invites and games, in pgnet's format. Empty: they end with the server.
+	// Store is where everything is kept: a folder, which is made, or postgres://USER@HOST/DATABASE, with the password in it, in
+	// PGPASSWORD or in ~/.pgpass. Empty, or "memory": it ends with the server. One server at a time may have it.
+	Store string
+	// Standby has Start wait while another server has the Store, and take over when that has ended. Nothing is listened at meanwhile.
+	Standby bool
+	// SaveFile is in place of a Store: it keeps users, invites and games in pgnet's format, and games that are durable cannot be
+	// created.
 	SaveFile string
 	// KeyFile keeps the server's key, so that clients can pin it, and beside it, in KeyFile.logins, what is
-	// needed to refuse replayed logins; one server at a time may have them. Default: SaveFile.key; without a SaveFile a new key at each start.
+	// needed to refuse replayed logins; one server at a time may have them. Default: server.key in the Store's folder, or
+	// SaveFile.key; a new key at each start where there is neither.
 	KeyFile string
 	// TLSCert and TLSKey are files of a certificate chain and its key, for wss:// and the packet wire. Both or none.
 	TLSCert, TLSKey string
@@ -118,13 +125,31 @@ func (c *Config) fill() error {
 			return fmt.Errorf("--allow-origin %q is not an origin: try https://example.org", origin)
 		}
 	}
-	if c.KeyFile == "" && c.SaveFile != "" {
-		c.KeyFile = c.SaveFile + ".key"
+	if err := c.fillStore(); err != nil {
+		return err
 	}
 	c.Packets.Connections = openfiles.AtMost(cmp.Or(c.Packets.Connections, c.Wire.Connections, 100_000))
-	c.Wire.Connections = openfiles.AtMost(cmp.Or(c.Wire.Connections, 100_000)) // the save file must be opened too
+	c.Wire.Connections = openfiles.AtMost(cmp.Or(c.Wire.Connections, 100_000)) // the store must be opened too
 	_, err = parseProxies(c.TrustedProxies)
 	return err
+}
+
+func (c *Config) fillStore() error {
+	if c.Store == "" {
+		c.Store = MemoryStore
+	}
+	switch {
+	case c.SaveFile != "" && c.Store != MemoryStore:
+		return errors.New("--save and --store are two places for the same: give one of them")
+	case c.Standby && c.Store == MemoryStore:
+		return errors.New("--standby is for a store that another server may have: give --store")
+	case c.KeyFile != "":
+	case c.SaveFile != "":
+		c.KeyFile = c.SaveFile + ".key"
+	default:
+		c.KeyFile = KeyFile(c.Store)
+	}
+	return nil
 }
 
 func parseProxies(texts []string) ([]netip.Prefix, error) {

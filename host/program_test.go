@@ -49,10 +49,32 @@ type process struct {
 	done   chan struct{}
 }
 
-// run starts a program and waits until it listens. It is killed at the end of the test.
+// run starts a program in a folder of its own and waits until it listens. It is killed at the end of the test.
 func run(t *testing.T, program string, args ...string) *process {
 	t.Helper()
+	return runIn(t, t.TempDir(), program, args...)
+}
+
+// runIn starts it in a folder.
+func runIn(t *testing.T, dir, program string, args ...string) *process {
+	t.Helper()
+	p := startIn(t, dir, program, args...)
+	until(t, func() bool {
+		select {
+		case <-p.done:
+			t.Fatal("the program has ended")
+		default:
+		}
+		return p.stdout.field("public key") != "" && strings.HasSuffix(p.stdout.String(), "\n")
+	})
+	return p
+}
+
+// startIn starts a program that may end at once, or wait before it listens.
+func startIn(t *testing.T, dir, program string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, cmd: exec.Command(program, args...), done: make(chan struct{})}
+	p.cmd.Dir = dir
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -64,14 +86,6 @@ func run(t *testing.T, program string, args ...string) *process {
 		if t.Failed() {
 			t.Logf("%s:\n%s%s", filepath.Base(program), &p.stdout, &p.stderr)
 		}
-	})
-	until(t, func() bool {
-		select {
-		case <-p.done:
-			t.Fatal("the program has ended")
-		default:
-		}
-		return p.stdout.field("public key") != "" && strings.HasSuffix(p.stdout.String(), "\n")
 	})
 	return p
 }

@@ -23,10 +23,9 @@ import (
 	"parlor/link/wslink"
 	"parlor/server"
 	"parlor/store"
-	"parlor/store/pgnetfile"
 )
 
-// Server is a lobby with its wires, its key and its save file. Its methods may be called concurrently; Run
+// Server is a lobby with its wires, its key and its store. Its methods may be called concurrently; Run
 // is called once.
 type Server struct {
 	cfg       Config
@@ -37,15 +36,17 @@ type Server struct {
 	atPackets []net.Listener
 	closers   []io.Closer // what was opened, in that order
 	generated bool        // the administrator's password was made up here
+	store     store.Store
+	fresh     bool // there was nothing at the store's place
 }
 
 // shutdownWait is how long clients may hold up the end, from its beginning: the saves before and after their
 // sessions count too, as others kill a program that takes long to end (Docker after 10 s).
 const shutdownWait = 5 * time.Second
 
-// Start opens everything: the save file, the key, the listeners. When it returns, the ports are open; clients
+// Start opens everything: the store, the key, the listeners. When it returns, the ports are open; clients
 // are answered once Run is called, which must follow, as it also frees everything. Ctx bounds the look-up of
-// the address only. An error says what could not be opened and what to try; nothing is left open
+// the address, the opening of the store, and the wait for it. An error says what could not be opened and what to try; nothing is left open
 // then, and nothing that was saved is changed.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err := cfg.fill(); err != nil {
@@ -77,20 +78,34 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The port first: whoever has it may have the save file too, and a lobby that was opened saves at its end.
-	if s.listeners, err = listen(at, tlsConfig); err != nil {
-		return nil, listenError("--listen", s.cfg.Listen, err)
-	}
-	if cfg.PacketListen != "" {
-		if s.atPackets, err = listenPackets(cfg.PacketListen, packetsAt); err != nil {
-			closeAll(s.listeners)
-			return nil, err
-		}
-	}
-	if err := s.open(tlsConfig); err != nil {
+	if err := s.start(ctx, at, packetsAt, tlsConfig); err != nil {
 		return nil, errors.Join(err, s.close(ctx))
 	}
 	return s, nil
+}
+
+// start opens the ports first: whoever has them may have the store too, and a lobby that was opened saves at its end. Only a standby has
+// none open while it waits.
+func (s *Server) start(ctx context.Context, at, packetsAt []netip.AddrPort, secured *tls.Config) (err error) {
+	if s.cfg.Standby {
+		if err := s.openStore(ctx); err != nil {
+			return err
+		}
+	}
+	if s.listeners, err = listen(at, secured); err != nil {
+		return listenError("--listen", s.cfg.Listen, err)
+	}
+	if s.cfg.PacketListen != "" {
+		if s.atPackets, err = listenPackets(s.cfg.PacketListen, packetsAt); err != nil {
+			return err
+		}
+	}
+	if !s.cfg.Standby {
+		if err := s.openStore(ctx); err != nil {
+			return err
+		}
+	}
+	return s.open(secured)
 }
 
 // publicOf is an address that others than this machine can reach, else empty.
@@ -101,22 +116,15 @@ func publicOf(listen string, at []netip.AddrPort) string {
 	return ""
 }
 
-// open opens what is on disk, and makes the lobby and the wires.
+// open opens the key, behind the store, as a name that is none shall not leave a key beside it, and makes the lobby and the wires.
 func (s *Server) open(secured *tls.Config) error {
-	var st store.Store // first: a name that is none shall not leave a key beside it
-	if s.cfg.SaveFile != "" {
-		// As text a save takes up to eight times its bytes. A smaller limit than the file's own would stop registrations.
-		most := max(1<<30, 8*int64(s.cfg.Limits.SavesSize))
-		f, err := pgnetfile.OpenStore(s.cfg.SaveFile, pgnetfile.Options{Logger: s.cfg.Logger, MaxSize: most})
-		if err != nil {
-			return err
-		}
-		s.closers = append(s.closers, f)
-		st = f
-	}
 	key, nonces, err := s.openKey()
 	if err != nil {
 		return err
+	}
+	st := s.store
+	if !s.keeps() {
+		st = nil
 	}
 	s.lobby, err = server.New(server.Config{
 		Games: s.cfg.Games, DefaultKind: s.cfg.DefaultKind,
@@ -152,6 +160,9 @@ func (s *Server) open(secured *tls.Config) error {
 	return err
 }
 
+// keeps tells whether anything outlives the process.
+func (s *Server) keeps() bool { return s.cfg.SaveFile != "" || s.cfg.Store != MemoryStore }
+
 // PingKey is where the answers to pings of the packet wire say that it is a lobby's (docs/PROTOCOL.md, section 4.1): a map. The rest is what
 // Config.Packets has for Ping.
 const PingKey = "parlor"
@@ -175,10 +186,10 @@ func (s *Server) openKey() (*box.Key, *wslink.Nonces, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, err := os.Stat(s.cfg.SaveFile); err == nil && errors.Is(missing, fs.ErrNotExist) {
-		s.cfg.Logger.Warn("the save file has no key file with it, so that a new key was made: clients that give the old one with "+
+	if !s.fresh && errors.Is(missing, fs.ErrNotExist) {
+		s.cfg.Logger.Warn("what is stored has no key file with it, so that a new key was made: clients that give the old one with "+
 			"--pubkey will refuse this server; if there was one, end the server and restore it from a copy",
-			"save", s.cfg.SaveFile, "key", s.cfg.KeyFile)
+			"store", s.store.Path(), "key", s.cfg.KeyFile)
 	}
 	logins := s.cfg.KeyFile + ".logins"
 	lock, err := lockfile.Acquire(logins) // two servers would overwrite what the other remembers

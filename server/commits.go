@@ -108,6 +108,9 @@ func (c *commits) commit(changes []store.Change) error {
 		c.srv.stats.SaveErrors.Add(1)
 		c.srv.logger.Error("the store did not take changes", "changes", len(changes), "err", err)
 	}
+	if errors.Is(err, store.ErrFenced) { // another server serves what this one would
+		c.srv.Shutdown(1)
+	}
 	return err
 }
 

@@ -165,7 +165,7 @@ func TestPingJSON(t *testing.T) {
 func lobby(t *testing.T, args ...string) (p *exampletest.Process, port string) {
 	t.Helper()
 	p = exampletest.Start(t, exampletest.Build(t, "."), append([]string{"serve", "--listen", "localhost:0"}, args...)...)
-	p.Await("nothing is saved: ")
+	p.Await("\nstore: ")
 	_, rest, _ := strings.Cut(p.Stdout.Text(), "address: ")
 	addr, _, _ := strings.Cut(rest, "\n")
 	return p, addr[strings.LastIndex(addr, ":")+1:]

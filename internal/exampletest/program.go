@@ -85,11 +85,11 @@ type Process struct {
 	done  chan struct{}
 }
 
-// Start starts a program. It is killed at the end of the test.
+// Start starts a program in a folder of its own, as some leave files behind where they run. It is killed at the end of the test.
 func Start(tb testing.TB, program string, args ...string) *Process {
 	tb.Helper()
 	p := &Process{Stdout: NewScreen(), Stderr: NewScreen(), tb: tb, cmd: exec.Command(program, args...), done: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = p.Stdout, p.Stderr
+	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = p.Stdout, p.Stderr, tb.TempDir()
 	var err error
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		tb.Fatal(err)

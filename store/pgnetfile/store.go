@@ -2,6 +2,7 @@ package pgnetfile
 
 import (
 	"context"
+	"fmt"
 	"iter"
 
 	"parlor"
@@ -11,7 +12,8 @@ import (
 )
 
 // Store is a [store.Store] that keeps everything in memory, and what pgnet's save file has a form for in one: users with pgnet's hashes
-// of their passwords, invites, whether new users may register, and saves. All else, such as journals, is gone with the process. Each commit writes the whole file.
+// of their passwords, invites, whether new users may register, and saves. All else, such as the hash of the administrator's
+// password, is gone with the process. Each commit writes the whole file.
 type Store struct {
 	store.Memory
 	file *File
@@ -32,7 +34,7 @@ func OpenStore(path string, opts Options) (*Store, error) {
 		for _, what := range leftOut {
 			f.opts.Logger.Warn("the save file has something that cannot be used", "left out", what)
 		}
-		err = s.Commit(context.Background(), changes...)
+		err = s.Memory.Commit(context.Background(), changes...)
 	}
 	if err != nil {
 		f.Close()
@@ -40,6 +42,25 @@ func OpenStore(path string, opts Options) (*Store, error) {
 	}
 	s.Keep = s.write
 	return s, nil
+}
+
+// Commit writes changes. Those of games that are durable are refused with store.ErrConflict, as the file has no form for a
+// journal: it would be lost with the process.
+func (s *Store) Commit(ctx context.Context, changes ...store.Change) error {
+	for _, c := range changes {
+		durable := false
+		switch c := c.(type) {
+		case store.PutGame:
+			durable = c.Durable
+		case store.Append, store.PutSession:
+			durable = true
+		}
+		if durable {
+			return fmt.Errorf("%w: pgnet's save file cannot keep games that are durable: have the server keep all in a store, with --store in place of --save "+
+				"(parlor save import takes over what is in %s)", store.ErrConflict, s.Path())
+		}
+	}
+	return s.Memory.Commit(ctx, changes...)
 }
 
 // write writes what has a form in the file.

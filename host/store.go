@@ -1,0 +1,145 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"parlor/store"
+	"parlor/store/pgnetfile"
+	"parlor/store/postgres"
+	"parlor/store/sqlite"
+)
+
+const (
+	// DefaultStore is the folder in which a server program keeps everything, if nothing else is said.
+	DefaultStore = "parlor-data"
+	// MemoryStore is the place of a store that ends with the process.
+	MemoryStore = "memory"
+
+	keyName      = "server.key" // in the store's folder
+	databaseName = "parlor.db"  // likewise
+	standbyEvery = time.Second
+)
+
+// StoreFlag gives a command the flag --store, with DefaultStore as its default.
+func StoreFlag(cmd *cobra.Command, at *string) {
+	cmd.Flags().StringVar(at, "store", DefaultStore, "where users, games and all else is kept: a folder, postgres://USER@HOST/DATABASE (its password as PGPASSWORD, "+
+		"or in ~/.pgpass), or memory, which ends with the server")
+}
+
+// KeyFile is where a server keeps its key that has its store at a place, if it is not told otherwise: in the store's folder. Empty: nowhere.
+func KeyFile(at string) string {
+	if !isFolder(at) {
+		return ""
+	}
+	return filepath.Join(at, keyName)
+}
+
+// isFolder tells whether a store's place is a folder.
+func isFolder(at string) bool { return at != "" && at != MemoryStore && !strings.Contains(at, "://") }
+
+// OpenStore opens the store at a place, as Config.Store says, for this process alone; it is made if it is not there. Errors are those of the
+// stores, for errors.Is: store.ErrInUse and so on. They have no secrets in them. What is there is not changed then.
+func OpenStore(ctx context.Context, at string, logger *slog.Logger) (store.Store, error) {
+	scheme, _, isURL := strings.Cut(at, "://")
+	switch {
+	case at == "" || at == MemoryStore:
+		return new(store.Memory), nil
+	case isURL && (scheme == "postgres" || scheme == "postgresql"):
+		return opened(postgres.Open(ctx, at, postgres.Options{}))
+	case isURL:
+		return nil, fmt.Errorf("--store %s://...: there are no such stores: try a folder, or postgres://USER@HOST/DATABASE", scheme)
+	}
+	if err := checkFolder(at); err != nil {
+		return nil, err
+	}
+	return opened(sqlite.Open(ctx, at, sqlite.Options{Logger: logger}))
+}
+
+// opened is a store without a nil of its type in it.
+func opened[S store.Store](s S, err error) (store.Store, error) {
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// checkFolder says what is wrong with a folder's name if something else has it.
+func checkFolder(at string) error {
+	info, err := os.Stat(at)
+	if err != nil || info.IsDir() {
+		return nil // what is wrong with it, the store says
+	}
+	return fmt.Errorf("--store %s: this is a file, and not a folder: choose another; if it is pgnet's save file, serve it with --save %[1]s, "+
+		"or take it over with parlor save import %[1]s", at)
+}
+
+// isThere tells whether there is a file.
+func isThere(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// openStore opens what the configuration says.
+func (s *Server) openStore(ctx context.Context) error {
+	s.fresh = !isThere(s.cfg.SaveFile)
+	if isFolder(s.cfg.Store) {
+		s.fresh = !isThere(filepath.Join(s.cfg.Store, databaseName))
+	}
+	st, err := s.awaitStore(ctx)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, st)
+	s.store = st
+	if s.fresh && s.cfg.Store == DefaultStore {
+		s.mentionSaves()
+	}
+	return nil
+}
+
+// awaitStore opens the store, and as a standby waits for it.
+func (s *Server) awaitStore(ctx context.Context) (store.Store, error) {
+	if s.cfg.SaveFile != "" {
+		// As text a save takes up to eight times its bytes. A smaller limit than the file's own would stop registrations.
+		most := max(1<<30, 8*int64(s.cfg.Limits.SavesSize))
+		return opened(pgnetfile.OpenStore(s.cfg.SaveFile, pgnetfile.Options{Logger: s.cfg.Logger, MaxSize: most}))
+	}
+	for waiting := false; ; waiting = true {
+		st, err := OpenStore(ctx, s.cfg.Store, s.cfg.Logger)
+		inUse := errors.Is(err, store.ErrInUse)
+		switch {
+		case inUse && !s.cfg.Standby:
+			return nil, fmt.Errorf("%w; to have this server wait until that one has ended, and take over, give --standby", err)
+		case inUse && !waiting:
+			s.cfg.Logger.Info("standby: another server has the store; this one takes over when that has ended", "why", err)
+		case !inUse && (!waiting || !errors.Is(err, store.ErrUnavailable)):
+			return st, err
+		}
+		select {
+		case <-time.After(standbyEvery):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for the store: %w", ctx.Err())
+		}
+	}
+}
+
+// mentionSaves tells who starts with nothing that there are save files of servers that were started with --save.
+func (s *Server) mentionSaves() {
+	keys, _ := filepath.Glob("*.key") // the pattern is good
+	for _, key := range keys {
+		if save := strings.TrimSuffix(key, ".key"); isThere(save) {
+			s.cfg.Logger.Warn("this server starts with nothing, and there is a save file here, perhaps of it: end the server, delete "+DefaultStore+
+				", and take the file over with parlor save import, or serve it with --save", "file", save)
+		}
+	}
+}
