@@ -131,13 +131,33 @@ func createKeyFile(path string) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
+	err = k.Save(path)
+	if errors.Is(err, fs.ErrExist) {
+		return LoadKey(path) // another server made it at the same moment
+	}
+	if err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// Save writes the private key into a file that does not exist, mode 0600, on disk when it returns. The error is fs.ErrExist if
+// there is one.
+func (k *Key) Save(path string) error {
+	if err := k.save(path); err != nil {
+		return fmt.Errorf("make key file: %w", err)
+	}
+	return nil
+}
+
+func (k *Key) save(path string) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make key file: %w", err)
+		return err
 	}
 	tmp, err := os.CreateTemp(dir, ".parlor-key-*") // mode 0600
 	if err != nil {
-		return nil, fmt.Errorf("make key file: %w", err)
+		return err
 	}
 	defer os.Remove(tmp.Name())
 	text := base64.StdEncoding.EncodeToString(k.private.Bytes()) + "\n"
@@ -147,16 +167,10 @@ func createKeyFile(path string) (*Key, error) {
 			err = writeExclusive(path, text) // no hard links there, as on FAT
 		}
 	}
-	if errors.Is(err, fs.ErrExist) {
-		return LoadKey(path) // another server made it at the same moment
-	}
-	if err == nil {
-		err = syncFolder(dir)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("make key file: %w", err)
+		return err
 	}
-	return k, nil
+	return syncFolder(dir)
 }
 
 // writeExclusive makes a file that does not exist, mode 0600. It is taken away again if it cannot be written;

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"parlor/store"
+	"parlor/store/backup"
 	"parlor/store/pgnetfile"
 	"parlor/store/postgres"
 	"parlor/store/sqlite"
@@ -48,8 +49,51 @@ func KeyFile(at string) string {
 func isFolder(at string) bool { return at != "" && at != MemoryStore && !strings.Contains(at, "://") }
 
 // OpenStore opens the store at a place, as Config.Store says, for this process alone; it is made if it is not there. Errors are those of the
-// stores, for errors.Is: store.ErrInUse and so on. They have no secrets in them. What is there is not changed then.
+// stores, for errors.Is: store.ErrInUse and so on, and backup.ErrUnfinished for a store with a part of a backup only. They have no secrets
+// in them. What is there is not changed then.
 func OpenStore(ctx context.Context, at string, logger *slog.Logger) (store.Store, error) {
+	st, err := openPlace(ctx, at, logger)
+	if err != nil {
+		return nil, err
+	}
+	return finished(ctx, st)
+}
+
+// OpenStoreToRestore is OpenStore also for a store with a part of a backup only.
+func OpenStoreToRestore(ctx context.Context, at string, logger *slog.Logger) (store.Store, error) {
+	return openPlace(ctx, at, logger)
+}
+
+// ReadStore opens the store at a place for reading, also while a server has it, which goes on. It must be there: else the error is store.ErrNotFound.
+// Other errors are those of OpenStore, but for store.ErrInUse.
+func ReadStore(ctx context.Context, at string) (st store.Store, err error) {
+	switch {
+	case at == MemoryStore:
+		return nil, errors.New("--store memory: what a server keeps in its memory can be read by nobody else")
+	case isFolder(at):
+		st, err = opened(sqlite.OpenReadOnly(ctx, at, sqlite.Options{}))
+	default:
+		st, err = opened(postgres.OpenReadOnly(ctx, at, postgres.Options{}))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return finished(ctx, st)
+}
+
+// finished refuses a store with a part of a backup only, and closes it.
+func finished(ctx context.Context, st store.Store) (store.Store, error) {
+	settings, err := st.Settings(ctx)
+	if err == nil {
+		err = backup.Unfinished(settings)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", st.Path(), err), st.Close())
+	}
+	return st, nil
+}
+
+func openPlace(ctx context.Context, at string, logger *slog.Logger) (store.Store, error) {
 	scheme, _, isURL := strings.Cut(at, "://")
 	switch {
 	case at == "" || at == MemoryStore:

@@ -25,10 +25,12 @@ func rootCommand() *cobra.Command {
 		Long: "Parlor hosts multiplayer games for any number of users, also for those with the Python client of pgnet.\n\n" +
 			"  parlor serve      hosts games\n" +
 			"  parlor connect    talks to a server, as a developer or administrator\n" +
-			"  parlor ping       measures how fast a lobby or a packet server answers",
+			"  parlor ping       measures how fast a lobby or a packet server answers\n" +
+			"  parlor backup     writes all that a server keeps into a file; parlor restore puts it back\n" +
+			"  parlor save       takes over pgnet's save file, or makes one",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return fmt.Errorf("unknown command %q: try serve, connect, ping or version; see parlor --help", args[0])
+				return fmt.Errorf("unknown command %q: try serve, connect, ping, backup, restore, save or version; see parlor --help", args[0])
 			}
 			return nil
 		},
@@ -38,7 +40,8 @@ func rootCommand() *cobra.Command {
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(host.FlagError)
 	games := map[string]parlor.NewGame{"chat": chat.New, "tictactoe": tictactoe.New, "positions": positions.New}
-	root.AddCommand(host.ServeCommand(games, "chat"), connectCommand(), pingCommand(), versionCommand())
+	root.AddCommand(host.ServeCommand(games, "chat"), connectCommand(), pingCommand(),
+		backupCommand(), restoreCommand(), saveCommand(), versionCommand())
 	return root
 }
 

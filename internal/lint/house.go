@@ -25,7 +25,7 @@ func house() table {
 	public := []string{
 		"msgpack", "box", "packet", "packet/ping", ".",
 		"link", "link/wslink", "link/packetlink", "link/memlink",
-		"internal/snapshot", "store", "store/sqlite", "store/postgres", "store/pgnetfile",
+		"internal/snapshot", "store", "store/backup", "store/sqlite", "store/postgres", "store/pgnetfile",
 		"room", "server", "client",
 	}
 	abovePrograms := join(public, "host", "cluster", "console", "parlortest")
@@ -55,6 +55,7 @@ func house() table {
 		{"link/memlink", []string{".", "link"}},
 		{"internal/snapshot", []string{"internal/password", "store"}},
 		{"store", nil},
+		{"store/backup", []string{"store"}},
 		{"store/sqlite", []string{"internal/lockfile", "store"}},
 		{"store/postgres", []string{".", "store"}},
 		{"store/pgnetfile", []string{"internal/pyjson", "internal/lockfile", "internal/password", ".", "internal/snapshot", "store"}},
@@ -66,7 +67,7 @@ func house() table {
 		{"console", []string{"internal/pyjson", ".", "link", "store", "room", "server"}},
 		{"parlortest", []string{"internal/memnet", "box", ".", "link", "link/wslink", "link/packetlink", "link/memlink", "internal/snapshot", "store", "room", "server", "client", "host"}},
 		{"examples/*", abovePrograms},
-		{"cmd/parlor", join(abovePrograms, "internal/pyjson", "internal/near", "examples/chat/game", "examples/tictactoe/game", "examples/positions/game")}, // the games it offers by itself
+		{"cmd/parlor", join(abovePrograms, "internal/pyjson", "internal/near", "internal/password", "examples/chat/game", "examples/tictactoe/game", "examples/positions/game")}, // the games it offers by itself
 		{"bench/...", abovePrograms},
 
 		// For tests alone: in nobody's list.

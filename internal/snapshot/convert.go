@@ -1,9 +1,11 @@
 package snapshot
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
-	"slices"
+	"strconv"
+	"strings"
 
 	"parlor/internal/password"
 	"parlor/store"
@@ -51,52 +53,114 @@ func Changes(s Snapshot, fold, secret func(string) string) (all []store.Change, 
 	return all, leftOut
 }
 
-// Of is the snapshot of what a store exports. What a snapshot has no form for is left out, and told of: hashes of another kind than
-// pgnet's, whose users cannot log in, passwords of games, and games that are durable, but for their last save.
+// Of is the snapshot of what a store exports. What a snapshot has no form for is left out, and told of, a line for each sort: hashes of
+// another kind than pgnet's, whose users cannot log in; passwords of games, but those in clear; how often an invite code is good; what is
+// in journals; games without a save, and sessions.
 func Of(export iter.Seq2[store.Change, error]) (s Snapshot, lost []string, err error) {
 	s.Registration = true
-	games := make(map[int64]Game)
-	var order []int64
+	o := outgoing{games: make(map[int64]*outgoingGame)}
 	for c, err := range export {
 		if err != nil {
 			return Snapshot{}, nil, err
 		}
-		switch c := c.(type) {
-		case store.PutSetting:
-			if c.Name == "registration" {
-				s.Registration = c.Value != "off"
-			}
-		case store.PutUser:
-			salt, hash, ok := password.AsPgnet(c.Secret)
-			if !ok {
-				lost = append(lost, fmt.Sprintf("the password of user %q", c.Name))
-			}
-			s.Users = append(s.Users, User{Name: c.Name, Salt: salt, Hash: hash})
-		case store.PutInvite:
-			if c.Left > 1 {
-				lost = append(lost, fmt.Sprintf("that an invite code is good %d times", c.Left))
-			}
-			s.Invites = append(s.Invites, Invite{Code: c.Code, User: c.User, Expires: c.Expires})
-		case store.PutGame:
-			pass, clear := password.AsClear(c.Secret)
-			if c.Secret != "" && !clear {
-				lost = append(lost, fmt.Sprintf("the password of game %q", c.Name))
-				pass = ""
-			}
-			games[c.Number] = Game{Name: c.Name, Password: pass, Kind: c.Kind, Creator: c.Creator}
-			order = append(order, c.Number)
-		case store.PutSave:
-			g := games[c.Game]
+		o.take(&s, c)
+	}
+	for _, g := range o.order {
+		switch {
+		case g.unsaved && g.Data == "":
+			o.unsaved.add(g.Name)
+			continue
+		case g.unsaved:
+			o.journals.add(g.Name)
+		}
+		if g.secret && g.Data != "" {
+			o.open.add(g.Name)
+		}
+		if g.Data != "" {
+			s.Games = append(s.Games, g.Game)
+		}
+	}
+	for _, l := range []struct {
+		names names
+		what  string
+	}{
+		{o.secrets, "the passwords of %s, who cannot log in with what is in the file"},
+		{o.open, "the passwords of the games %s, which anybody can join"},
+		{o.unsaved, "the games %s, which were never saved"},
+		{o.journals, "what has happened since their last save in the games %s"},
+		{o.counts, "that the invite codes for %s are good more than once"},
+	} {
+		if l.names.n > 0 {
+			lost = append(lost, fmt.Sprintf(l.what, l.names))
+		}
+	}
+	return s, lost, nil
+}
+
+// outgoing is what is kept while a store's export becomes a snapshot.
+type outgoing struct {
+	games                                    map[int64]*outgoingGame
+	order                                    []*outgoingGame
+	secrets, open, unsaved, journals, counts names
+}
+
+type outgoingGame struct {
+	Game
+	secret  bool // it has a password that is lost
+	unsaved bool // its journal has something that is not in the save
+	entry   uint64
+}
+
+func (o *outgoing) take(s *Snapshot, c store.Change) {
+	switch c := c.(type) {
+	case store.PutSetting:
+		if c.Name == "registration" {
+			s.Registration = c.Value != "off"
+		}
+	case store.PutUser:
+		salt, hash, ok := password.AsPgnet(c.Secret)
+		if !ok {
+			o.secrets.add(c.Name)
+		}
+		s.Users = append(s.Users, User{Name: c.Name, Salt: salt, Hash: hash})
+	case store.PutInvite:
+		if c.Left > 1 {
+			o.counts.add(cmp.Or(c.User, "anybody"))
+		}
+		s.Invites = append(s.Invites, Invite{Code: c.Code, User: c.User, Expires: c.Expires})
+	case store.PutGame:
+		pass, clear := password.AsClear(c.Secret)
+		g := &outgoingGame{Game: Game{Name: c.Name, Password: pass, Kind: c.Kind, Creator: c.Creator}, secret: c.Secret != "" && !clear, unsaved: c.Durable}
+		o.games[c.Number] = g
+		o.order = append(o.order, g)
+	case store.Append: // a game's journal comes before its save
+		if g := o.games[c.Game]; g != nil {
+			g.unsaved, g.entry = true, c.Last
+		}
+	case store.PutSave:
+		if g := o.games[c.Game]; g != nil {
 			g.Data = c.Data
-			games[c.Game] = g
-		case store.Append:
-			lost = append(lost, fmt.Sprintf("what has happened in game %q since its last save", games[c.Game].Name))
+			g.unsaved = g.entry > c.Entry
 		}
 	}
-	for _, number := range order {
-		if g := games[number]; g.Data != "" {
-			s.Games = append(s.Games, g)
-		}
+}
+
+// names are some names, for people.
+type names struct {
+	first []string
+	n     int
+}
+
+func (l *names) add(name string) {
+	if l.n++; len(l.first) < 10 {
+		l.first = append(l.first, strconv.Quote(name))
 	}
-	return s, slices.Compact(lost), nil
+}
+
+func (l names) String() string {
+	text := strings.Join(l.first, ", ")
+	if more := l.n - len(l.first); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }

@@ -85,21 +85,29 @@ func (r *Reader) Changes() iter.Seq2[store.Change, error] {
 	}
 }
 
-// Verify reads all of a backup, and returns what it has.
-func Verify(in io.Reader) (Head, Counts, error) {
+// Backup is one that was verified.
+type Backup struct {
+	Head   Head
+	Counts Counts
+
+	in io.ReadSeeker
+}
+
+// Verify reads all of a backup. Errors are those of NewReader and Reader.Changes.
+func Verify(in io.ReadSeeker) (*Backup, error) {
 	r, err := NewReader(in)
 	if err != nil {
-		return Head{}, Counts{}, err
+		return nil, err
 	}
-	var counts Counts
+	b := &Backup{Head: r.Head, in: in}
 	for c, err := range r.Changes() {
 		if err != nil {
-			return Head{}, Counts{}, err
+			return nil, err
 		}
-		counts.add(c)
+		b.Counts.add(c)
 	}
-	counts.Bytes = r.length
-	return r.Head, counts, nil
+	b.Counts.Bytes = r.length
+	return b, nil
 }
 
 // end reads what is behind the last record.

@@ -34,39 +34,35 @@ const (
 	commitBytes   = 4 << 20
 )
 
-// Restore verifies a backup, and puts it into a store that is empty but for settings, which are replaced; or one that has a part of a backup only, which is
-// removed first. It calls put with the head before anything of the backup is in the store. After an error, or the end of the process, the store is
+// Restore puts a backup into a store that is empty but for settings, which are replaced; or one that has a part of a backup only, which is
+// removed first. It calls put, if that is not nil, when it is certain that the store is such a one. After an error, or the end of the process, the store is
 // as it was, or one of which Unfinished says so.
-func Restore(ctx context.Context, st store.Store, in io.ReadSeeker, put func(Head) error) (Counts, error) {
-	if _, _, err := Verify(in); err != nil {
-		return Counts{}, err
-	}
+func (b *Backup) Restore(ctx context.Context, st store.Store, put func() error) error {
 	if err := prepare(ctx, st); err != nil {
-		return Counts{}, err
+		return err
 	}
-	if _, err := in.Seek(0, io.SeekStart); err != nil {
-		return Counts{}, err
+	if put != nil {
+		if err := put(); err != nil {
+			return err
+		}
 	}
-	r, err := NewReader(in)
+	if _, err := b.in.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	r, err := NewReader(b.in)
 	if err != nil {
-		return Counts{}, err
+		return err
 	}
-	if err := put(r.Head); err != nil {
-		return Counts{}, err
-	}
-	b := batch{ctx: ctx, st: st}
-	var counts Counts
+	all := batch{ctx: ctx, st: st}
 	for c, err := range r.Changes() {
 		if err != nil {
-			return Counts{}, err
+			return err
 		}
-		counts.add(c)
-		if err := b.add(c); err != nil {
-			return Counts{}, err
+		if err := all.add(c); err != nil {
+			return err
 		}
 	}
-	counts.Bytes = r.length
-	return counts, b.flush(store.PutSetting{Name: settingRestoring})
+	return all.flush(store.PutSetting{Name: settingRestoring})
 }
 
 // prepare makes the store one that has a part of a backup: nothing of it yet.

@@ -3,6 +3,7 @@ package pgnetfile
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -106,6 +107,36 @@ func open(path string, opts Options) (*File, error) {
 	}
 	f.removeLeftovers()
 	return f, nil
+}
+
+// Read is what the file at path holds, as File.Load reads it, without taking it: another server that has it can go on, and nothing
+// is made beside it. The error is fs.ErrNotExist if there is none.
+func Read(path string, opts Options) (snapshot.Snapshot, error) {
+	opts = opts.withDefaults()
+	real, err := resolve(path)
+	if err == nil {
+		err = opts.validate()
+	}
+	if err != nil {
+		return snapshot.Snapshot{}, fmt.Errorf("read save file %s: %w", path, err)
+	}
+	f := &File{path: path, real: real, opts: opts}
+	snap, found, err := f.Load()
+	if err == nil && !found {
+		err = fmt.Errorf("read save file %s: %w", path, fs.ErrNotExist)
+	}
+	return snap, err
+}
+
+// Write writes a snapshot as the file has it.
+func Write(w io.Writer, s snapshot.Snapshot) error {
+	var games gamesText
+	for _, piece := range games.snapshot(s) {
+		if _, err := w.Write(piece); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Path is the path that was given to [Open].

@@ -30,6 +30,9 @@ func (s *Store) Commit(ctx context.Context, changes ...store.Change) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if s.epoch == 0 {
+		return fmt.Errorf("%w: %s was opened for reading", store.ErrReadOnly, s.path)
+	}
 	calls, err := group(changes)
 	if err != nil {
 		return err

@@ -69,7 +69,7 @@ func (s *Store) explain(ctx context.Context, err error) error {
 
 // isOurs tells whether an error says already what callers branch on.
 func isOurs(err error) bool {
-	for _, kind := range []error{store.ErrDamaged, store.ErrFenced, store.ErrNewer, store.ErrInUse, store.ErrConflict} {
+	for _, kind := range []error{store.ErrNotFound, store.ErrUnavailable, store.ErrDamaged, store.ErrFenced, store.ErrNewer, store.ErrInUse, store.ErrConflict} {
 		if errors.Is(err, kind) {
 			return true
 		}

@@ -48,8 +48,7 @@ func migrate(ctx context.Context, conn *pgx.Conn, schema string, steps []string)
 		return err
 	}
 	if made > len(steps) {
-		return fmt.Errorf("%w of this program: it has version %d of the tables in schema %q, and this one knows them up to %d; start the newer program again",
-			store.ErrNewer, made, schema, len(steps))
+		return newer(made, schema, steps)
 	}
 	for ; made < len(steps); made++ {
 		err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
@@ -68,6 +67,34 @@ func migrate(ctx context.Context, conn *pgx.Conn, schema string, steps []string)
 		if err != nil {
 			return fmt.Errorf("migration %d: %w", made+1, err)
 		}
+	}
+	return nil
+}
+
+func newer(made int, schema string, steps []string) error {
+	return fmt.Errorf("%w of this program: it has version %d of the tables in schema %q, and this one knows them up to %d; start the newer program again",
+		store.ErrNewer, made, schema, len(steps))
+}
+
+// check sees to it that the tables are those of this version.
+func (s *Store) check(ctx context.Context, steps []string) error {
+	var there bool
+	if err := s.readers.QueryRow(ctx, "SELECT to_regclass('migrations') IS NOT NULL").Scan(&there); err != nil {
+		return err
+	}
+	made := 0
+	if there {
+		if err := s.readers.QueryRow(ctx, "SELECT coalesce(max(number), 0) FROM migrations").Scan(&made); err != nil {
+			return err
+		}
+	}
+	switch {
+	case made == 0:
+		return fmt.Errorf("there is no store in schema %q: %w", s.options.Schema, store.ErrNotFound)
+	case made > len(steps):
+		return newer(made, s.options.Schema, steps)
+	case made < len(steps):
+		return fmt.Errorf("%w: the tables in schema %q are of an older version: start a server of this version on them first", store.ErrUnavailable, s.options.Schema)
 	}
 	return nil
 }

@@ -79,7 +79,7 @@ type Store struct {
 	place
 	options Options
 	id      string // of this opening: in the names of its connections
-	epoch   int64  // of its lease
+	epoch   int64  // of its lease; 0 if it was opened for reading
 	readers *pgxpool.Pool
 
 	ctx  context.Context // until Close
@@ -101,7 +101,18 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	return open(ctx, url, o, migrations())
 }
 
+// OpenReadOnly opens the store for reading, also while a server has it: it takes no lease and changes nothing; Commit is
+// ErrReadOnly. Errors are those of [Open], but for ErrInUse. Where there is no store it is ErrNotFound.
+func OpenReadOnly(ctx context.Context, url string, o Options) (*Store, error) {
+	return opened(ctx, url, o, func(s *Store) error { return s.check(ctx, migrations()) })
+}
+
 func open(ctx context.Context, url string, o Options, steps []string) (*Store, error) {
+	return opened(ctx, url, o, func(s *Store) error { return s.start(ctx, steps) })
+}
+
+// opened makes a store, and starts it.
+func opened(ctx context.Context, url string, o Options, start func(*Store) error) (*Store, error) {
 	o = o.withDefaults()
 	if err := o.check(); err != nil {
 		return nil, err
@@ -114,7 +125,11 @@ func open(ctx context.Context, url string, o Options, steps []string) (*Store, e
 	rand.Read(id)
 	s := &Store{place: at, options: o, id: hex.EncodeToString(id), turn: make(chan struct{}, 1)}
 	s.ctx, s.end = context.WithCancel(context.Background())
-	if err := s.start(ctx, steps); err != nil {
+	err = s.makeReaders(ctx)
+	if err == nil {
+		err = start(s)
+	}
+	if err != nil {
 		err = s.explain(ctx, err)
 		s.Close()
 		return nil, err
@@ -122,16 +137,19 @@ func open(ctx context.Context, url string, o Options, steps []string) (*Store, e
 	return s, nil
 }
 
-func (s *Store) start(ctx context.Context, steps []string) error {
+// makeReaders makes the pool of those who read, which does not connect yet.
+func (s *Store) makeReaders(ctx context.Context) (err error) {
 	config := s.place.pool.Copy()
 	// Plans are made anew, by what is in the tables: one of an early moment would be kept for long.
 	config.ConnConfig = s.with(s.name("reader"), "plan_cache_mode", "force_custom_plan")
 	config.MaxConns = int32(s.options.Readers)
 	config.MinConns, config.MinIdleConns = 0, 0
-	var err error
-	if s.readers, err = pgxpool.NewWithConfig(context.WithoutCancel(ctx), config); err != nil { // does not connect yet
-		return err
-	}
+	s.readers, err = pgxpool.NewWithConfig(context.WithoutCancel(ctx), config)
+	return err
+}
+
+// start takes the lease, and connects.
+func (s *Store) start(ctx context.Context, steps []string) error {
 	lock, err := s.dial(ctx, "lease")
 	if err != nil {
 		return err

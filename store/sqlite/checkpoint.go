@@ -73,7 +73,7 @@ func (s *Store) shorten(c *conn) error {
 	}
 	defer func() { <-s.turn }()
 	if int64(s.logSize)*(frameHeader+pageSize) > s.opt.test.maxLog {
-		s.readers.evict(fmt.Errorf("%w: %s: its log has grown too long for what is read from before it: read faster, or when fewer write", store.ErrUnavailable, s.path))
+		s.readers.evict(s.logTooLong())
 	}
 	mode := sqlite3.CHECKPOINT_RESTART
 	if s.readers.streaming() > 0 {
@@ -87,4 +87,8 @@ func (s *Store) shorten(c *conn) error {
 		s.logSize = 0
 	}
 	return err
+}
+
+func (s *Store) logTooLong() error {
+	return fmt.Errorf("%w: %s: its log has grown too long for what is read from before it: read faster, or when fewer write", store.ErrUnavailable, s.path)
 }

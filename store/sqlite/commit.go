@@ -35,6 +35,9 @@ func (s *Store) transact(ctx context.Context, changes []store.Change) error {
 	if err := s.usable(ctx); err != nil {
 		return err
 	}
+	if s.readOnly {
+		return fmt.Errorf("%w: %s was opened for reading", store.ErrReadOnly, s.path)
+	}
 	select {
 	case s.turn <- struct{}{}:
 	case <-s.ended.Done():

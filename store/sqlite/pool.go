@@ -126,6 +126,8 @@ type stream struct {
 	pool *pool
 	ctx  context.Context
 
+	log int64 // bytes of the log at its moment
+
 	mu  sync.Mutex // guards the fields below
 	c   *conn      // nil when it has ended
 	err error      // why it was ended
@@ -151,6 +153,7 @@ func (s *Store) stream(ctx context.Context, doing string, f func(*stream) error)
 	}
 	defer func() { <-p.streams }()
 	t := &stream{pool: p, ctx: ctx}
+	t.log, _ = sizeOf(s.path + "-wal")
 	if err := t.begin(); err != nil {
 		return s.explain(ctx, doing, err)
 	}
@@ -195,6 +198,11 @@ func (t *stream) page(f func(*conn) error) error {
 	defer t.mu.Unlock()
 	if t.c == nil {
 		return t.err
+	}
+	if s := t.pool.s; s.readOnly { // the server whose log it is cannot end it
+		if size, err := sizeOf(s.path + "-wal"); err != nil || size-t.log > s.opt.test.maxLog {
+			return errors.Join(err, s.logTooLong())
+		}
 	}
 	defer t.c.SetInterrupt(t.c.SetInterrupt(t.ctx))
 	return f(t.c)

@@ -71,6 +71,8 @@ type Store struct {
 	path string         // of the database
 	lock *lockfile.Lock // nil where files have no locks
 
+	readOnly bool // the fields of who writes are not used
+
 	damaged atomic.Pointer[error] // once damage was seen
 
 	// turn has room for whoever uses the fields below.
@@ -104,14 +106,7 @@ func Open(ctx context.Context, dir string, opt Options) (*Store, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	s := &Store{
-		opt:         opt.withDefaults(),
-		path:        filepath.Join(dir, fileName),
-		turn:        make(chan struct{}, 1),
-		heads:       make(map[int64]head),
-		checkpoints: make(chan struct{}, 1),
-	}
-	s.ended, s.end = context.WithCancel(context.Background())
+	s := newStore(dir, opt)
 	if err := s.open(ctx, dir); err != nil {
 		s.end()
 		if s.writer != nil {
@@ -128,6 +123,18 @@ func Open(ctx context.Context, dir string, opt Options) (*Store, error) {
 		s.running.Go(s.renew) // likewise
 	}
 	return s, nil
+}
+
+func newStore(dir string, opt Options) *Store {
+	s := &Store{
+		opt:         opt.withDefaults(),
+		path:        filepath.Join(dir, fileName),
+		turn:        make(chan struct{}, 1),
+		heads:       make(map[int64]head),
+		checkpoints: make(chan struct{}, 1),
+	}
+	s.ended, s.end = context.WithCancel(context.Background())
+	return s
 }
 
 func (s *Store) open(ctx context.Context, dir string) (err error) {
@@ -218,6 +225,9 @@ func (s *Store) close() error {
 	s.end()
 	s.readers.close()
 	s.running.Wait()
+	if s.readOnly {
+		return nil
+	}
 	s.turn <- struct{}{}
 	var err error
 	if s.damaged.Load() == nil {

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"parlor/host"
+	"parlor/store"
+	"parlor/store/backup"
+)
+
+const backupHelp = `Write all that a server keeps into one file, as of one moment, also while the server runs: users, invite codes, settings,
+games with their saves and journals, and the server's key. FILE is replaced when all of it is there, and not before; - is
+standard output.
+
+Who has the file has the key, and can try passwords on their hashes: keep it private. parlor restore puts it back, also
+into another kind of store.`
+
+// keyLogins is what a server's file of logins has behind the name of its key file.
+const keyLogins = ".logins"
+
+// oneFile is the Args of a command that takes one file.
+func oneFile(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("one FILE is needed, and here are %d; see %s --help", len(args), cmd.CommandPath())
+	}
+	return nil
+}
+
+// storeFlags are the flags of commands that work on a store and its key.
+func storeFlags(cmd *cobra.Command, at, key *string) {
+	cmd.SetFlagErrorFunc(host.FlagError)
+	host.StoreFlag(cmd, at)
+	if key != nil {
+		cmd.Flags().StringVar(key, "key", "", "the server's key file (default: server.key in the store's folder)")
+	}
+}
+
+// untilSignal is a command's context, which a signal ends.
+func untilSignal(cmd *cobra.Command) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+}
+
+func backupCommand() *cobra.Command {
+	var at, key string
+	cmd := &cobra.Command{
+		Use: "backup FILE", Short: "Write all that a server keeps into a file, while it runs", Long: backupHelp, Args: oneFile,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := host.BindEnv(cmd); err != nil {
+				return err
+			}
+			ctx, stop := untilSignal(cmd)
+			defer stop()
+			return makeBackup(ctx, cmd, args[0], at, key)
+		},
+	}
+	storeFlags(cmd, &at, &key)
+	return cmd
+}
+
+func makeBackup(ctx context.Context, cmd *cobra.Command, file, at, key string) error {
+	st, err := host.ReadStore(ctx, at)
+	if errors.Is(err, store.ErrNotFound) {
+		err = fmt.Errorf("%w: name the server's with --store", err)
+	}
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	head := backup.Head{Created: time.Now(), From: st.Path()}
+	if err := readKey(&head, at, key); err != nil {
+		return err
+	}
+	if head.Key == "" {
+		fmt.Fprintln(cmd.ErrOrStderr(), "the server's key is not in this backup, as it is not beside the store: give --key FILE, if the server has one")
+	}
+	var counts backup.Counts
+	write := func(w io.Writer) (err error) {
+		counts, err = backup.Write(w, head, st.Export(ctx))
+		return err
+	}
+	out := cmd.OutOrStdout()
+	if file == "-" {
+		if isTerminal(out) {
+			return errors.New("a backup is not for a terminal: give a FILE, or send it on with a pipe")
+		}
+		err, out = write(out), cmd.ErrOrStderr()
+	} else {
+		err = replaceFile(file, write)
+	}
+	if err != nil {
+		return fmt.Errorf("backup of %s: %w", st.Path(), err)
+	}
+	fmt.Fprintf(out, "backup of %s: %s; %d bytes\n", st.Path(), counts, counts.Bytes)
+	return nil
+}
+
+// isTerminal tells whether output goes to one.
+func isTerminal(w io.Writer) bool {
+	f, is := w.(*os.File)
+	if !is {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&fs.ModeCharDevice != 0
+}
+
+// readKey reads the key file, and the logins beside it. Only a file that was asked for must be there.
+func readKey(head *backup.Head, at, key string) error {
+	asked := key != ""
+	if !asked {
+		if key = host.KeyFile(at); key == "" {
+			return nil
+		}
+	}
+	text, err := os.ReadFile(key)
+	if errors.Is(err, fs.ErrNotExist) && !asked {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("the server's key: %w", err)
+	}
+	head.Key = string(bytes.TrimSpace(text))
+	head.Logins, err = os.ReadFile(key + keyLogins)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the logins that the server has seen: %w", err)
+	}
+	return nil
+}
+
+// replaceFile makes or replaces a file, for its owner alone, when all of it is written and on the disk.
+func replaceFile(path string, write func(io.Writer) error) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is no file: choose another name", path)
+	}
+	dir := filepath.Dir(path)
+	tmp, err := os.CreateTemp(dir, filepath.Base(path)+".unfinished-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name()) // unless it was renamed
+	if err = write(tmp); err == nil {
+		err = tmp.Sync()
+	}
+	if err = errors.Join(err, tmp.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp.Name(), path); err != nil {
+		return err
+	}
+	if folder, err := os.Open(dir); err == nil {
+		defer folder.Close()
+		_ = folder.Sync() // not all systems can
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"parlor/internal/lockfile"
+	"parlor/store"
+)
+
+// OpenReadOnly opens the store in a folder for reading, also while a server has it: it takes no lease, and changes nothing; Commit is
+// ErrReadOnly. An export that goes on while the server's log grows by 1 GiB gets ErrUnavailable. Errors are those of [Open], but for ErrInUse;
+// where there is no store it is ErrNotFound.
+func OpenReadOnly(ctx context.Context, dir string, opt Options) (*Store, error) {
+	s := newStore(dir, opt)
+	s.readOnly = true
+	if err := s.openReadOnly(ctx, dir); err != nil {
+		s.end()
+		return nil, s.explain(ctx, "open the store", err)
+	}
+	s.readers = newPool(s)
+	return s, nil
+}
+
+func (s *Store) openReadOnly(ctx context.Context, dir string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	size, err := sizeOf(s.path)
+	if err != nil {
+		return err
+	}
+	if size == 0 && !s.isSuspect(dir) {
+		return fmt.Errorf("there is no store in %s: %w", dir, store.ErrNotFound)
+	}
+	lock, err := s.lockForLook(dir)
+	if err != nil {
+		return err
+	}
+	if lock != nil {
+		// No server has looked at the files.
+		_, err := s.look()
+		if err = errors.Join(err, lock.Close()); err != nil {
+			return err
+		}
+	}
+	c, err := s.connect(ctx, readerPragmas)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return s.known(c)
+}
+
+// isSuspect tells whether there was a store in a folder whose database is empty.
+func (s *Store) isSuspect(dir string) bool {
+	size, err := sizeOf(filepath.Join(dir, lockName))
+	return err == nil && size > 0
+}
+
+// lockForLook is the lock of the folder for a moment; nil if a server has it, or where files have no locks.
+func (s *Store) lockForLook(dir string) (*lockfile.Lock, error) {
+	lock, err := lockfile.Acquire(filepath.Join(dir, lockName))
+	if errors.Is(err, lockfile.ErrLocked) {
+		return nil, nil
+	}
+	return lock, err
+}
+
+// known sees to it that the database is a store of this version.
+func (s *Store) known(c *conn) error {
+	app, _, err := c.number("PRAGMA application_id")
+	if err != nil {
+		return err
+	}
+	version, _, err := c.number("PRAGMA user_version")
+	if err != nil {
+		return err
+	}
+	files, err := fs.ReadDir(migrations, "migrations")
+	switch known := int64(len(files)); {
+	case err != nil:
+		return err
+	case app != application:
+		return s.damage(errors.New("it is the database of another program"))
+	case version > known:
+		return newer(s.path, version, len(files))
+	case version < known:
+		return fmt.Errorf("%w: %s has the schema %d of an older version: start a server of this version on it first", store.ErrUnavailable, s.path, version)
+	}
+	return nil
+}
