@@ -654,7 +654,7 @@ func (s *Server) setRegistration(on bool, done func(error)) {
 
 func putRegistration(on bool) store.PutSetting {
 	if on {
-		return store.PutSetting{Name: settingRegistration, Value: "on"}
+		return store.PutSetting{Name: store.SettingRegistration, Value: "on"}
 	}
-	return store.PutSetting{Name: settingRegistration, Value: "off"}
+	return store.PutSetting{Name: store.SettingRegistration, Value: "off"}
 }

@@ -15,12 +15,6 @@ import (
 	"parlor/store"
 )
 
-// The settings in the store.
-const (
-	settingRegistration = "registration" // on or off
-	settingAdmin        = "admin"        // the hash of the administrator's password
-)
-
 // restore takes over what the store holds, and makes the saved games again.
 func (s *Server) restore() error {
 	ctx, st := context.Background(), s.cfg.Store
@@ -38,7 +32,7 @@ func (s *Server) restore() error {
 	if err != nil {
 		return err
 	}
-	switch saved := settings[settingRegistration]; {
+	switch saved := settings[store.SettingRegistration]; {
 	case s.cfg.NoRegistration && saved == "on":
 		s.logger.Info("registration is off by the option, which wins over what was saved")
 	case !s.cfg.NoRegistration && saved == "off":

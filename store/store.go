@@ -64,6 +64,12 @@ type User struct {
 	Secret string // the hash of her password
 }
 
+// The settings.
+const (
+	SettingRegistration = "registration" // on or off
+	SettingAdmin        = "admin"        // the hash of the administrator's password
+)
+
 // Invite is a code that lets names register while registration is off.
 type Invite struct {
 	Code    string
