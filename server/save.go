@@ -22,6 +22,9 @@ func (s *Server) restore() error {
 	if err != nil {
 		return err
 	}
+	if err := s.takeAdmin(ctx, settings[store.SettingAdmin]); err != nil {
+		return err
+	}
 	if s.users, err = st.CountUsers(ctx); err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ import (
 	"parlor/store"
 )
 
-// Config is what a server is made of. Games and AdminPassword are required; all else has a default.
+// Config is what a server is made of. Games is required, and AdminPassword for a new Store; all else has a default.
 type Config struct {
 	// Games are the kinds of game that users may create, by kind. The map must not change afterwards.
 	Games map[string]parlor.NewGame
@@ -40,7 +40,8 @@ type Config struct {
 	// entry only.
 	DefaultKind string
 
-	// AdminPassword is the password of the user admin. There is no default password.
+	// AdminPassword is the password of the user admin. It is kept in the Store, as a hash, and takes the place of another one that is there.
+	// It may stay empty if the Store has one: there is no default password.
 	AdminPassword string
 	// NoRegistration refuses new users without an invite, whatever a loaded save says; that it was off is kept
 	// in the next save. Without it the save decides, and the log says so if registration is off (defect 29).
@@ -167,7 +168,6 @@ func New(cfg Config) (*Server, error) {
 		checked:      make(map[reflect.Type]bool),
 	}
 	s.logins = newAttempts(cfg.Limits, s.gate)
-	s.admin = s.newSecret(cfg.AdminPassword)
 	s.verbose.Store(cfg.Verbose)
 	s.commits.srv = s
 	s.dirs.run = s.directory
@@ -199,9 +199,6 @@ func (c *Config) fill() error {
 	}
 	if c.Games[c.DefaultKind] == nil {
 		return fmt.Errorf("the default kind %q is not among the games: try one of %s", c.DefaultKind, strings.Join(kinds, ", "))
-	}
-	if c.AdminPassword == "" {
-		return errors.New("no administrator password: there is no default one")
 	}
 	if c.Store == nil {
 		c.Store, c.unstored = new(store.Memory), true
