@@ -21,9 +21,20 @@ const (
 // The requests of the lobby that are Parlor's own. They are for the clients of its own wires (docs/PROTOCOL.md, section 6); to those
 // of pgnet's wire they are like any name that nobody knows.
 const (
-	RequestSubscribe   = "__parlor__.subscribe"   // to what changes in the directory of games
-	RequestUnsubscribe = "__parlor__.unsubscribe" // from it
+	RequestSubscribe      = "__parlor__.subscribe"       // to what changes in the directory of games
+	RequestUnsubscribe    = "__parlor__.unsubscribe"     // from it
+	RequestChangePassword = "__parlor__.change_password" // one's own
+
+	// For the administrator.
+	RequestCreateUser   = "__parlor__.create_user"
+	RequestSetPassword  = "__parlor__.set_password"
+	RequestListUsers    = "__parlor__.list_users"
+	RequestListInvites  = "__parlor__.list_invites"
+	RequestRevokeInvite = "__parlor__.revoke_invite"
 )
+
+// RequestOwnPrefix begins the texts of Parlor's own requests and pushes.
+const RequestOwnPrefix = "__parlor__"
 
 // What the lobby pushes by itself to the clients of Parlor's own wires. Such a push is of no game.
 const (

@@ -49,22 +49,6 @@ func unsavedPayload(err error) parlor.Map {
 
 const textCode = "Created invite code: "
 
-func (s *Server) invite(ss *session, args arguments) (parlor.Response, bool) {
-	s.createInvite(args.text("username"), func(code string, err error) {
-		switch {
-		case errors.Is(err, ErrTooManyCodes):
-			ss.finish(parlor.Unexpected("Limit of invite codes reached."))
-		case errors.Is(err, ErrLongName):
-			ss.finish(parlor.Unexpected("Limit of name length reached."))
-		case err != nil:
-			ss.finish(parlor.Unexpected(textNotStored))
-		default:
-			ss.finish(parlor.OK(textCode + code))
-		}
-	})
-	return parlor.Response{}, false
-}
-
 // removal answers delete_user. The statuses are the old ones (defect 13).
 func (s *Server) removal(ss *session, args arguments) (parlor.Response, bool) {
 	name := args.text("username")

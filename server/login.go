@@ -2,11 +2,8 @@ package server
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"log/slog"
-	"slices"
 	"time"
 
 	"parlor"
@@ -110,7 +107,7 @@ func (s *Server) refuse(c credentials) string {
 		return "Missing non-empty username."
 	case len(c.password) > s.cfg.Limits.PasswordSize:
 		s.stats.TextsRefused.Add(1)
-		return "Limit of password length reached."
+		return textLongPassword
 	case old == nil:
 	case old.deleted.Load():
 		return textDeleted
@@ -263,10 +260,10 @@ func (s *Server) newSecret(text string) string {
 	return password.Pgnet(u.Salt, u.Hash)
 }
 
-// check is a name, as it is folded, of which something is to be proved.
+// check is a name, as it is folded, of which something is looked at.
 type check struct {
 	folded  string
-	proofs  int // logins that look at it
+	looks   int // of logins and requests that are under way
 	version int // how often a user of such a name has changed since
 }
 
@@ -277,7 +274,7 @@ func (s *Server) checkOf(folded string) *check {
 		c = &check{folded: folded}
 		s.checks[folded] = c
 	}
-	c.proofs++
+	c.looks++
 	return c
 }
 
@@ -288,10 +285,37 @@ func (s *Server) settled(p *proving) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p.check.proofs--; p.check.proofs == 0 {
-		delete(s.checks, p.check.folded)
-	}
+	s.unlook(p.check)
 	p.check = nil
+}
+
+// unlook is one look less. The lock is held.
+func (s *Server) unlook(c *check) {
+	if c.looks--; c.looks == 0 {
+		delete(s.checks, c.folded)
+	}
+}
+
+// steadily has something read of a name, again if a user of such a name has changed meanwhile, and calls then with the lock held: what
+// was read holds still. It blocks for read. The error is that of read.
+func (s *Server) steadily(name string, read func() error, then func()) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.checkOf(parlor.FoldDigits(name))
+	defer s.unlook(c)
+	for {
+		seen := c.version
+		s.mu.Unlock()
+		err := read()
+		s.mu.Lock()
+		if err != nil {
+			return err
+		}
+		if seen == c.version {
+			then()
+			return nil
+		}
+	}
 }
 
 // changed notes that what was proved of a name may not be so any more. The lock is held.
@@ -325,6 +349,11 @@ func (s *Server) authenticate(p *proving) {
 			return
 		}
 		s.mu.Lock()
+		if p.seen != p.check.version {
+			s.mu.Unlock()
+			s.queue(p)
+			return
+		}
 	}
 	text, changes, undo := s.admit(p)
 	if old := s.sessions[c.user]; p.patient && text == textConnected && old.hasEnded() {
@@ -364,11 +393,15 @@ func (s *Server) authenticate(p *proving) {
 
 // succeeded is behind a login with the right password.
 func (s *Server) succeeded(p *proving) {
+	if p.known && p.secret != "" { // an old hash, which she does not wait for
+		s.mu.Lock()
+		if p.seen == p.check.version && s.changing[p.c.user] == 0 { // or a newer password may be behind it
+			s.putSecret(p.c.user, p.secret, func(error) {})
+		}
+		s.mu.Unlock()
+	}
 	s.settled(p)
 	p.try.succeeded()
-	if p.known && p.secret != "" && p.c.user != parlor.AdminName { // an old hash, which she does not wait for
-		s.store(func(error) {}, store.PutUser{Name: p.c.user, Folded: parlor.FoldDigits(p.c.user), Secret: p.secret})
-	}
 }
 
 // awaitName calls next when a session that has ended has given its name back, or a little after the time in
@@ -418,6 +451,10 @@ const (
 	textBusy      = "The server is busy. Try again later."
 	textFailures  = "Limit of failed logins from your address reached. Try again later."
 	textNotStored = "The server could not save this. Please try again later."
+
+	textNoPassword   = "User password required."
+	textLongPassword = "Limit of password length reached."
+	textUsers        = "Limit of registered users reached."
 )
 
 // admit makes the checks with the lock held, and returns the refusal's text; or else, for a new user, what is to be stored, and what
@@ -457,68 +494,52 @@ func (s *Server) takeover(old *session, p *proving) bool {
 // register makes the checks for a name that is not registered, and registers it.
 func (s *Server) register(p *proving) (refused string, changes []store.Change, stored func(error)) {
 	c, folded := p.c, parlor.FoldDigits(p.c.user)
-	invite := -1
+	var invite *invitation
 	if c.invite != "" || c.badInvite {
-		invite = slices.IndexFunc(s.invites, func(i store.Invite) bool {
-			return i.Code == c.invite && i.Left > 0 && (i.User == "" || i.User == c.user) && (i.Expires == 0 || i.Expires > time.Now().Unix())
-		})
-		if invite < 0 {
+		if invite = s.invitation(c.invite, c.user); invite == nil {
 			return textInvite, nil, nil
 		}
 	}
 	switch {
-	case invite < 0 && !s.registration:
+	case invite == nil && !s.registration:
 		return "Registration blocked.", nil, nil
 	case c.badPassword:
 		return textPassword, nil, nil
 	case s.cfg.RequirePassword && c.password == "":
-		return "User password required.", nil, nil
+		return textNoPassword, nil, nil
 	case !parlor.UserNameAllowed(c.user) || p.imitated || s.registering[folded]:
 		return textName, nil, nil
 	case s.users >= s.cfg.Limits.Users:
 		s.stats.UsersRefused.Add(1)
-		return "Limit of registered users reached.", nil, nil
-	case p.crowded, invite < 0 && !s.registered.allow(p.ss.peer.Addr):
+		return textUsers, nil, nil
+	case p.crowded, invite == nil && !s.registered.allow(p.ss.peer.Addr):
 		s.stats.UsersRefused.Add(1)
 		return "Limit of new users of one network reached. Try again later, or with an invite code.", nil, nil
 	}
-	s.users++
-	s.registering[folded] = true
-	changes = []store.Change{store.PutUser{Name: c.user, Folded: folded, Secret: p.secret}}
-	var used store.Invite
-	if invite >= 0 {
-		used = s.invites[invite]
-		used.Left--
-		if s.invites[invite] = used; used.Left > 0 {
-			changes = append(changes, store.PutInvite(used))
-		} else {
-			s.invites = slices.Delete(s.invites, invite, invite+1)
-			changes = append(changes, store.DeleteInvite{Code: used.Code})
-		}
+	user, enlisted := s.enlist(c.user, p.secret)
+	if invite == nil {
+		return "", []store.Change{user}, enlisted
 	}
-	return "", changes, func(err error) {
-		delete(s.registering, folded)
-		s.changed(c.user)
+	return "", []store.Change{user, s.use(invite)}, func(err error) {
+		enlisted(err)
 		if err != nil {
-			s.users--
-			s.giveBack(used)
+			s.giveBack(invite)
 		}
 	}
 }
 
-// giveBack takes back that a code was used. The lock is held.
-func (s *Server) giveBack(used store.Invite) {
-	if used.Code == "" {
-		return
-	}
-	used.Left++
-	for i := range s.invites {
-		if s.invites[i].Code == used.Code {
-			s.invites[i].Left++
-			return
+// enlist makes somebody a user who is to be stored: the change, and what follows when it is made or has failed. The lock is held for both.
+func (s *Server) enlist(name, secret string) (change store.Change, stored func(error)) {
+	folded := parlor.FoldDigits(name)
+	s.users++
+	s.registering[folded] = true
+	return store.PutUser{Name: name, Folded: folded, Secret: secret}, func(err error) {
+		delete(s.registering, folded)
+		s.changed(name)
+		if err != nil {
+			s.users--
 		}
 	}
-	s.invites = append(s.invites, used)
 }
 
 // freeName takes a session off the table of users, and tells who wants to know.
@@ -592,49 +613,6 @@ func (s *Server) forgetUser(name string) {
 		ss.deleted.Store(true)
 		time.AfterFunc(s.cfg.Limits.DeleteWait, func() { ss.close(link.CloseNormal, "") })
 	}
-}
-
-// createInvite makes a code of 128 random bits that expires (defect 41). Expired ones make room for it.
-func (s *Server) createInvite(user string, done func(code string, err error)) {
-	var raw [16]byte
-	rand.Read(raw[:])
-	code := hex.EncodeToString(raw[:])
-	s.mu.Lock()
-	if len(user) > s.cfg.Limits.TextSize {
-		s.mu.Unlock()
-		s.stats.TextsRefused.Add(1)
-		done("", ErrLongName)
-		return
-	}
-	now := time.Now().Unix()
-	var changes []store.Change
-	s.invites = slices.DeleteFunc(s.invites, func(i store.Invite) bool {
-		over := i.Expires != 0 && i.Expires <= now
-		if over {
-			changes = append(changes, store.DeleteInvite{Code: i.Code})
-		}
-		return over
-	})
-	if len(s.invites) >= s.cfg.Limits.Invites {
-		s.mu.Unlock()
-		s.stats.InvitesRefused.Add(1)
-		done("", ErrTooManyCodes)
-		return
-	}
-	invite := store.Invite{Code: code, User: user, Left: 1}
-	if life := s.cfg.Limits.InviteLife; life > 0 {
-		invite.Expires = now + int64(life/time.Second)
-	}
-	s.invites = append(s.invites, invite)
-	s.mu.Unlock()
-	s.store(func(err error) {
-		if err != nil {
-			s.mu.Lock()
-			s.invites = slices.DeleteFunc(s.invites, func(i store.Invite) bool { return i.Code == code })
-			s.mu.Unlock()
-		}
-		done(code, err)
-	}, append(changes, store.PutInvite(invite))...)
 }
 
 func (s *Server) setRegistration(on bool, done func(error)) {

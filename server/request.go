@@ -38,7 +38,8 @@ var specs = []spec{
 	{message: parlor.RequestLeaveGame, answer: (*Server).leaveGame},
 	{message: parlor.RequestDebug, answer: (*Server).debug, admin: true},
 	{message: parlor.RequestSave, answer: (*Server).save, admin: true},
-	{message: parlor.RequestCreateInvite, answer: (*Server).invite, admin: true, args: []argument{{name: "username", typ: "str"}}},
+	{message: parlor.RequestCreateInvite, answer: (*Server).invite, admin: true,
+		args: []argument{{name: "username", typ: "str"}, {name: "uses", typ: "int", hidden: true}, {name: "expires_in", typ: "float", hidden: true}}},
 	{message: parlor.RequestDestroyGame, answer: (*Server).destroyGame, admin: true, args: []argument{{name: "name", typ: "str"}}},
 	{message: parlor.RequestDeleteUser, answer: (*Server).removal, admin: true, args: []argument{{name: "username", typ: "str"}}},
 	{message: parlor.RequestSetRegistration, answer: (*Server).registrationRequest, admin: true, args: []argument{{name: "set_as", typ: "bool"}}},
@@ -47,6 +48,16 @@ var specs = []spec{
 	{message: parlor.RequestShutdown, answer: (*Server).shutdownRequest, admin: true},
 	{message: parlor.RequestSubscribe, answer: (*Server).subscribe, own: true},
 	{message: parlor.RequestUnsubscribe, answer: (*Server).unsubscribe, own: true},
+	{message: parlor.RequestChangePassword, answer: (*Server).changePassword, own: true,
+		args: []argument{{name: "old_password", typ: "str"}, {name: "new_password", typ: "str"}}},
+	{message: parlor.RequestCreateUser, answer: (*Server).createUser, admin: true, own: true,
+		args: []argument{{name: "username", typ: "str"}, {name: "password", typ: "str"}}},
+	{message: parlor.RequestSetPassword, answer: (*Server).setPassword, admin: true, own: true,
+		args: []argument{{name: "username", typ: "str"}, {name: "password", typ: "str"}}},
+	{message: parlor.RequestListUsers, answer: (*Server).listUsers, admin: true, own: true,
+		args: []argument{{name: "after", typ: "int"}, {name: "limit", typ: "int"}}},
+	{message: parlor.RequestListInvites, answer: (*Server).listInvites, admin: true, own: true, args: []argument{{name: "after", typ: "str"}}},
+	{message: parlor.RequestRevokeInvite, answer: (*Server).revokeInvite, admin: true, own: true, args: []argument{{name: "code", typ: "str"}}},
 }
 
 // specByMessage is the table by message.

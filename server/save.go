@@ -28,8 +28,14 @@ func (s *Server) restore() error {
 	if s.users, err = st.CountUsers(ctx); err != nil {
 		return err
 	}
-	if s.invites, err = st.Invites(ctx); err != nil {
+	invites, err := st.Invites(ctx)
+	if err != nil {
 		return err
+	}
+	for _, in := range invites {
+		if in.Left > 0 {
+			s.invites = append(s.invites, &invitation{Invite: in})
+		}
 	}
 	games, err := st.Games(ctx)
 	if err != nil {

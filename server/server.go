@@ -126,9 +126,10 @@ type Server struct {
 	admin        string              // the hash of the administrator's password
 	checks       map[string]*check   // names that logins look at, by what they are folded to
 	deleting     map[string]bool     // users
+	changing     map[string]int      // users, by how many new passwords are about to be stored
 	registering  map[string]bool     // what the names of those are folded to who are about to be
 	registered   registrations       // by network
-	invites      []store.Invite      // by creation
+	invites      []*invitation       // that are not used up, by creation
 	sessions     map[string]*session // by user; a name is reserved here before it is answered (defect 2)
 	ports        map[*port]struct{}
 	games        map[string]*game
@@ -158,6 +159,7 @@ func New(cfg Config) (*Server, error) {
 		passwords:    password.Cost{Memory: cfg.Limits.HashMemory, Passes: cfg.Limits.HashPasses},
 		checks:       make(map[string]*check),
 		deleting:     make(map[string]bool),
+		changing:     make(map[string]int),
 		registering:  make(map[string]bool),
 		registered:   newRegistrations(cfg.Limits),
 		sessions:     make(map[string]*session),
@@ -398,7 +400,7 @@ func (s *Server) DeleteUser(name string) error {
 // there is no code then.
 func (s *Server) CreateInvite(user string) (code string, err error) {
 	err = await(func(done func(error)) {
-		s.createInvite(user, func(c string, err error) { code = c; done(err) })
+		s.createInvite(user, 1, max(0, s.cfg.Limits.InviteLife), func(c string, err error) { code = c; done(err) })
 	})
 	return code, err
 }

@@ -12,7 +12,8 @@ import (
 // lobby, whatever they are, only the message is, as arguments may be passwords: secrets never reach a log.
 func (s *Server) logPacket(ss *session, p parlor.Packet) {
 	text := p.DebugText()
-	reserved := strings.HasPrefix(p.Message, parlor.RequestPrefix) && p.Message != parlor.RequestHeartbeat
+	reserved := strings.HasPrefix(p.Message, parlor.RequestPrefix) && p.Message != parlor.RequestHeartbeat ||
+		strings.HasPrefix(p.Message, parlor.RequestOwnPrefix)
 	if reserved || p.Message == parlor.MessageHandshake || ss.game.Load() == nil {
 		text = p.Message
 	}
@@ -20,7 +21,7 @@ func (s *Server) logPacket(ss *session, p parlor.Packet) {
 }
 
 // secretAfter lists how messages begin that quote an argument or a code behind it, or in the payload.
-var secretAfter = []string{textCode, textArgumentType, textNowhere}
+var secretAfter = []string{textCode, textInvites, textArgumentType, textNowhere}
 
 // logResponse logs a response, without the secrets that it may quote.
 func (s *Server) logResponse(ss *session, r parlor.Response) {
