@@ -1,6 +1,32 @@
 package server
 
-import "parlor"
+import (
+	"sync/atomic"
+
+	"parlor"
+)
+
+// CountHashes counts from now on the hashes that the server makes or checks. It comes before the first login.
+func (s *Server) CountHashes() *atomic.Int64 {
+	c := &counter{hasher: s.passwords}
+	s.passwords = c
+	return &c.n
+}
+
+type counter struct {
+	hasher
+	n atomic.Int64
+}
+
+func (c *counter) Hash(password string) string {
+	c.n.Add(1)
+	return c.hasher.Hash(password)
+}
+
+func (c *counter) Check(text, password string) (fits, old bool, err error) {
+	c.n.Add(1)
+	return c.hasher.Check(text, password)
+}
 
 // ParseCredentials is parseCredentials; bad tells of values that are not text.
 func ParseCredentials(p parlor.Payload) (user, password, invite string, badUser, badPassword, badInvite bool) {

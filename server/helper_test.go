@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -384,6 +385,7 @@ type disk struct {
 	writes int           // finished, whatever the result
 	gate   chan struct{} // if not nil, writes wait until it is closed
 	err    error         // what writes fail with
+	once   error         // what the next one fails with
 }
 
 // put fills it.
@@ -407,8 +409,9 @@ func (d *disk) Commit(ctx context.Context, changes ...store.Change) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.writes++
-	if d.err != nil {
-		return d.err
+	if err := cmp.Or(d.once, d.err); err != nil {
+		d.once = nil
+		return err
 	}
 	return d.Memory.Commit(ctx, changes...)
 }
@@ -417,6 +420,13 @@ func (d *disk) fail(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.err = err
+}
+
+// failOnce makes the next write fail.
+func (d *disk) failOnce(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.once = err
 }
 
 // block makes writes wait, until the function that it returns is called.

@@ -225,6 +225,10 @@ func (s *Server) prove(p *proving) error {
 		if old && p.fits && !s.cfg.PgnetPasswords {
 			p.secret = s.passwords.Hash(p.c.password)
 		}
+		if open && !p.fits { // as for a name that is not known
+			_, err = s.cfg.Store.Imitated(p.ctx, parlor.FoldDigits(p.c.user))
+			return err
+		}
 	case open:
 		var err error
 		if p.imitated, err = s.cfg.Store.Imitated(p.ctx, parlor.FoldDigits(p.c.user)); err != nil {
@@ -234,6 +238,9 @@ func (s *Server) prove(p *proving) error {
 			return nil
 		}
 		p.secret = s.newSecret(p.c.password)
+		if s.cfg.PgnetPasswords { // whose hashes cost nothing
+			_, _, _ = s.passwords.Check(s.passwords.Dummy(), p.c.password)
+		}
 	default:
 		_, _, _ = s.passwords.Check(s.passwords.Dummy(), p.c.password)
 	}
@@ -249,6 +256,13 @@ func (s *Server) crowded(p *proving) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return !s.registered.left(p.ss.peer.Addr)
+}
+
+// hasher makes the hashes of passwords, as password.Cost does.
+type hasher interface {
+	Hash(password string) string
+	Check(text, password string) (fits, old bool, err error)
+	Dummy() string
 }
 
 // newSecret is the hash of a new password.

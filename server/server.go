@@ -102,7 +102,7 @@ type Server struct {
 	rooms  *room.Workers
 
 	gate      *turnstile.Turnstile // to the hashes of passwords
-	passwords password.Cost
+	passwords hasher
 
 	verbose  atomic.Bool
 	stopping atomic.Bool
