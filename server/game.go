@@ -18,6 +18,7 @@ import (
 	"parlor/internal/password"
 	"parlor/internal/pyjson"
 	"parlor/internal/turnstile"
+	"parlor/link"
 	"parlor/room"
 	"parlor/store"
 )
@@ -245,7 +246,7 @@ func (s *Server) newGameSecret(text string) string {
 // inTurn has a request that needs a hash answered when it is its turn.
 func (s *Server) inTurn(ss *session, answer func() (parlor.Response, bool)) {
 	ctx, cancel := context.WithTimeout(context.Background(), maxLoginDelay)
-	key := turnstile.Key{Network: ss.network(), Name: ss.user}
+	key := turnstile.Key{Network: link.Network(ss.address()), Name: ss.user}
 	err := s.gate.Do(ctx, key, func(err error) {
 		defer cancel()
 		if err != nil || ss.hasEnded() {

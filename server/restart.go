@@ -237,6 +237,9 @@ func (s *Server) reseat(g *game, seat room.Seated) room.Member {
 	ss := s.sessions[seat.User]
 	s.mu.Unlock()
 	if ss != nil && ss.sits(g, seat) {
+		s.mu.Lock()
+		g.members[ss] = struct{}{}
+		s.mu.Unlock()
 		return ss
 	}
 	window := seat.Joined.Window
@@ -273,10 +276,6 @@ func (ss *session) sits(g *game, seat room.Seated) bool {
 	ss.window.Store(int64(window))
 	ss.game.Store(g)
 	ss.told = g.name
-	s := ss.srv
-	s.mu.Lock()
-	g.members[ss] = struct{}{}
-	s.mu.Unlock()
 	ss.waitFor(window)
 	return true
 }

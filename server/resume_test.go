@@ -120,15 +120,15 @@ type streamClient struct {
 	payloads bool   // got has the payloads, too
 	refuses  func(m link.Message) error
 
-	link    *streamLink
-	token   []byte
-	seq     uint64
-	asked   []string // by id, from 1
+	link  *streamLink
+	token []byte
+	seq   uint64
+	asked []string // by id, from 1
 
-	answered uint64 // up to this id all were
-	got     []string // answers and pushes in their order
-	lost    int
-	resumed int
+	answered uint64   // up to this id all were
+	got      []string // answers and pushes in their order
+	lost     int
+	resumed  int
 }
 
 // connect opens a link that takes so many messages, logs in, and sends again what the server does not have.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"time"
 
 	"parlor"
@@ -42,8 +41,8 @@ func (s *Server) takeAdmin(ctx context.Context, stored string) error {
 	return nil
 }
 
-// putSecret has the hash of a new password stored. The lock is held, and not for done.
-func (s *Server) putSecret(name, secret string, done func(error)) {
+// putSecret has the hash of a new password stored, and more with it. The lock is held, and not for done.
+func (s *Server) putSecret(name, secret string, done func(error), more ...store.Change) {
 	var change store.Change = store.PutUser{Name: name, Folded: parlor.FoldDigits(name), Secret: secret}
 	if name == parlor.AdminName {
 		change = store.PutSetting{Name: store.SettingAdmin, Value: secret}
@@ -60,11 +59,8 @@ func (s *Server) putSecret(name, secret string, done func(error)) {
 		s.changed(name) // so that logins which have seen the old one look again
 		s.mu.Unlock()
 		done(err)
-	}, change)
+	}, append(more, change)...)
 }
-
-// network is the network of the user's link, or of the one before.
-func (ss *session) network() netip.Addr { return link.Network(ss.address()) }
 
 // secretOf is the hash of a user's password. It blocks for the store.
 func (s *Server) secretOf(ctx context.Context, name string) (string, error) {
@@ -101,27 +97,27 @@ func (s *Server) changePassword(ss *session, args arguments) (parlor.Response, b
 	if text := s.refusePassword(ss.user, args.text("new_password")); text != "" {
 		return parlor.Unexpected(text), true
 	}
-	try, wait, ok := s.logins.begin(ss.network(), ss.user)
-	if !ok {
-		s.stats.LoginsSlowed.Add(1)
-		return parlor.Unexpected(textFailures), true
-	}
-	if wait > 0 {
-		s.stats.LoginsSlowed.Add(1)
-	}
-	time.AfterFunc(wait, func() {
-		s.inTurn(ss, func() (parlor.Response, bool) {
-			err := s.givePassword(ss, ss.user, args.text("new_password"), func(secret string) error {
-				if fits, _, err := s.passwords.Check(secret, args.text("old_password")); err != nil || !fits {
-					return errWrong
-				}
-				return nil
-			})
-			if !errors.Is(err, errWrong) {
-				try.cancel()
+	s.inTurn(ss, func() (parlor.Response, bool) {
+		try, wait, ok := s.logins.begin(ss.address(), ss.user)
+		if !ok {
+			s.stats.LoginsSlowed.Add(1)
+			return parlor.Unexpected(textFailures), true
+		}
+		err := s.givePassword(ss, ss.user, args.text("new_password"), func(secret string) error {
+			if fits, _, err := s.passwords.Check(secret, args.text("old_password")); err != nil || !fits {
+				return errWrong
 			}
-			return s.passwordAnswer(ss.user, err)
+			return nil
 		})
+		if !errors.Is(err, errWrong) {
+			try.cancel()
+			return s.passwordAnswer(ss.user, err)
+		}
+		if wait > 0 {
+			s.stats.LoginsSlowed.Add(1)
+		}
+		time.AfterFunc(wait, func() { ss.finish(parlor.Unexpected(textPassword)) })
+		return parlor.Response{}, false
 	})
 	return parlor.Response{}, false
 }
@@ -156,14 +152,29 @@ func (s *Server) givePassword(ss *session, name, pass string, check func(secret 
 		}
 		return err
 	}, func() {
-		if gone = s.deleting[name]; !gone {
-			s.putSecret(name, secret, func(err error) { s.passwordStored(ss, name, err) })
+		if gone = s.deleting[name]; gone {
+			return
 		}
+		var more []store.Change
+		if other := s.sessions[name]; other != nil && other != ss {
+			more = other.unstored()
+		}
+		s.putSecret(name, secret, func(err error) { s.passwordStored(ss, name, err) }, more...)
 	})
 	if gone {
 		return ErrNoUser
 	}
 	return err
+}
+
+// unstored is what has the store forget the session, which it does itself when it ends: after a crash it must not come back.
+func (ss *session) unstored() []store.Change {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if !ss.stored {
+		return nil
+	}
+	return []store.Change{store.DeleteSession{ID: ss.storedID()}}
 }
 
 // passwordStored answers a request for a new password, which the store has taken or not.
@@ -197,8 +208,6 @@ func (s *Server) passwordAnswer(name string, err error) (parlor.Response, bool) 
 	switch {
 	case err == nil:
 		return parlor.Response{}, false
-	case errors.Is(err, errWrong):
-		return parlor.Unexpected(textPassword), true
 	case errors.Is(err, ErrNoUser):
 		return parlor.Unexpected("No such user: " + pyjson.ReprString(name)), true
 	}
