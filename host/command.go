@@ -90,7 +90,7 @@ func ServeCommand(games map[string]parlor.NewGame, defaultKind string) *cobra.Co
 	f.StringVar(&cfg.Listen, "listen", fmt.Sprintf("localhost:%d", parlor.DefaultPort), "address to listen at; :38929 is all interfaces")
 	f.StringVar(&cfg.PacketListen, "packet-listen", "", fmt.Sprintf("address to listen at for the packet wire too, such as localhost:%d or unix:/PATH (default: nowhere)", packetlink.DefaultPort))
 	f.BoolVar(&cfg.PacketInsecure, "packet-insecure", false, "take logins of the packet wire without TLS from beyond the loopback too: passwords cross the network in clear")
-	f.StringVar(&cfg.AdminPassword, "admin-password", "", "password of the user admin; made up and shown if there is none, on the loopback only")
+	f.StringVar(&cfg.AdminPassword, "admin-password", "", "password of the user admin, in place of the one that the store has; without either, it is made up and shown, on the loopback only")
 	f.BoolVar(&cfg.NoRegistration, "no-registration", false, "let new users in by invite code only (without it, a store that has registration off keeps it off)")
 	f.BoolVar(&cfg.RequirePassword, "require-password", false, "refuse new users without a password")
 	f.BoolVar(&cfg.NoAutoCreate, "no-auto-create", false, "refuse to join a game that does not exist, instead of creating it")
@@ -269,7 +269,10 @@ func (s *Server) announce() {
 		fmt.Fprintf(out, "packet address: %s\n", s.packetURL(addr))
 	}
 	fmt.Fprintf(out, "public key: %s\n", s.lobby.PublicKey())
-	if password, generated := s.AdminPassword(); generated {
+	switch password, generated := s.AdminPassword(); {
+	case generated && s.cfg.SaveFile == "" && s.keeps():
+		fmt.Fprintf(out, "administrator password, made up for this store and shown once: %s\n", password)
+	case generated:
 		fmt.Fprintf(out, "administrator password, made up for this run and shown once: %s\n", password)
 	}
 	if !s.keeps() {

@@ -40,7 +40,8 @@ type Config struct {
 	// lets passwords cross the network in clear.
 	PacketListen   string
 	PacketInsecure bool
-	// AdminPassword is the administrator's. Without one a server on the loopback makes one up.
+	// AdminPassword is the administrator's. The Store keeps it, as a hash: it need not be given again, and one that is given takes its
+	// place. Where there is none yet, a server on the loopback makes one up.
 	AdminPassword string
 
 	NoRegistration  bool // new users need an invite; without it a loaded save decides

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -35,6 +36,7 @@ type Server struct {
 	packets   *packetlink.Server // nil without Config.PacketListen, as are its listeners
 	atPackets []net.Listener
 	closers   []io.Closer // what was opened, in that order
+	reached   string      // an address that others than this machine can reach; empty: there is none
 	generated bool        // the administrator's password was made up here
 	store     store.Store
 	fresh     bool // there was nothing at the store's place
@@ -63,12 +65,9 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		}
 	}
 	s := &Server{cfg: cfg}
-	if s.cfg.AdminPassword == "" {
-		if reached := cmp.Or(publicOf(cfg.Listen, at), publicOf(cfg.PacketListen, packetsAt)); reached != "" {
-			return nil, fmt.Errorf("%s can be reached from other machines: give an administrator password "+
-				"(--admin-password or PARLOR_ADMIN_PASSWORD), or listen at localhost", reached)
-		}
-		s.cfg.AdminPassword, s.generated = newPassword(), true
+	s.reached = cmp.Or(publicOf(cfg.Listen, at), publicOf(cfg.PacketListen, packetsAt))
+	if s.cfg.AdminPassword == "" && s.reached != "" && s.hasNoAdmin() {
+		return nil, s.noAdmin()
 	}
 	if publicOf(cfg.PacketListen, packetsAt) != "" && cfg.TLSCert == "" && !cfg.PacketInsecure {
 		cfg.Logger.Warn("the packet wire has no TLS, and refuses logins from beyond the loopback: give --tls-cert and --tls-key, or --packet-insecure",
@@ -105,7 +104,38 @@ func (s *Server) start(ctx context.Context, at, packetsAt []netip.AddrPort, secu
 			return err
 		}
 	}
+	if err := s.settleAdmin(ctx); err != nil {
+		return err
+	}
 	return s.open(secured)
+}
+
+// hasNoAdmin tells whether it can be seen before the store is opened that there is no administrator's password in it.
+func (s *Server) hasNoAdmin() bool {
+	return s.cfg.SaveFile != "" || !s.keeps() || isFolder(s.cfg.Store) && !isThere(filepath.Join(s.cfg.Store, databaseName))
+}
+
+func (s *Server) noAdmin() error {
+	return fmt.Errorf("%s can be reached from other machines: give an administrator password "+
+		"(--admin-password or PARLOR_ADMIN_PASSWORD), or listen at localhost", s.reached)
+}
+
+// settleAdmin makes up the administrator's password if none was given, and the store has none.
+func (s *Server) settleAdmin(ctx context.Context) error {
+	if s.cfg.AdminPassword != "" {
+		return nil
+	}
+	settings, err := s.store.Settings(ctx)
+	switch {
+	case err != nil:
+		return err
+	case settings[store.SettingAdmin] != "":
+		return nil
+	case s.reached != "":
+		return s.noAdmin()
+	}
+	s.cfg.AdminPassword, s.generated = newPassword(), true
+	return nil
 }
 
 // publicOf is an address that others than this machine can reach, else empty.
@@ -240,7 +270,8 @@ func (s *Server) Wire() *wslink.Server { return s.ws }
 // Packets is the server of the packet wire, for its counters; nil if there is none.
 func (s *Server) Packets() *packetlink.Server { return s.packets }
 
-// AdminPassword is the administrator's password, and whether it was made up at the start.
+// AdminPassword is the administrator's password, and whether it was made up at the start. It is empty if the store has it, which knows a
+// hash of it only.
 func (s *Server) AdminPassword() (password string, generated bool) {
 	return s.cfg.AdminPassword, s.generated
 }

@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -99,6 +100,37 @@ func TestGeneratedPassword(t *testing.T) {
 	_, err := client.Dial(t.Context(), first.addr(), client.Config{Username: "admin", Password: "admin"})
 	wantReason(t, err, "Incorrect password.")
 	dial(t, first.addr(), client.Config{Username: "admin", Password: password})
+}
+
+// TestStoredPassword: the administrator's password is in the store, from the first start on: it is made up once, and replaced by one that is given.
+func TestStoredPassword(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	run := func(cfg host.Config, want string, printed bool) (password string) {
+		t.Helper()
+		var out, log output
+		cfg.Store, cfg.Listen, cfg.Out, cfg.Logger = folder, cmp.Or(cfg.Listen, "localhost:0"), &out, slog.New(slog.NewTextHandler(&log, nil))
+		s := start(t, cfg)
+		s.Announce()
+		password, generated := s.AdminPassword()
+		if generated != printed || (out.field("administrator password.*") != "") != printed || strings.Contains(log.String(), "in place of the one that was stored") != (cfg.AdminPassword == "second") {
+			t.Errorf("printed\n%s%s", &out, &log)
+		}
+		dial(t, fmt.Sprint("127.0.0.1:", s.port()), client.Config{Username: "admin", Password: cmp.Or(want, password)}).Close()
+		if _, err := s.stop(); err != nil {
+			t.Fatal(err)
+		}
+		return password
+	}
+	_, err := host.Start(t.Context(), quiet(host.Config{Listen: ":0", Store: folder}))
+	wantError(t, err, "can be reached from other machines")
+	wantFiles(t, folder, map[string]string{})
+	first := run(host.Config{}, "", true)
+	run(host.Config{}, first, false)
+	run(host.Config{Listen: ":0"}, first, false) // it may be public now
+	run(host.Config{AdminPassword: first}, first, false)
+	run(host.Config{AdminPassword: "second"}, "second", false)
+	run(host.Config{}, "second", false)
 }
 
 // TestTakenPort: the error says what to try, and the save is left alone.

@@ -217,6 +217,7 @@ func (s *Server) prove(p *proving) error {
 	switch {
 	case p.known:
 		fits, old, err := s.passwords.Check(secret, p.c.password)
+		p.hashed = true
 		if err != nil {
 			s.logger.Error("the hash of a password cannot be read", "user", p.c.user, "err", err)
 		}
@@ -226,8 +227,9 @@ func (s *Server) prove(p *proving) error {
 			p.secret = s.passwords.Hash(p.c.password)
 		}
 		if open && !p.fits { // as for a name that is not known
-			_, err = s.cfg.Store.Imitated(p.ctx, parlor.FoldDigits(p.c.user))
-			return err
+			if _, err = s.cfg.Store.Imitated(p.ctx, parlor.FoldDigits(p.c.user)); err != nil {
+				return err
+			}
 		}
 	case open:
 		var err error

@@ -22,9 +22,6 @@ func (s *Server) restore() error {
 	if err != nil {
 		return err
 	}
-	if err := s.takeAdmin(ctx, settings[store.SettingAdmin]); err != nil {
-		return err
-	}
 	if s.users, err = st.CountUsers(ctx); err != nil {
 		return err
 	}
@@ -58,7 +55,7 @@ func (s *Server) restore() error {
 		}
 	}
 	waitBounded(&opening, s.cfg.Limits.RestoreWait)
-	return nil
+	return s.takeAdmin(ctx, settings[store.SettingAdmin]) // last: one that was made up shall not be stored if nobody gets to see it
 }
 
 // restoreGame makes a game again, as far as this server can.
