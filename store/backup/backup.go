@@ -82,7 +82,7 @@ func (c Counts) String() string {
 
 // Write writes a backup of what a store exports. An error is w's or that of the export; what was written is no backup then.
 func Write(w io.Writer, head Head, export iter.Seq2[store.Change, error]) (Counts, error) {
-	out := writer{out: bufio.NewWriterSize(w, 1<<18), sum: sha256.New()}
+	out := writer{out: bufio.NewWriterSize(w, 1<<16), sum: sha256.New()}
 	out.write([]byte(magic))
 	out.write(binary.AppendUvarint(nil, version))
 	out.record(kindHead, headFields(&record{head: head, created: head.Created.Unix()}))

@@ -28,7 +28,7 @@ type Reader struct {
 
 // NewReader reads the head of a backup. Errors are ErrForeign, ErrNewer, ErrDamaged and those of in.
 func NewReader(in io.Reader) (*Reader, error) {
-	r := &Reader{in: bufio.NewReaderSize(in, 1<<18), sum: sha256.New()}
+	r := &Reader{in: bufio.NewReaderSize(in, 1<<16), sum: sha256.New()}
 	start := make([]byte, len(magic))
 	if err := r.full(start); err != nil && !errors.Is(err, ErrDamaged) {
 		return nil, err
