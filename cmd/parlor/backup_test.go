@@ -235,7 +235,7 @@ func TestBackupKilled(t *testing.T) {
 	program := exampletest.Build(t, ".")
 	dir := t.TempDir()
 	old, file := filepath.Join(dir, "old"), filepath.Join(dir, "backup")
-	fill(t, old, 20_000)
+	fill(t, old, 6_000)
 	if err := os.WriteFile(file, []byte("the one before"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,109 @@
+package sqlite_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"parlor/store"
+	"parlor/store/sqlite"
+)
+
+func openReadOnly(t *testing.T, dir string, opt sqlite.Options) *sqlite.Store {
+	t.Helper()
+	s, err := sqlite.OpenReadOnly(t.Context(), dir, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// TestOpenReadOnly: beside the server that has the store, which goes on, and after it; an export is of one moment.
+func TestOpenReadOnly(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	commit(t, s, setting("before"))
+	r := openReadOnly(t, dir, sqlite.Options{})
+	n := 0
+	for c, err := range r.Export(t.Context()) {
+		if err != nil || c != setting("before") {
+			t.Errorf("exported %v, %v", c, err)
+		}
+		if n++; n == 1 {
+			commit(t, s, setting("after"), store.PutUser{Name: "alice"})
+		}
+	}
+	if n != 1 {
+		t.Errorf("exported %d", n)
+	}
+	hasSettings(t, r, "before", "after")
+	if err := r.Commit(t.Context(), setting("x")); !errors.Is(err, store.ErrReadOnly) {
+		t.Errorf("commit: %v", err)
+	}
+	// The server ends and another comes while it reads.
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir)
+	commit(t, s, setting("second"))
+	hasSettings(t, r, "before", "after", "second")
+	if err := errors.Join(r.Close(), r.Close(), s.Close()); err != nil {
+		t.Error(err)
+	}
+	r = openReadOnly(t, dir, sqlite.Options{})
+	hasSettings(t, r, "before", "after", "second")
+	open(t, dir) // it is in nobody's way
+}
+
+// TestOpenReadOnlyLog: an export in another process than the server's is ended, too, when the log has grown too long.
+func TestOpenReadOnlyLog(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	for i := range 600 { // more than a page of users
+		commit(t, s, store.PutUser{Name: fmt.Sprint("user", i)})
+	}
+	r := openReadOnly(t, dir, sqlite.Options{}.Log(4096, 1<<20))
+	var last error
+	grown := false
+	for _, err := range r.Export(t.Context()) {
+		last = err
+		if !grown {
+			grown = true
+			commit(t, s, store.PutGame{Number: 1, Name: "x"}, store.Append{Game: 1, First: 1, Last: 1, Data: make([]byte, 3<<20)})
+		}
+	}
+	if !errors.Is(last, store.ErrUnavailable) {
+		t.Errorf("the export ended with %v", last)
+	}
+}
+
+func TestOpenReadOnlyRefused(t *testing.T) {
+	empty := t.TempDir()
+	if _, err := sqlite.OpenReadOnly(t.Context(), empty, sqlite.Options{}); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("an empty folder: %v", err)
+	}
+	if all, err := os.ReadDir(empty); err != nil || len(all) > 0 {
+		t.Errorf("it has made %v, %v", all, err)
+	}
+	for name, harm := range map[string]func(path string) error{
+		"empty": func(path string) error { return os.Truncate(path, 0) },
+		"cut":   func(path string) error { return os.Truncate(path, 8192) },
+		"other": func(path string) error { return os.WriteFile(path, []byte("something else, for long enough"), 0o600) },
+	} {
+		dir := t.TempDir()
+		s := open(t, dir)
+		commit(t, s, setting("x"))
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := harm(filepath.Join(dir, "parlor.db")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sqlite.OpenReadOnly(t.Context(), dir, sqlite.Options{}); !errors.Is(err, store.ErrDamaged) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
