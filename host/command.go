@@ -176,9 +176,14 @@ func unknownVariables(cmd *cobra.Command) (names []string) {
 	known := map[string]bool{"PARLOR_PYTHON": true, "PARLOR_NO_PYTHON": true, "PARLOR_CAPTURES": true} // for the tests of Parlor itself
 	note := func(f *pflag.Flag) { known[variable(f)] = true }
 	cmd.Flags().VisitAll(note)
-	for _, c := range cmd.Root().Commands() {
+	var all func(c *cobra.Command)
+	all = func(c *cobra.Command) {
 		c.Flags().VisitAll(note)
+		for _, sub := range c.Commands() {
+			all(sub)
+		}
 	}
+	all(cmd.Root())
 	for _, v := range os.Environ() {
 		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, variablePrefix) && !known[name] {
 			names = append(names, name)

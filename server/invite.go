@@ -58,6 +58,9 @@ func (s *Server) dropInvite(in *invitation) {
 	s.invites = slices.DeleteFunc(s.invites, func(other *invitation) bool { return other == in })
 }
 
+// InviteLife is how long a code is good where nothing else is said.
+const InviteLife = 30 * 24 * time.Hour
+
 // maxUses bounds how many may register with one code.
 const maxUses = 1_000_000
 

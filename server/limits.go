@@ -100,7 +100,7 @@ func (l *Limits) fill() {
 	def(&l.PasswordSize, 1024)
 	def(&l.TextSize, 256)
 	def(&l.Invites, 10_000)
-	def(&l.InviteLife, 30*24*time.Hour)
+	def(&l.InviteLife, InviteLife)
 	def(&l.Mailbox, 1024)
 	def(&l.Timers, 10_000)
 	def(&l.HookBudget, time.Second)

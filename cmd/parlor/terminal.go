@@ -218,6 +218,15 @@ func (e *editor) question(text string) (string, error) {
 // secret asks for one line, which is not shown.
 func (e *editor) secret(text string) (string, error) { return e.terminal.ReadPassword(text) }
 
+// hidden is secret for a command that asks for nothing else.
+func (e *editor) hidden(text string) (string, error) {
+	if err := e.raw(); err != nil {
+		return "", err
+	}
+	defer e.cook()
+	return e.secret(text)
+}
+
 // noHistory forgets everything.
 type noHistory struct{}
 
