@@ -22,7 +22,7 @@ var requests = []request{
 	{parlor.RequestLeaveGame, nil},
 	{parlor.RequestDebug, nil},
 	{parlor.RequestSave, nil},
-	{parlor.RequestCreateInvite, []string{"username"}},
+	{parlor.RequestCreateInvite, []string{"username", "uses", "expires_in"}},
 	{parlor.RequestDestroyGame, []string{"name"}},
 	{parlor.RequestDeleteUser, []string{"username"}},
 	{parlor.RequestSetRegistration, []string{"set_as"}},
@@ -31,24 +31,41 @@ var requests = []request{
 	{parlor.RequestShutdown, nil},
 }
 
-// ownRequests are the lobby's requests that are Parlor's own, which no dot stands for. They have no arguments.
-var ownRequests = []string{parlor.RequestSubscribe, parlor.RequestUnsubscribe}
+// ownRequests are the lobby's requests that are Parlor's own, which no dot stands for.
+var ownRequests = []request{
+	{parlor.RequestSubscribe, nil},
+	{parlor.RequestUnsubscribe, nil},
+	{parlor.RequestChangePassword, []string{"old_password", "new_password"}},
+	{parlor.RequestCreateUser, []string{"username", "password"}},
+	{parlor.RequestSetPassword, []string{"username", "password"}},
+	{parlor.RequestListUsers, []string{"after", "limit"}},
+	{parlor.RequestListInvites, []string{"after"}},
+	{parlor.RequestRevokeInvite, []string{"code"}},
+}
+
+// isOwn tells whether a request is one of them.
+func isOwn(message string) bool {
+	return slices.ContainsFunc(ownRequests, func(r request) bool { return r.name == message })
+}
 
 // complete completes the last word before the cursor: the name of a request after the dot at the start of
 // the line, or as it is if it is Parlor's own, or the name of an argument after a semicolon. It returns what to insert, and all words that are
 // possible.
 func complete(before string) (insert string, words []string) {
 	message, rest, more := strings.Cut(before, ";")
-	if strings.HasPrefix(message, "__") && !more {
-		return completeWord(message, slices.Clone(ownRequests))
-	}
-	if !strings.HasPrefix(message, ".") || strings.HasPrefix(message, "..") {
+	own := strings.HasPrefix(message, "__")
+	if !own && !strings.HasPrefix(message, ".") || strings.HasPrefix(message, "..") {
 		return "", nil
 	}
 	word := message
-	if more {
+	switch {
+	case more:
 		word, words = argumentWords(message, rest)
-	} else {
+	case own:
+		for _, r := range ownRequests {
+			words = append(words, r.name)
+		}
+	default:
 		for _, r := range requests {
 			words = append(words, strings.TrimPrefix(r.name, strings.TrimSuffix(parlor.RequestPrefix, ".")))
 		}
@@ -77,11 +94,12 @@ func argumentWords(message, rest string) (word string, words []string) {
 		used = append(used, a.key)
 		rest = next
 	}
-	i := slices.IndexFunc(requests, func(r request) bool { return r.name == requestName(message) })
+	all := slices.Concat(requests, ownRequests)
+	i := slices.IndexFunc(all, func(r request) bool { return r.name == requestName(message) })
 	if i < 0 {
 		return "", nil
 	}
-	for _, name := range requests[i].args {
+	for _, name := range all[i].args {
 		if !slices.Contains(used, name) {
 			words = append(words, name+"=")
 		}

@@ -592,6 +592,9 @@ func TestComplete(t *testing.T) {
 		"__parlor__.":                      "",
 		"__parlor__.su":                    "bscribe",
 		"__parlor__.subscribe;":            "",
+		"__parlor__.ch":                    "ange_password",
+		"__parlor__.set_password;u":        "sername=",
+		".create_invite;e":                 "xpires_in=",
 		".create_game;name=x;name=y;pass":  "word=",
 		".create_game;name=x;password=y;z": "",
 	} {

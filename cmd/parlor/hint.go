@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -43,7 +42,7 @@ var refusalHints = map[string]string{
 	"User deleted.":               "the administrator has deleted this user: take another --user",
 	"Username already connected.": "end the other session of this user, or take another --user",
 	"Incorrect password.": "give the user's own password with PARLOR_PASSWORD or --password; " +
-		"that of admin is the one that the server was started with, or has shown at its start",
+		"that of admin is the one that the server was given, or has shown at its first start; parlor user passwd admin sets another",
 	"Incorrect username or invite code.": "check --invite, and that the code was made for this --user",
 	"Registration blocked.":              "ask the administrator for an invite code, and give it with --invite",
 	"User password required.":            "choose a password, and give it with PARLOR_PASSWORD or --password",
@@ -176,16 +175,22 @@ func answerHint(p parlor.Packet, r parlor.Response, streams bool) string {
 	text, _ := p.Payload.Get("username")
 	user, _ := text.(string)
 	switch {
-	case !streams && slices.Contains(ownRequests, p.Message):
+	case !streams && isOwn(p.Message):
 		return p.Message + " is for the native and the packet wire, and this connection is on pgnet's: leave out --wire pgnet, if the server knows another"
 	case r.Message == "Game name not allowed.":
 		return "a game's name has " + gameNameRule
 	case p.Message == parlor.RequestCreateInvite && r.Status == parlor.StatusOK && user != "" && !parlor.UserNameAllowed(user):
 		return "nobody can register as " + visible(user) + ": a user's name has " + userNameRule
-	case p.Message == parlor.RequestCreateInvite && r.Status == parlor.StatusOK:
+	case p.Message == parlor.RequestCreateInvite && r.Status == parlor.StatusOK && !says(p, "uses") && !says(p, "expires_in"):
 		return "the code is good once, and for 30 days if the server has no other --invite-life"
 	}
 	return requestHint(p.Message)
+}
+
+// says tells whether a request has an argument.
+func says(p parlor.Packet, name string) bool {
+	_, there := p.Payload.Get(name)
+	return there
 }
 
 // requestHint is what to say of a request that begins as the lobby's own do and is none of them. A game may know
@@ -195,7 +200,7 @@ func requestHint(message string) string {
 	if !reserved || message == parlor.RequestHeartbeat {
 		return ""
 	}
-	if full := "__parlor__." + name; full == parlor.RequestSubscribe || full == parlor.RequestUnsubscribe {
+	if full := parlor.RequestOwnPrefix + "." + name; isOwn(full) {
 		return "no such request: ." + name + "; did you mean " + full + "?"
 	}
 	best, distance := "", 3 // letters that may be wrong
