@@ -66,8 +66,14 @@ type attempt struct {
 	owner *attempts
 	addr  netip.Addr
 	user  string
-	taken []*bucket
+	taken []taking
 	slows bool // it is the first of its address to be held up, since the budget was full
+}
+
+// taking is what was taken from a budget: less than one where there was no more to take.
+type taking struct {
+	from *bucket
+	n    float64
 }
 
 // begin takes from the budgets of an address and a name, and says how long the login shall wait before it is
@@ -94,8 +100,9 @@ func (a *attempts) begin(addr netip.Addr, user string) (t *attempt, wait time.Du
 				return t, 0, false
 			}
 		}
-		b.left = max(b.left-1, floor)
-		t.taken = append(t.taken, b)
+		n := min(1, b.left-floor)
+		b.left -= n
+		t.taken = append(t.taken, taking{b, n})
 		wait = max(wait, time.Duration(-b.left/a.rate*float64(time.Second)))
 		if key.addr.IsValid() {
 			t.slows = b.left < 0 && !b.low
@@ -120,8 +127,8 @@ func (t *attempt) cancel() {
 
 // giveBack is for those who hold the lock.
 func (t *attempt) giveBack() {
-	for _, b := range t.taken {
-		b.left++
+	for _, of := range t.taken {
+		of.from.left += of.n
 	}
 	t.taken = nil
 }

@@ -115,6 +115,29 @@ func TestHungUp(t *testing.T) {
 	})
 }
 
+// TestBackOut has many hang up before their turn, when a name has no budget left: it has none from them either.
+func TestBackOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, server.Config{Store: new(slowLogins)}, script{})
+		w.login("alice").close()
+		guests := make([]*guest, 100)
+		for i := range guests {
+			guests[i] = w.connectFrom(fmt.Sprint("192.0.2.", i))
+			guests[i].send("handshake", parlor.Map{"username": "alice", "password": "guess"})
+			synctest.Wait()
+		}
+		for _, g := range guests[50:] { // the others have taken all that there is
+			g.close()
+		}
+		began := time.Now()
+		g := w.connectFrom("198.51.100.1")
+		g.wantOK(g.tryLogin("alice", passwordOf("alice")), parlor.MessageAuthenticated)
+		if took := time.Since(began); took < 3*time.Second {
+			t.Errorf("the name was slowed down by %v", took)
+		}
+	})
+}
+
 // TestRegistrationStorm has a network register more than it may: the rest is refused before there is a hash, and so uses up no budget.
 func TestRegistrationStorm(t *testing.T) {
 	inWorld(t, server.Config{Limits: server.Limits{RegistrationBurst: 1}}, script{}, func(t *testing.T, w *world) {
