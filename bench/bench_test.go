@@ -16,7 +16,7 @@ import (
 
 // TestMain is also the children's: they are this program, started again.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && slices.Contains([]string{"server", "echo", "raw", "packets"}, os.Args[1]) {
+	if len(os.Args) > 1 && slices.Contains([]string{"server", "echo", "raw", "packets", "storm"}, os.Args[1]) {
 		os.Exit(bench.Run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	goleak.VerifyTestMain(m)
@@ -56,6 +56,11 @@ func TestQuick(t *testing.T) {
 		`(?m)^20 clients on the native wire, in games of 10, whose links are all cut`, `(?m)^  all back after \S+s; half of them after \S+s; 0 have another seat$`,
 		`(?m)^  20 links, of which 20 have resumed; 0 pushes lost, and 0 gaps in what was pushed$`, `(?m)^  all back, median: .* aim at most 10s: (reached|MISSED)$`)
 	if runtime.GOOS == "linux" {
+		const percents = `: \d+ % \(\d+\.\.\d+\)   aim at most 200 %: (reached|MISSED)$`
+		for _, from := range []string{"one address", "100 addresses"} {
+			wants = append(wants, `(?m)^from `+from+`: the last 200 took .* failed$\n(  the first .*\n)?.*\n  before .*\n  in the storm .*\n  p50, of that before`+percents+`\n  p99, of that before`+percents,
+				`(?m)^  in, where she was before: after \d.* 0 not let in   aim all, and at most 5s: reached$`, `(?m)^  memory of the server at most: -?\d+ MB .* aim at most 128 MB: (reached|MISSED)$`)
+		}
 		wants = append(wants, `(?m)^20 idle packet connections: -?\d+\.\d MB, -?\d+\.\d\d kB each +aim 10 KiB: (reached|MISSED)$`,
 			`(?m)^  at Shutdown: 20 were told the reason, 0 something else, 0 nothing +aim all told: reached$`,
 			`(?m)^  goroutines of the server: \d+ at first, \d+ with the connections, \d+ after Shutdown +aim none left: reached$`)
@@ -100,7 +105,7 @@ func TestPipelinedSpread(t *testing.T) {
 // TestUsage refuses what it cannot measure before anything is started.
 func TestUsage(t *testing.T) {
 	for _, args := range [][]string{
-		{"-pairs", "0"}, {"-only", "nothing"}, {"-crowd", "0"}, {"-rooms", "-1"}, {"-seconds", "1000"}, {"-clients", "-1"}, {"-idle", "0"}, {"unexpected"}, {"-unknown"},
+		{"-pairs", "0"}, {"-only", "nothing"}, {"-crowd", "0"}, {"-rooms", "-1"}, {"-storm", "99"}, {"-seconds", "1000"}, {"-clients", "-1"}, {"-idle", "0"}, {"unexpected"}, {"-unknown"},
 	} {
 		var out, errs bytes.Buffer
 		if code := bench.Run(args, nil, &out, &errs); code != 1 || errs.Len() == 0 || out.Len() > 0 {

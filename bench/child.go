@@ -128,16 +128,24 @@ func (c *child) close() error {
 }
 
 // rss is the resident memory of the child in kB, as the system counts it.
-func (c *child) rss() (kB float64, err error) {
+func (c *child) rss() (kB float64, err error) { return c.memory("VmRSS:") }
+
+// forgetPeak has the system take what is resident now for the most that ever was (VmHWM).
+func (c *child) forgetPeak() error {
+	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", c.cmd.Process.Pid), []byte("5"), 0)
+}
+
+// memory is a line of what the system says of the child, in kB.
+func (c *child) memory(of string) (kB float64, err error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if rest, ok := strings.CutPrefix(line, of); ok {
 			_, err := fmt.Sscan(rest, &kB)
 			return kB, err
 		}
 	}
-	return 0, errors.New("no VmRSS in the status of the process")
+	return 0, fmt.Errorf("no %s in the status of the process", of)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -46,8 +47,11 @@ func login(addr, user, game string) (*client, error) {
 }
 
 // connect connects and trades keys. There is a deadline then, for what follows.
-func connect(addr string) (*client, error) {
-	end, err := openWebSocket(addr, "/", 2048)
+func connect(addr string) (*client, error) { return connectFrom(netip.Addr{}, addr) }
+
+// connectFrom does so from an address of this machine.
+func connectFrom(from netip.Addr, addr string) (*client, error) {
+	end, err := openWebSocketFrom(from, addr, "/", 2048)
 	if err != nil {
 		return nil, err
 	}

@@ -48,6 +48,7 @@ var games = map[string]parlor.NewGame{
 	"relay": func(room parlor.Room, _ string) (parlor.Game, error) { return relayGame{room}, nil },
 
 	"isolation": newIsolated,
+	"storm":     func(parlor.Room, string) (parlor.Game, error) { return echoGame{}, nil },
 	"seats":     newSeats,
 }
 
@@ -57,7 +58,7 @@ func serveLobby(args []string, stdin io.Reader, stdout io.Writer) error {
 	cpu := f.String("cpuprofile", "", "file for the CPU profile")
 	mem := f.String("memprofile", "", "file for the profile of allocations")
 	packets := f.Bool("packets", false, "open to the packet wire too, and say where")
-	game := f.String("game", "board", "board, echo, relay, isolation or seats")
+	game := f.String("game", "board", "board, echo, relay, isolation, seats or storm")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -71,7 +72,7 @@ func serveLobby(args []string, stdin io.Reader, stdout io.Writer) error {
 		AdminPassword: "bench, on the loopback only",
 		Logger:        slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
-	if *game == "isolation" { // whose games do wrong on purpose
+	if *game == "isolation" || *game == "storm" { // whose games, or clients, do wrong on purpose
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	if *packets {

@@ -33,6 +33,7 @@ type options struct {
 	rooms   int           // games of four users, as far as the open file limit allows
 
 	returners int    // clients whose links are cut at once, as far as the open file limit allows
+	storm     int    // wrong logins of one storm
 	only      string // one of parts; empty: all
 	match     string // what the titles of the loads of native and packet wires contain that are measured; empty: all
 
@@ -61,6 +62,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		err = serveLobby(args[1:], stdin, stdout)
 	case len(args) > 0 && args[0] == "packets":
 		err = servePackets(args[1:], stdin, stdout)
+	case len(args) > 0 && args[0] == "storm":
+		err = makeStorm(args[1:], stdin, stdout)
 	case len(args) > 0 && args[0] == "raw":
 		err = serveRaw(stdin, stdout)
 	case len(args) > 0 && args[0] == "echo":
@@ -114,6 +117,7 @@ var parts = []part{
 	{"resume", measureResume},
 	{"lobby", measureLobby},
 	{"memory", measureMemory},
+	{"storm", measureStorm},
 }
 
 // partNames are the names of the parts, for people.
@@ -177,6 +181,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	f.IntVar(&o.crowd, "crowd", 1000, "users of one game who get its broadcasts")
 	f.IntVar(&o.rooms, "rooms", 1000, "games of four users at once")
 	f.IntVar(&o.returners, "returners", 5000, "clients whose links are cut at once")
+	f.IntVar(&o.storm, "storm", 10_000, "wrong logins of one storm, of which there are 1,000 a second")
 	f.StringVar(&o.only, "only", "", "the `part` to measure: "+partNames()+"; default all")
 	f.StringVar(&o.match, "match", "", "`text` that the titles of loads must contain, of the native and the packet wire")
 	f.BoolVar(&quick, "quick", false, "a smoke test: one pair, 0.2 s, few users")
@@ -187,7 +192,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	}
 	if quick {
 		o.pairs, seconds, o.clients, o.idle, o.seldom, o.conns = 1, 0.2, 10, 20, true, 20
-		o.crowd, o.rooms, o.returners = 20, 5, 20
+		o.crowd, o.rooms, o.returners, o.storm = 20, 5, 20, 200
 	}
 	o.turn = time.Duration(seconds * float64(time.Second))
 	switch {
@@ -203,6 +208,8 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 		return o, errors.New("-returners must be 1 to 50000")
 	case o.crowd < 1 || o.crowd > 20_000 || o.rooms < 1 || o.rooms > 5000:
 		return o, errors.New("-crowd must be 1 to 20000, -rooms 1 to 5000")
+	case o.storm < 100 || o.storm > 20_000:
+		return o, errors.New("-storm must be 100 to 20000")
 	case seconds < 0.01 || seconds > 60:
 		return o, errors.New("-seconds must be 0.01 to 60")
 	}

@@ -9,6 +9,7 @@ import (
 	mrand "math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -97,7 +98,16 @@ type wsEnd struct {
 // openWebSocket connects and does the opening handshake (RFC 6455, section 4.1). The connection has a deadline then,
 // for what the caller has to set up.
 func openWebSocket(addr, path string, buffer int) (wsEnd, error) {
-	nc, err := net.DialTimeout("tcp", addr, dialTimeout)
+	return openWebSocketFrom(netip.Addr{}, addr, path, buffer)
+}
+
+// openWebSocketFrom does so from an address of this machine; the zero Addr is any.
+func openWebSocketFrom(from netip.Addr, addr, path string, buffer int) (wsEnd, error) {
+	d := net.Dialer{Timeout: dialTimeout}
+	if from.IsValid() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
+	}
+	nc, err := d.Dial("tcp", addr)
 	if err != nil {
 		return wsEnd{}, err
 	}

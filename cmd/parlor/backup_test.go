@@ -87,8 +87,8 @@ func ask(t *testing.T, c *client.Client, message string, payload parlor.Map) par
 	return r
 }
 
-// stored is all of a store, but for what changes with each start.
-func stored(t *testing.T, at string) (all []store.Change) {
+// allStored is all of a store, but for what changes with each start.
+func allStored(t *testing.T, at string) (all []store.Change) {
 	t.Helper()
 	st, err := host.ReadStore(t.Context(), at)
 	if err != nil {
@@ -280,7 +280,7 @@ func TestBackupKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(stored(t, old), stored(t, to)) {
+	if !reflect.DeepEqual(allStored(t, old), allStored(t, to)) {
 		t.Error("what was restored is not what was there")
 	}
 }

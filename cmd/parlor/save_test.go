@@ -37,13 +37,13 @@ func TestSaveImport(t *testing.T) {
 		t.Fatal(err, news)
 	}
 	checkContains(t, out, "2 users, 1 games, 1 invite codes; registration is off")
-	before := fmt.Sprint(stored(t, dir))
+	before := fmt.Sprint(allStored(t, dir))
 	if strings.Contains(before, "sesame") {
 		t.Error("a game's password is in clear")
 	}
 	_, _, err = runParlor(t, "save", "import", save, "--store", dir)
 	checkError(t, err, "nothing of "+save+" was taken", `user "alice", user "bobby", game "talk", an invite code`)
-	if after := fmt.Sprint(stored(t, dir)); after != before {
+	if after := fmt.Sprint(allStored(t, dir)); after != before {
 		t.Errorf("it was\n%s and is\n%s", before, after)
 	}
 	if now, err := os.ReadFile(save); err != nil || string(now) != text {
