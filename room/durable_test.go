@@ -112,7 +112,8 @@ type diary struct {
 	odd     bool // it uses what is not the room's
 	updates bool
 	quiet   bool // ticks say nothing
-	left    int  // updates to be silent about
+	full    bool // answers have the line
+	slow    *atomic.Bool
 }
 
 type diarySave struct {
@@ -138,6 +139,9 @@ func newDiary(g *diary) parlor.NewGame {
 		game := *g
 		game.room, game.alarm, game.mu, game.lines = r, make(map[string]time.Time), new(sync.Mutex), nil
 		*g = game
+		if g.updates {
+			r.Every(700*time.Millisecond, func() { g.write("every") })
+		}
 		if save == "" {
 			g.write("began")
 			return g, nil
@@ -147,6 +151,7 @@ func newDiary(g *diary) parlor.NewGame {
 			return nil, err
 		}
 		g.lines = s.Lines
+		g.room.Rand().Uint64() // of no account
 		for _, name := range slices.Sorted(maps(s.Alarm)) {
 			g.set(name, s.Alarm[name])
 		}
@@ -169,7 +174,7 @@ func (g *diary) set(name string, at time.Time) {
 	g.room.After(at.Sub(g.room.Now()), func() {
 		delete(g.alarm, name)
 		g.write("alarm %s", name)
-		g.room.Broadcast("alarm", parlor.Map{"n": len(g.lines)})
+		g.tell("alarm")
 	})
 }
 
@@ -194,7 +199,7 @@ func (g *diary) Update() {
 	}
 	g.write("update")
 	if !g.quiet {
-		g.room.Broadcast("updated", parlor.Map{"n": len(g.lines)})
+		g.tell("updated")
 	}
 }
 
@@ -203,6 +208,12 @@ func (g *diary) HandleGamePacket(p parlor.Packet) parlor.Response {
 	switch p.Message {
 	case "alarm":
 		g.set(fmt.Sprintf("%06d", len(g.lines)), g.room.Now().Add(time.Duration(g.room.Rand().IntN(5000))*time.Millisecond))
+	case "alarms": // together with others
+		g.set(fmt.Sprintf("%06d", len(g.lines)), g.room.Now().Truncate(time.Second).Add(time.Duration(1+g.room.Rand().IntN(3))*time.Second))
+	case "slow":
+		if d := time.Duration(g.room.Rand().IntN(3000)) * time.Millisecond; g.slow.Load() {
+			take(d)
+		}
 	case "go":
 		resp := parlor.OK("gone")
 		resp.Disconnecting = true
@@ -210,12 +221,20 @@ func (g *diary) HandleGamePacket(p parlor.Packet) parlor.Response {
 	case "panic":
 		panic("as told")
 	case "tell":
-		g.room.Broadcast("told", parlor.Map{"n": len(g.lines)})
+		g.tell("told")
 	}
 	if g.odd {
 		return parlor.OK(time.Now().String())
 	}
+	if g.full {
+		return parlor.OK(fmt.Sprintf("line %d|%s", len(g.lines), g.lines[len(g.lines)-1]))
+	}
 	return parlor.OK(fmt.Sprint("line ", len(g.lines)))
+}
+
+// tell broadcasts the last line.
+func (g *diary) tell(message string) {
+	g.room.Broadcast(message, parlor.Map{"n": len(g.lines), "line": g.lines[len(g.lines)-1]})
 }
 
 // openDiary opens a room with a diary on a journal. What the lobby is told goes to the events.
@@ -232,7 +251,7 @@ func openDiary(t *testing.T, p *paper, g *diary, cfg room.Config) (*room.Room, *
 	t.Cleanup(func() {
 		closed := make(chan struct{})
 		r.Close(func() { close(closed) })
-		synctest.Wait()
+		<-closed
 	})
 	return r, happened
 }
@@ -352,103 +371,213 @@ func TestDurableFailure(t *testing.T) {
 }
 
 // TestDurableReplay does anything at random, with a crash now and then: the game that is made again has seen what it has seen before, up to
-// the last that was on disk.
-func TestDurableReplay(t *testing.T) {
+// the last that was on disk, and whatever users were told of.
+func TestDurableReplay(t *testing.T) { atRandom(t, false) }
+
+// TestDurableFailures is the same with a store that fails now and then.
+func TestDurableFailures(t *testing.T) { atRandom(t, true) }
+
+func atRandom(t *testing.T, failing bool) {
 	const seeds = 60
-	for seed := (replays.Add(1) - 1) * seeds; seed < replays.Load()*seeds; seed++ {
+	n := runs.Add(1) - 1 // with -count each run has other seeds
+	for seed := n * seeds; seed < (n+1)*seeds; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { replayAtRandom(t, rand.New(rand.NewPCG(seed, 1))) })
+			synctest.Test(t, func(t *testing.T) { newTrial(t, seed, failing).run() })
 		})
 	}
 }
 
-// replays are how often TestDurableReplay has run: with -count each run has other seeds.
-var replays atomic.Uint64
+var runs atomic.Uint64
 
-func replayAtRandom(t *testing.T, rng *rand.Rand) {
-	p := &paper{delay: time.Duration(rng.IntN(20)) * time.Millisecond}
-	like := diary{updates: rng.IntN(2) == 0, quiet: rng.IntN(2) == 0}
-	cfg := room.Config{SaveEvery: 1 + rng.IntN(60)}
-	g := new(diary)
-	*g = like
-	r, _ := openDiary(t, p, g, cfg)
-	members := map[string]*member{}
-	for life := range 4 {
+// trial is a diary through several lives.
+type trial struct {
+	*testing.T
+	rng     *rand.Rand
+	failing bool
+	like    diary
+	cfg     room.Config
+	members map[string]*member
+	asked   map[*member]int // packets that were taken
+
+	room  *room.Room
+	game  *diary
+	paper *paper
+	log   *logged
+	told  map[int]string // lines that users were told of
+}
+
+func newTrial(t *testing.T, seed uint64, failing bool) *trial {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	tr := &trial{
+		T: t, rng: rng, failing: failing, like: diary{updates: rng.IntN(2) == 0, quiet: rng.IntN(2) == 0, full: true, slow: new(atomic.Bool)},
+		cfg:     room.Config{SaveEvery: 1 + rng.IntN(60), KeepJournal: rng.IntN(2) == 0},
+		members: make(map[string]*member), asked: make(map[*member]int), told: make(map[int]string),
+		paper: &paper{delay: time.Duration(rng.IntN(20)) * time.Millisecond},
+	}
+	tr.open()
+	return tr
+}
+
+// open opens the room, and waits for it.
+func (t *trial) open() {
+	t.Helper()
+	t.like.slow.Store(false)
+	defer t.like.slow.Store(true)
+	t.game, t.log = new(diary), new(logged)
+	*t.game = t.like
+	t.cfg.Logger = slog.New(slog.NewTextHandler(t.log, nil))
+	var happened *events
+	t.room, happened = openDiary(t.T, t.paper, t.game, t.cfg)
+	pass(time.Second)
+	happened.mu.Lock()
+	defer happened.mu.Unlock()
+	if list, text := strings.Join(happened.list, ", "), t.log.String(); !strings.HasPrefix(list, "opened <nil>") || strings.Contains(text, "journal") || strings.Contains(text, "other timers") {
+		t.Fatalf("%s: %s", list, text)
+	}
+}
+
+func (t *trial) run() {
+	for range 4 {
 		for range 40 {
-			name := string(rune('a' + rng.IntN(4)))
-			m := members[name]
-			switch n := rng.IntN(12); {
-			case m == nil:
-				m = &member{name: name}
-				members[name] = m
-				joinDiary(t, r, m)
-			case n == 0:
-				delete(members, name)
-				r.Leave(name, m, func() {})
-			case n == 1:
-				r.Away(name, m)
-			case n == 2:
-				r.Back(name, m, rng.IntN(2) == 0)
-			case n == 3:
-				pass(time.Duration(rng.IntN(3000)) * time.Millisecond)
-			case n == 4:
-				pass(time.Duration(rng.IntN(3_000_000)) * time.Nanosecond)
-			case n == 5:
-				_ = r.Packet(say(name, []string{"panic", "tell"}[rng.IntN(2)]), m)
-			case n == 6:
-				r.Save(func(room.Save, bool, error) {})
-			case n == 7 && rng.IntN(8) == 0:
-				r.Drain(time.Now().Add(time.Second), func() {})
-			case n < 9:
-				_ = r.Packet(say(name, "alarm"), m)
-			default:
-				_, _ = r.Packets([]parlor.Packet{say(name, "x"), say(name, "y")}, m)
-			}
+			t.do()
 		}
-		pass(time.Duration(rng.IntN(30)) * time.Millisecond)
-		p.mu.Lock()
-		stored, lasts := p.stored(), slices.Clone(p.lasts)
-		kept := g.read()
-		told := 0
-		for _, m := range members {
-			told = max(told, m.told())
+		pass(time.Duration(t.rng.IntN(30)) * time.Millisecond)
+		if t.failing && t.rng.IntN(2) == 0 {
+			t.recover()
 		}
-		p.mu.Unlock()
-		again := new(diary)
-		*again = like
-		pass(time.Duration(rng.IntN(10_000)) * time.Millisecond)
-		next := &paper{life: life + 1, delay: p.delay, saves: []room.Save{stored.Save}, pieces: stored.Pieces, lasts: lasts}
-		cfg.Stored = &stored
-		cfg.Reseat = func(s room.Seated) room.Member {
-			user := s.User
-			if m := members[user]; m != nil {
-				return m
-			}
-			return nil
-		}
-		var happened *events
-		log := new(logged)
-		cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
-		r, happened = openDiary(t, next, again, cfg)
-		synctest.Wait()
-		happened.mu.Lock()
-		list := strings.Join(happened.list, ", ")
-		happened.mu.Unlock()
-		if text := log.String(); !strings.HasPrefix(list, "opened <nil>") || strings.Contains(text, "journal") || strings.Contains(text, "other timers") {
-			t.Fatalf("in life %d: %s: %s", life, list, text)
-		}
-		lines, n := again.read(), 0
-		for n < len(kept) && n < len(lines) && kept[n] == lines[n] {
-			n++
-		}
-		if n < told {
-			t.Fatalf("in life %d users were told of %d lines, and of %d lines only %d are as they were: not\n%q, but\n%q", life, told, len(kept), n, kept[n:], lines[n:])
-		}
-		g, p = again, next
-		for name := range members {
-			delete(members, name)
+		t.crash()
+	}
+}
+
+func (t *trial) do() {
+	r, rng := t.room, t.rng
+	name := string(rune('a' + rng.IntN(4)))
+	m := t.members[name]
+	switch n := rng.IntN(12); {
+	case t.failing && rng.IntN(8) == 0:
+		t.paper.fail([]error{nil, errors.New("no room on the disk")}[rng.IntN(2)])
+	case m == nil:
+		m = &member{name: name}
+		t.members[name] = m
+		joinDiary(t.T, r, m)
+	case n == 0 && rng.IntN(4) == 0: // in another session
+		m = &member{name: name}
+		t.members[name] = m
+		joinDiary(t.T, r, m)
+	case n == 0:
+		delete(t.members, name)
+		r.Leave(name, m, func() {})
+	case n == 1:
+		r.Away(name, m)
+	case n == 2:
+		r.Back(name, m, rng.IntN(2) == 0)
+	case n == 3:
+		pass(time.Duration(rng.IntN(3000)) * time.Millisecond)
+	case n == 4:
+		pass(time.Duration(rng.IntN(3_000_000)) * time.Nanosecond)
+	case n == 5:
+		t.send(m, []string{"panic", "tell", "go", "slow"}[rng.IntN(4)])
+	case n == 6:
+		r.Save(func(room.Save, bool, error) {})
+	case n == 7 && rng.IntN(8) == 0:
+		r.Drain(time.Now().Add(time.Second), func() {})
+	case n == 7 && rng.IntN(4) == 0:
+		r.Refresh(func() {})
+	case n < 9:
+		t.send(m, []string{"alarm", "alarms"}[rng.IntN(2)])
+	default:
+		t.send(m, "x", "y")
+	}
+}
+
+func (t *trial) send(m *member, messages ...string) {
+	var ps []parlor.Packet
+	for _, message := range messages {
+		ps = append(ps, say(m.name, message))
+	}
+	n, _ := t.room.Packets(ps, m)
+	t.asked[m] += n
+}
+
+// recover lets the store do its work again: then everybody is answered, and the game goes on.
+func (t *trial) recover() {
+	t.like.slow.Store(false)
+	t.paper.fail(nil)
+	pass(20 * time.Second)
+	for m, n := range t.asked {
+		if got := m.answered(); got != n {
+			t.Fatalf("%s has sent %d packets, and has %d answers: %q", m.name, n, got, m.answers)
 		}
 	}
+	m := &member{name: "zoe"}
+	joinDiary(t.T, t.room, m)
+	_ = t.room.Packet(say("zoe", "here"), m)
+	pass(time.Second)
+	m.mu.Lock()
+	if len(m.answers) < 2 || !slices.Contains(m.answers, "joined <nil>") || !slices.ContainsFunc(m.answers, func(a string) bool { return strings.HasPrefix(a, "OK line") }) {
+		t.Fatalf("behind a failure zoe is told %q", m.answers)
+	}
+	m.mu.Unlock()
+	t.room.Leave("zoe", m, func() {})
+	t.note(m)
+}
+
+// note notes the lines that a member was told of: they are as they were told first.
+func (t *trial) note(m *member) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, answer := range m.answers {
+		var n int
+		if _, err := fmt.Sscanf(answer, "OK line %d", &n); err != nil {
+			continue
+		}
+		_, line, _ := strings.Cut(answer, "|")
+		if before, ok := t.told[n]; ok && before != line {
+			t.Fatalf("line %d is told as %q, and before as %q", n, line, before)
+		}
+		t.told[n] = line
+	}
+	for _, p := range m.pushes {
+		if v, ok := p.Payload.Get("n"); ok {
+			n, line := int(v.(int64)), ""
+			if l, ok := p.Payload.Get("line"); ok {
+				line = l.(string)
+			}
+			if before, ok := t.told[n]; ok && before != line {
+				t.Fatalf("line %d is pushed as %q, and before told as %q", n, line, before)
+			}
+			t.told[n] = line
+		}
+	}
+}
+
+// crash forgets the game, and makes it again of what is stored.
+func (t *trial) crash() {
+	t.paper.mu.Lock()
+	stored, lasts := t.paper.stored(), slices.Clone(t.paper.lasts)
+	for m := range t.asked {
+		t.note(m)
+	}
+	t.paper.mu.Unlock()
+	pass(time.Duration(t.rng.IntN(10_000)) * time.Millisecond)
+	t.paper = &paper{delay: t.paper.delay, saves: []room.Save{stored.Save}, pieces: stored.Pieces, lasts: lasts}
+	t.cfg.Stored = &stored
+	t.cfg.Reseat = func(s room.Seated) room.Member {
+		user := s.User
+		if m := t.members[user]; m != nil {
+			return m
+		}
+		return nil
+	}
+	t.open()
+	lines := t.game.read()
+	for n, line := range t.told {
+		if n > len(lines) || lines[n-1] != line {
+			t.Fatalf("line %d was told as %q, and of the %d lines it is now: %q", n, line, len(lines), lines[min(n, len(lines))-1:])
+		}
+	}
+	clear(t.members)
+	clear(t.asked)
 }
 
 // logged is a log.
@@ -469,16 +598,13 @@ func (l *logged) String() string {
 	return l.text.String()
 }
 
-// told is how many lines the game had, as the member knows.
-func (m *member) told() (n int) {
+// answered is how many packets were answered.
+func (m *member) answered() (n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, answer := range m.answers {
-		_, _ = fmt.Sscanf(answer, "OK line %d", &n)
-	}
-	for _, p := range m.pushes {
-		if v, ok := p.Payload.Get("n"); ok {
-			n = max(n, int(v.(int64)))
+		if !strings.HasPrefix(answer, "push ") && !strings.HasPrefix(answer, "joined ") {
+			n++
 		}
 	}
 	return n
