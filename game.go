@@ -142,10 +142,18 @@ type (
 	Drainer interface{ Draining(deadline time.Time) }
 
 	// Durable says whether nothing that the game has answered may be lost, whatever is killed: what users do is written
-	// to its journal first, and whatever the game says, answers, pushes and its line in the directory, waits for that. After
-	// a crash the game is made again from its newest save and the journal since: so what it does may depend on nothing but
-	// its save, the packets, and its room, with room.Now, room.Rand and timers in place of those of Go. A timer is due a millisecond
-	// from now at the earliest. It is read once, when the game was made; the server must have a store with journals.
+	// to its journal first, and whatever the game says, answers, pushes and its line in the directory, waits for that. It is
+	// read once, when the game is new; the server must have a store with journals.
+	//
+	// After a crash the game is made again from its newest save and the journal since. So what it does may depend on nothing but its save, the
+	// packets, and its room, with room.Now (in UTC), room.Rand and timers in place of those of Go; and SaveString and LobbyInfo change nothing.
+	// A game that does something else than its journal says is not played any more, if the server's operator has not
+	// chosen that it goes on from its save; parlortest.Replay shows where that is, of a game that was exported.
+	//
+	// A game that is made of a save sets its timers again: room.After for when it was due (room.After(at.Sub(room.Now()), f)), those that are due together
+	// in the order in which they were set at first; room.Every as it was set at first, it then keeps to its times. A timer is due a
+	// millisecond from now at the earliest, and a game that could not be kept up with for more than a second is not called for each
+	// time of a repeated timer that has passed.
 	Durable interface{ Durable() bool }
 
 	// Versioner says of which version the form of the game's saves is: raise it when an older program could not read them, or this

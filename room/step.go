@@ -32,6 +32,30 @@ type Entry struct {
 	Hash   string // of the answer and the pushes; empty if nothing was said
 }
 
+// String tells all but the hash, and of saves only their size, in a line.
+func (e Entry) String() string {
+	s := fmt.Sprintf("%d %v %s", e.Number, e.Time, e.Kind)
+	if e.User != "" {
+		s += fmt.Sprintf(" %q", e.User)
+	}
+	switch {
+	case e.Kind == entryPacket.String():
+		s += fmt.Sprintf(" %q %s", e.Packet.Message, e.Packet.Payload.JSON())
+		if e.Request > 0 {
+			s += fmt.Sprintf(" (request %d)", e.Request)
+		}
+	case e.Kind == entryDrain.String():
+		s += fmt.Sprintf(" until %v", e.Until)
+	case e.Kind == entryBegin.String() && e.Save.Entry > 0:
+		s += fmt.Sprintf(" again, with the save of entry %d: what was behind it is undone", e.Save.Entry)
+	case e.Kind == entryBegin.String() && e.Save.Data != "":
+		s += fmt.Sprintf(" with a save of %d bytes of version %d", len(e.Save.Data), e.Save.Version)
+	case e.Missed:
+		s += " who has missed something"
+	}
+	return s
+}
+
 // Entries yields all entries that there are, also those that are in the save. An error is the last that it yields: it is of entries that
 // are damaged, or missing.
 func (s Stored) Entries() iter.Seq2[Entry, error] {

@@ -25,7 +25,7 @@ func house() table {
 	public := []string{
 		"msgpack", "box", "packet", "packet/ping", ".",
 		"link", "link/wslink", "link/packetlink", "link/memlink",
-		"internal/snapshot", "store", "store/backup", "store/sqlite", "store/postgres", "store/pgnetfile",
+		"store", "internal/snapshot", "store/backup", "store/sqlite", "store/postgres", "store/pgnetfile",
 		"room", "server", "client",
 	}
 	abovePrograms := join(public, "host", "cluster", "console", "parlortest")
@@ -53,21 +53,22 @@ func house() table {
 		{"link/wslink", []string{"internal/late", "internal/crowd", "internal/direct", "internal/pyjson", "msgpack", "box", ".", "link"}},
 		{"link/packetlink", []string{"internal/late", "internal/crowd", "internal/pyjson", "msgpack", "packet", "packet/ping", ".", "link"}},
 		{"link/memlink", []string{".", "link"}},
-		{"internal/snapshot", []string{"internal/password", "store"}},
 		{"store", nil},
+		{"internal/snapshot", []string{"internal/password", "store"}},
 		{"store/backup", []string{"store"}},
 		{"store/sqlite", []string{"internal/lockfile", "store"}},
 		{"store/postgres", []string{".", "store"}},
 		{"store/pgnetfile", []string{"internal/pyjson", "internal/lockfile", "internal/password", ".", "internal/snapshot", "store"}},
 		{"room", []string{"."}},
+		{"internal/gamefile", []string{"room"}},
 		{"server", []string{"internal/pyjson", "internal/near", "internal/password", "internal/turnstile", "box", ".", "link", "internal/snapshot", "store", "room"}},
 		{"client", []string{"internal/pyjson", "box", ".", "link", "link/wslink"}}, // wslink: the default dialer
 		{"host", join(public, "internal/lockfile", "internal/openfiles")},
 		{"cluster", []string{".", "link", "store", "room", "server"}},
 		{"console", []string{"internal/pyjson", ".", "link", "store", "room", "server"}},
-		{"parlortest", []string{"internal/memnet", "box", ".", "link", "link/wslink", "link/packetlink", "link/memlink", "internal/snapshot", "store", "room", "server", "client", "host"}},
+		{"parlortest", []string{"internal/memnet", "internal/gamefile", "box", ".", "link", "link/wslink", "link/packetlink", "link/memlink", "internal/snapshot", "store", "room", "server", "client", "host"}},
 		{"examples/*", abovePrograms},
-		{"cmd/parlor", join(abovePrograms, "internal/pyjson", "internal/near", "internal/password", "examples/chat/game", "examples/tictactoe/game", "examples/positions/game")}, // the games it offers by itself
+		{"cmd/parlor", join(abovePrograms, "internal/pyjson", "internal/near", "internal/password", "internal/gamefile", "examples/chat/game", "examples/tictactoe/game", "examples/positions/game")}, // the games it offers by itself
 		{"bench/...", abovePrograms},
 
 		// For tests alone: in nobody's list.
