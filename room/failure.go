@@ -12,6 +12,8 @@ type failure struct {
 	seats map[string]*presence // where users are by now, as far as that is not stored
 	why   *UnplayableError     // there is no next one
 	ended bool                 // the room was closed
+
+	unknown []output // what waits for a write of which it is not known whether it is there
 }
 
 // error is what is said to who wants to join.
@@ -39,6 +41,7 @@ func (f *failure) present(d *durable, p *presence) {
 // end ends the room, whose game cannot be told.
 func (f *failure) end(d *durable) {
 	f.ended = true
+	f.resolve(0)
 	d.dismiss()
 	d.room.end()
 }
@@ -50,7 +53,7 @@ func (d *durable) dismiss() {
 	}
 }
 
-// fail takes the game away until it is read again. All that waits to be stored is refused.
+// fail takes the game away until it is read again. All that waits to be stored is refused, unless it may be there.
 func (d *durable) fail(err error) {
 	r := d.room
 	r.logger.Error("a durable game could not be stored: it goes back to what is", "entry", d.entry, "err", err)
@@ -58,13 +61,25 @@ func (d *durable) fail(err error) {
 	r.stopTimers()
 	out := d.outbox
 	d.outbox, d.batch, d.done, d.paused = nil, nil, d.writes, false
-	for _, o := range out {
-		if o.refuse != nil {
-			o.refuse()
-		}
+	d.failed.unknown = out
+	if d.failed.ended || !errors.Is(err, ErrUnknown) {
+		d.failed.resolve(0)
 	}
 	if !d.failed.ended {
 		d.readLater()
+	}
+}
+
+// resolve has what follows from entries up to the last one leave the room, and refuses the rest.
+func (f *failure) resolve(last uint64) {
+	out := f.unknown
+	f.unknown = nil
+	for _, o := range out {
+		if o.entry <= last {
+			o.do()
+		} else if o.refuse != nil {
+			o.refuse()
+		}
 	}
 }
 
@@ -99,9 +114,11 @@ func (d *durable) reread(st Stored, err error) {
 		return
 	}
 	if err := d.restore(st); err != nil {
+		f.resolve(0)
 		d.giveUp(err)
 		return
 	}
+	f.resolve(d.entry)
 	seated := d.seated
 	d.open(func(s Seated) Member { return seated[s.User] })
 	for _, p := range f.seats {

@@ -56,6 +56,9 @@ const (
 // ErrNotStored is what those are told whose requests of a durable game could not be stored. Nothing has come of them.
 var ErrNotStored = errors.New("it could not be stored")
 
+// ErrUnknown is what a Journal says of a write of which it could not find out whether it is there: who waits for it waits until Read tells.
+var ErrUnknown = errors.New("it is not known whether it was stored")
+
 // textNotStored is what users are answered then.
 const textNotStored = "The server could not store this. Please try again later."
 

@@ -2,6 +2,7 @@ package room
 
 import (
 	"fmt"
+	"math"
 
 	"parlor"
 )
@@ -9,6 +10,7 @@ import (
 // output is something that waits for a write.
 type output struct {
 	write  uint64
+	entry  uint64 // that it follows from; there it is stored
 	do     func()
 	refuse func() // in place of do, if it failed; may be nil
 }
@@ -31,7 +33,11 @@ func (d *durable) say(do, refuse func()) {
 		do()
 		return
 	}
-	d.outbox = append(d.outbox, output{write, do, refuse})
+	entry := d.entry
+	if d.inEntry {
+		entry++
+	}
+	d.outbox = append(d.outbox, output{write, entry, do, refuse})
 }
 
 // flush hands what the room has done since the last time to the journal.
@@ -116,7 +122,7 @@ func (d *durable) save(done func(error)) {
 	d.saved, d.savedTicks = s.Entry, d.ticks
 	d.flush()
 	write := d.nextWrite()
-	d.outbox = append(d.outbox, output{write, func() { done(nil) }, func() { done(ErrNotStored) }})
+	d.outbox = append(d.outbox, output{write, math.MaxUint64, func() { done(nil) }, func() { done(ErrNotStored) }})
 	d.journal.Save(s, d.written(write))
 }
 

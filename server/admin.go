@@ -60,7 +60,7 @@ func (s *Server) removal(ss *session, args arguments) (parlor.Response, bool) {
 		case errors.Is(err, ErrNoUser):
 			ss.finish(parlor.OK("No such username " + pyjson.ReprString(name)))
 		case err != nil:
-			ss.finish(parlor.Unexpected(textNotStored))
+			ss.finish(parlor.Unexpected(notStored(err)))
 		default:
 			ss.finish(parlor.OK("Requested delete user " + pyjson.ReprString(name)))
 		}
@@ -72,7 +72,7 @@ func (s *Server) registrationRequest(ss *session, args arguments) (parlor.Respon
 	on := args.bool("set_as")
 	s.setRegistration(on, func(err error) {
 		if err != nil {
-			ss.finish(parlor.Unexpected(textNotStored))
+			ss.finish(parlor.Unexpected(notStored(err)))
 			return
 		}
 		ss.finish(parlor.OK("Registration enabled: " + pyBool(on)))

@@ -86,6 +86,14 @@ func (c *commits) write(writes []*write) {
 	}
 }
 
+// notStored is what users are told of an error of the store.
+func notStored(err error) string {
+	if errors.Is(err, store.ErrUnknown) {
+		return textUnknown
+	}
+	return textNotStored
+}
+
 // refused is why changes are not to be written, or nil.
 func (w *write) refused() error {
 	switch {

@@ -268,7 +268,9 @@ func (s *Server) openGame(ss *session, stored store.Game) (parlor.Response, bool
 		s.mu.Unlock()
 		return parlor.Unexpected(refused), true
 	}
+	unsaved := false // which the room tells before that nobody has joined it
 	g := s.addGame(stored, room.Stored{}, func(err error) {
+		unsaved = errors.Is(err, room.ErrNotStored)
 		if err == nil {
 			s.event(slog.LevelInfo, "game created", "game", stored.Name, "kind", cmp.Or(stored.Kind, s.cfg.DefaultKind), "user", ss.user)
 		}
@@ -277,7 +279,11 @@ func (s *Server) openGame(ss *session, stored store.Game) (parlor.Response, bool
 	g.room.Join(ss.user, ss, func(joined room.Joined, err error) { // with the lock held, so that nobody joins earlier
 		if err != nil {
 			ss.stopRiding()
-			g.room.Close(func() { ss.finish(parlor.Unexpected("Game could not be created.")) })
+			text := "Game could not be created."
+			if unsaved {
+				text = textNotStored
+			}
+			g.room.Close(func() { ss.finish(parlor.Unexpected(text)) })
 			return
 		}
 		s.entered(g, ss, textCreated, joined)
@@ -386,6 +392,7 @@ func (s *Server) enterGame(ss *session, g *game, failed bool, args arguments) (p
 		if err != nil {
 			ss.stopRiding()
 		}
+		var unplayable *room.UnplayableError
 		switch {
 		case err == nil:
 			s.entered(g, ss, textJoined, joined)
@@ -397,6 +404,10 @@ func (s *Server) enterGame(ss *session, g *game, failed bool, args arguments) (p
 			ss.finish(errBusy)
 		case errors.Is(err, room.ErrFull):
 			ss.finish(parlor.Unexpected("Failed to join game: Game is full."))
+		case errors.Is(err, room.ErrNotStored):
+			ss.finish(parlor.Unexpected(textNotStored))
+		case errors.As(err, &unplayable):
+			ss.finish(parlor.Unexpected("Failed to join game: " + unplayable.Error()))
 		default:
 			ss.finish(parlor.Bad("Failed to join game: The game failed to take you."))
 		}

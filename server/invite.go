@@ -84,7 +84,7 @@ func (s *Server) invite(ss *session, args arguments) (parlor.Response, bool) {
 		case errors.Is(err, ErrLongName):
 			ss.finish(parlor.Unexpected("Limit of name length reached."))
 		case err != nil:
-			ss.finish(parlor.Unexpected(textNotStored))
+			ss.finish(parlor.Unexpected(notStored(err)))
 		default:
 			ss.finish(parlor.OK(textCode + code))
 		}
@@ -189,7 +189,7 @@ func (s *Server) revokeInvite(ss *session, args arguments) (parlor.Response, boo
 		in.revoked = false
 		s.invites = append(s.invites, in)
 		s.mu.Unlock()
-		ss.finish(parlor.Unexpected(textNotStored))
+		ss.finish(parlor.Unexpected(notStored(err)))
 	}, store.DeleteInvite{Code: in.Code})
 	return parlor.Response{}, false
 }

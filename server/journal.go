@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"parlor/room"
@@ -87,6 +88,9 @@ func (j *journal) write(changes []store.Change, done func(error)) {
 			}
 			over := j.over
 			j.mu.Unlock()
+			if errors.Is(err, store.ErrUnknown) {
+				err = fmt.Errorf("%w: %w", room.ErrUnknown, err)
+			}
 			if !over {
 				done(err)
 			}

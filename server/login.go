@@ -402,7 +402,7 @@ func (s *Server) authenticate(p *proving) {
 			s.welcome(ss)
 			return
 		}
-		ss.finish(refusal(textNotStored))
+		ss.finish(refusal(notStored(err)))
 		ss.free()
 	}, changes...)
 }
@@ -467,6 +467,7 @@ const (
 	textBusy      = "The server is busy. Try again later."
 	textFailures  = "Limit of failed logins from your address reached. Try again later."
 	textNotStored = "The server could not save this. Please try again later."
+	textUnknown   = "The server does not know whether this was saved. Look before you try again."
 
 	textNoPassword   = "User password required."
 	textLongPassword = "Limit of password length reached."

@@ -161,8 +161,11 @@ func (ss *session) unstore() {
 	ss.srv.store(func(error) {}, store.DeleteSession{ID: ss.storedID()}) // one that stays ends with its game, or with its window after a restart
 }
 
-// outlives tells whether the session is to be resumed at the next start of the server, which is about to stop. The lock is held.
-func (ss *session) outlives() bool { return ss.stored && ss.srv.stopping.Load() }
+// outlives tells whether the user's seat is kept until the next start of the server, which is about to stop. The lock is held.
+func (ss *session) outlives() bool {
+	g := ss.game.Load()
+	return ss.srv.stopping.Load() && (ss.stored || g != nil && g.journal.inUse())
+}
 
 // restoreSessions makes the stored sessions again, before the games in which they have their seats.
 func (s *Server) restoreSessions(ctx context.Context) error {
@@ -223,11 +226,24 @@ func (st *stream) restore(tokens [][]byte, ss *session) {
 	}
 }
 
-// goOn goes on with the numbers that the client has. It has missed pushes, or may have: that is told as one that is lost.
-func (st *stream) goOn(o link.Offer) {
+// continueFrom goes on with the numbers that the client has. It has missed pushes, or may have: that is told as one that is lost. The answers
+// that come next are those to the first requests that it has none of, as far as they are known; it sends the others again. The lock is held.
+func (ss *session) continueFrom(o link.Offer) {
+	st := ss.stream
 	st.restored = false
 	st.seq, st.acknowledged, st.lastID = o.Seq+1, o.Seq, o.ID
 	st.drop(st.seq)
+	for {
+		resp, ok := ss.again(st.lastID + 1)
+		if !ok {
+			return
+		}
+		if g := ss.game.Load(); g != nil {
+			resp.Game = g.name
+		}
+		st.lastID++
+		st.add(link.Message{ID: st.lastID, Response: &resp})
+	}
 }
 
 // reseat gives the session that has a seat of before the restart, or somebody who keeps the seat for a while: users of pgnet's wire come

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -56,15 +57,28 @@ type tally struct {
 
 func newTally(r parlor.Room, save string) (parlor.Game, error) {
 	t := &tally{room: r}
-	if save != "" {
-		t.lines = strings.Split(save, "\n")
+	if save == "" {
+		return t, nil
 	}
-	return t, nil
+	return t, json.Unmarshal([]byte(save), &[]any{&t.lines, &t.seen})
 }
 
-func (*tally) Durable() bool        { return true }
-func (g *tally) SaveString() string { return strings.Join(g.lines, "\n") }
+func (*tally) Durable() bool { return true }
+
+func (g *tally) UserJoined(user string) { g.seen = append(g.seen, "joined "+user) }
+func (g *tally) UserLeft(user string)   { g.seen = append(g.seen, "left "+user) }
+func (g *tally) UserAway(user string)   { g.seen = append(g.seen, "away "+user) }
+func (g *tally) UserBack(user string, missed bool) {
+	g.seen = append(g.seen, fmt.Sprint("back ", user, " ", missed))
+}
+func (g *tally) SaveString() string {
+	b, _ := json.Marshal([]any{g.lines, g.seen})
+	return string(b)
+}
 func (g *tally) HandleGamePacket(p parlor.Packet) parlor.Response {
+	if p.Message == "seen" {
+		return parlor.OK(strings.Join(g.seen, ", "))
+	}
 	if p.Message == "all" {
 		return parlor.OK(strings.Join(g.lines, ","))
 	}
@@ -200,4 +214,118 @@ func testRestart(t *testing.T, script []string, at, takes int, lands, together b
 		t.Errorf("%d pushes are told as lost", c.lost)
 	}
 	time.Sleep(time.Second) // sleep: virtual
+}
+
+// inAges runs a test in virtual time with a server on a store.
+func inAges(t *testing.T, cfg server.Config, test func(t *testing.T, a *ages)) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &ages{t: t, cfg: cfg}
+		a.begin(-1, false, nil)
+		defer a.end()
+		test(t, a)
+	})
+}
+
+// again stops the server in good order, and starts the next one.
+func (a *ages) again() {
+	a.end()
+	a.begin(-1, false, nil)
+}
+
+// guest is a client of pgnet's wire.
+func (a *ages) guest(name string) *guest {
+	a.t.Helper()
+	g := dial(a.t, a.srv)
+	g.wantOK(g.tryLogin(name, "pw"), "Authenticated.")
+	return g
+}
+
+func (g *guest) wantText(message, want string) {
+	g.t.Helper()
+	if r := g.ask(message, nil); r.Message != want {
+		g.t.Errorf("%s: %q, want %q", message, r.Message, want)
+	}
+}
+
+// TestSeatIsKept: a user who cannot resume, as on pgnet's wire, has her seat again when she joins, and the game goes on.
+func TestSeatIsKept(t *testing.T) {
+	inAges(t, server.Config{}, func(t *testing.T, a *ages) {
+		g := a.guest("alice")
+		g.ask(parlor.RequestCreateGame, parlor.Map{"name": "match"})
+		g.ask("one", nil)
+		for range 3 {
+			a.again()
+			g = a.guest("alice")
+			if r := g.ask(parlor.RequestJoinGame, parlor.Map{"name": "match"}); r.Message != "Joined game: 'match'." {
+				t.Fatalf("joining: %v", r)
+			}
+		}
+		g.wantText("all", "one")
+		g.wantText("seen", "joined alice, away alice, back alice true, away alice, back alice true, away alice, back alice true")
+		g.close()
+		synctest.Wait()
+		if games, _ := a.memory.Games(t.Context()); len(games) != 0 {
+			t.Errorf("when she has left there are %v", games)
+		}
+	})
+}
+
+// TestSeatIsNotKeptForEver: who does not come in time leaves.
+func TestSeatIsNotKeptForEver(t *testing.T) {
+	inAges(t, server.Config{}, func(t *testing.T, a *ages) {
+		g, other := a.guest("alice"), &streamClient{t: t, name: "bob", srv: a.srv}
+		g.ask(parlor.RequestCreateGame, parlor.Map{"name": "counting"})
+		other.connect(-1)
+		other.ask(parlor.RequestJoinGame)
+		a.again()
+		pass(59 * time.Second)
+		other.srv = a.srv
+		if other.connect(-1); other.resumed != 1 {
+			t.Error("bob was not resumed")
+		}
+		pass(2 * time.Second)
+		other.ask("seen")
+		if got := other.got[len(other.got)-1]; !strings.HasSuffix(got, "left alice") {
+			t.Errorf("bob hears %q", got)
+		}
+		other.cut()
+		pass(59 * time.Second)
+		if games, _ := a.memory.Games(t.Context()); len(games) != 1 {
+			t.Errorf("while bob is away there are %v", games)
+		}
+		a.again()
+		pass(time.Minute + time.Second)
+		if games, _ := a.memory.Games(t.Context()); len(games) != 0 {
+			t.Errorf("afterwards there are %v", games)
+		}
+		if sessions, _ := a.memory.Sessions(t.Context()); len(sessions) != 0 {
+			t.Errorf("afterwards there are %v", sessions)
+		}
+	})
+}
+
+// TestStoppedUnderWay: what a server that is stopped has executed is answered by the next one.
+func TestStoppedUnderWay(t *testing.T) {
+	inAges(t, server.Config{}, func(t *testing.T, a *ages) {
+		c := &streamClient{t: t, name: "alice", srv: a.srv}
+		c.connect(-1)
+		c.ask(parlor.RequestCreateGame)
+		for range 5 {
+			c.askAll("x", "y", "z")
+			a.srv.Shutdown(0)
+			<-a.ended
+			c.read()
+			a.begin(-1, false, nil)
+			c.srv = a.srv
+			c.connect(-1)
+			c.read()
+		}
+		c.ask("all")
+		if got, want := c.got[len(c.got)-1], "17 x,y,z,x,y,z,x,y,z,x,y,z,x,y,z"; got != want {
+			t.Errorf("the game has %q, want %q; of %q", got, want, c.got)
+		}
+		if c.resumed != 5 {
+			t.Errorf("resumed %d times", c.resumed)
+		}
+	})
 }

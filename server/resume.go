@@ -275,7 +275,7 @@ func (ss *session) attach(p *port, o link.Offer, used tokenHash, token []byte) (
 		return false, max(wait, 0)
 	}
 	if st.restored {
-		st.goOn(o)
+		ss.continueFrom(o)
 	}
 	lost := st.lost() // until she acknowledges something behind it: she may not hear this answer
 	w := ss.nextToken(used, token)

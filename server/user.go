@@ -180,7 +180,7 @@ func (ss *session) unstored() []store.Change {
 // passwordStored answers a request for a new password, which the store has taken or not.
 func (s *Server) passwordStored(ss *session, name string, err error) {
 	if err != nil {
-		ss.finish(parlor.Unexpected(textNotStored))
+		ss.finish(parlor.Unexpected(notStored(err)))
 		return
 	}
 	s.event(slog.LevelInfo, "password changed", "user", name, "by", ss.user)
@@ -212,7 +212,7 @@ func (s *Server) passwordAnswer(name string, err error) (parlor.Response, bool) 
 		return parlor.Unexpected("No such user: " + pyjson.ReprString(name)), true
 	}
 	s.logger.Error("a user could not be read", "err", err)
-	return parlor.Unexpected(textNotStored), true
+	return parlor.Unexpected(notStored(err)), true
 }
 
 // createUser answers create_user.
@@ -259,7 +259,7 @@ func (s *Server) userStored(ss *session, name string, stored func(error), err er
 	stored(err)
 	s.mu.Unlock()
 	if err != nil {
-		ss.finish(parlor.Unexpected(textNotStored))
+		ss.finish(parlor.Unexpected(notStored(err)))
 		return
 	}
 	s.event(slog.LevelInfo, "user registered", "user", name, "by", ss.user)
