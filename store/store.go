@@ -68,6 +68,7 @@ type User struct {
 const (
 	SettingRegistration = "registration" // on or off
 	SettingAdmin        = "admin"        // the hash of the administrator's password
+	SettingRestoring    = "restoring"    // since when, while a backup is restored: no server may use the store (store/backup)
 )
 
 // Invite is a code that lets names register while registration is off.

@@ -17,12 +17,9 @@ var (
 	ErrUnfinished = errors.New("a backup was being restored into this store, and not all of it is there")
 )
 
-// settingRestoring is there while a backup is restored.
-const settingRestoring = "restoring"
-
 // Unfinished is ErrUnfinished if these are the settings of a store that has a part of a backup only: nobody may use it.
 func Unfinished(settings map[string]string) error {
-	if since := settings[settingRestoring]; since != "" {
+	if since := settings[store.SettingRestoring]; since != "" {
 		return fmt.Errorf("%w (%s): restore it again, with parlor restore", ErrUnfinished, since)
 	}
 	return nil
@@ -62,7 +59,7 @@ func (b *Backup) Restore(ctx context.Context, st store.Store, put func() error) 
 			return err
 		}
 	}
-	return all.flush(store.PutSetting{Name: settingRestoring})
+	return all.flush(store.PutSetting{Name: store.SettingRestoring})
 }
 
 // prepare makes the store one that has a part of a backup: nothing of it yet.
@@ -85,9 +82,9 @@ func prepare(ctx context.Context, st store.Store) error {
 			return fmt.Errorf("%w: %s: a backup replaces all: restore it into another one, or move this one away", ErrNotEmpty, st.Path())
 		}
 	}
-	changes := []store.Change{store.PutSetting{Name: settingRestoring, Value: "since " + time.Now().UTC().Format(time.RFC3339)}}
+	changes := []store.Change{store.PutSetting{Name: store.SettingRestoring, Value: "since " + time.Now().UTC().Format(time.RFC3339)}}
 	for name := range settings {
-		if name != settingRestoring {
+		if name != store.SettingRestoring {
 			changes = append(changes, store.PutSetting{Name: name})
 		}
 	}

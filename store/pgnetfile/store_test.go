@@ -1,0 +1,69 @@
+package pgnetfile_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"parlor/store"
+	"parlor/store/pgnetfile"
+)
+
+// TestStoreRefusesDurable: what would be lost with the process is not taken, and the text says what to do. The rest of the commit is
+// not there either.
+func TestStoreRefusesDurable(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "save.json")
+	s, err := pgnetfile.OpenStore(path, pgnetfile.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Commit(t.Context(), store.PutUser{Name: "alice"}, store.PutGame{Number: 1, Name: "one"}); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []store.Change{store.PutGame{Number: 2, Name: "two", Durable: true}, store.Append{Game: 1, First: 1, Last: 1}, store.PutSession{ID: "x", Game: 1}} {
+		err := s.Commit(t.Context(), store.PutUser{Name: "bobby"}, c)
+		if !errors.Is(err, store.ErrConflict) || !strings.Contains(err.Error(), "--store") {
+			t.Errorf("%T: error %v", c, err)
+		}
+	}
+	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
+		t.Errorf("the file has changed, or %v", err)
+	}
+}
+
+// TestRead: beside who has the file, and with nothing made beside it.
+func TestRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "save.json")
+	if _, err := pgnetfile.Read(path, pgnetfile.Options{}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file that is not there: %v", err)
+	}
+	if all, err := os.ReadDir(filepath.Dir(path)); err != nil || len(all) > 0 {
+		t.Errorf("it made %v, %v", all, err)
+	}
+	s, err := pgnetfile.OpenStore(path, pgnetfile.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Commit(t.Context(), store.PutUser{Name: "alice", Secret: "$pgnet$a$b"}); err != nil {
+		t.Fatal(err)
+	}
+	snap, err := pgnetfile.Read(path, pgnetfile.Options{})
+	if err != nil || len(snap.Users) != 1 {
+		t.Fatalf("read %+v, %v", snap, err)
+	}
+	var b strings.Builder
+	if err := pgnetfile.Write(&b, snap); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(path); err != nil || b.String() != string(text) {
+		t.Errorf("wrote %q, and the file has %q, %v", b.String(), text, err)
+	}
+}
