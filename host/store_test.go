@@ -78,7 +78,7 @@ func TestTwoServers(t *testing.T) {
 	for name, place := range map[string]func(*testing.T) []string{
 		"SQLite": func(t *testing.T) []string { return []string{"--store", filepath.Join(t.TempDir(), "data")} },
 		"PostgreSQL": func(t *testing.T) []string {
-			return []string{"--store", pgtest.New(t).URL(), "--key", filepath.Join(t.TempDir(), "key")}
+			return []string{"--store", pgtest.Database(t), "--key", filepath.Join(t.TempDir(), "key")}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -122,7 +122,7 @@ func TestTwoServers(t *testing.T) {
 // TestFenced: a server whose store another has taken over ends with a text and a code.
 func TestFenced(t *testing.T) {
 	t.Parallel()
-	url := pgtest.New(t).URL()
+	url := pgtest.Database(t)
 	program, err := parlorProgram()
 	if err != nil {
 		t.Fatal(err)

@@ -118,7 +118,7 @@ func TestBackup(t *testing.T) {
 	for name, into := range map[string]func(*testing.T) []string{
 		"SQLite": func(t *testing.T) []string { return []string{"--store", filepath.Join(t.TempDir(), "new")} },
 		"PostgreSQL": func(t *testing.T) []string {
-			return []string{"--store", pgtest.New(t).URL(), "--key", filepath.Join(t.TempDir(), "key")}
+			return []string{"--store", pgtest.Database(t), "--key", filepath.Join(t.TempDir(), "key")}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -22,8 +22,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // User is the superuser of the servers; whoever comes over the loopback or the socket is let in.
@@ -275,6 +278,24 @@ func (s *Server) SocketURL() string {
 	query := url.Values{"host": {s.dir}, "port": {strconv.Itoa(s.port)}}
 	return "postgres://" + User + "@/postgres?" + query.Encode()
 }
+
+// Database is the URL of a new database of the shared server, for this test alone.
+func Database(tb testing.TB) string {
+	tb.Helper()
+	s := Shared(tb)
+	name := fmt.Sprint("test_", databases.Add(1))
+	conn, err := pgx.Connect(tb.Context(), s.URL())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer conn.Close(tb.Context())
+	if _, err := conn.Exec(tb.Context(), "CREATE DATABASE "+name); err != nil {
+		tb.Fatal(err)
+	}
+	return s.At(s.Addr(), name)
+}
+
+var databases atomic.Int64
 
 // Folder is a new folder that the server may write, for a tablespace. It goes with the server.
 func (s *Server) Folder(name string) string {
