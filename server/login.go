@@ -221,7 +221,7 @@ func (s *Server) prove(p *proving) error {
 		if err != nil {
 			s.logger.Error("the hash of a password cannot be read", "user", p.c.user, "err", err)
 		}
-		p.fits = fits && !p.c.badPassword
+		p.fits, p.hashed = fits && !p.c.badPassword, true
 		p.secret = ""
 		if old && p.fits && !s.cfg.PgnetPasswords {
 			p.secret = s.passwords.Hash(p.c.password)
