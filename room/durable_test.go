@@ -26,12 +26,11 @@ type paper struct {
 	saves  []room.Save
 	pieces []room.Piece // all of them ever
 	lasts  []uint64
-	err    error // what writes fail with
-	failed bool  // until Read
-	reads  int
+	err    error    // what writes fail with
+	failed bool     // until Read
 	held   []func() // writes under way, while hold is set
 	hold   bool
-	life   int
+	zoe    *member // who plays
 }
 
 func (p *paper) write(keep func(), done func(error)) {
@@ -56,7 +55,7 @@ func (p *paper) write(keep func(), done func(error)) {
 func (p *paper) Append(first, last uint64, entries []byte, done func(error)) {
 	p.write(func() {
 		if n := len(p.lasts); n > 0 && p.lasts[n-1]+1 != first || last < first {
-			panic(fmt.Sprintf("entries %d to %d behind %d; life %d; reads %d; saves %d; firsts %v lasts %v; save %d", first, last, p.lasts[n-1], p.life, p.reads, len(p.saves), firsts(p.pieces), p.lasts, p.saves[0].Entry))
+			panic(fmt.Sprintf("entries %d to %d behind %d", first, last, p.lasts[n-1]))
 		}
 		p.pieces, p.lasts = append(p.pieces, room.Piece{First: first, Entries: entries}), append(p.lasts, last)
 	}, done)
@@ -68,7 +67,6 @@ func (p *paper) Save(s room.Save, done func(error)) {
 
 func (p *paper) Read(done func(room.Stored, error)) {
 	p.mu.Lock()
-	p.reads++
 	p.failed = false
 	st, err := p.stored(), p.err
 	p.mu.Unlock()
@@ -182,6 +180,7 @@ func (g *diary) Durable() bool    { return true }
 func (g *diary) Persistent() bool { return true }
 func (g *diary) SaveVersion() int { return 3 }
 func (g *diary) SaveString() string {
+	g.room.Rand().Uint64()
 	b, _ := json.Marshal(diarySave{g.lines, g.alarm})
 	return string(b)
 }
@@ -191,7 +190,7 @@ func (g *diary) UserAway(user string)                          { g.write("%s awa
 func (g *diary) UserBack(user string, missed bool)             { g.write("%s back %v", user, missed) }
 func (g *diary) Draining(deadline time.Time)                   { g.write("draining till %v", deadline.UTC()) }
 func (g *diary) UpdateRate() float64                           { return 3 }
-func (g *diary) LobbyInfo() string                             { return fmt.Sprint(len(g.lines), " lines") }
+func (g *diary) LobbyInfo() string                             { g.room.Rand().Uint64(); return fmt.Sprint(len(g.lines), " lines") }
 func (g *diary) HandleHeartbeat(parlor.Packet) parlor.Response { return parlor.OK("beat") }
 func (g *diary) Update() {
 	if !g.updates {
@@ -610,9 +609,143 @@ func (m *member) answered() (n int) {
 	return n
 }
 
-func firsts(ps []room.Piece) (all []uint64) {
-	for _, p := range ps {
-		all = append(all, p.First)
+// TestDurableEnds: a durable room is stopped, or closed, at a bad moment.
+func TestDurableEnds(t *testing.T) {
+	broken := errors.New("no room on the disk")
+	for _, test := range []struct {
+		name string
+		do   func(r *room.Room, p *paper, answered func())
+		want []string // of the lobby, once it is asked
+		kept int      // lines in what is stored then
+	}{
+		{"stopped", func(r *room.Room, p *paper, answered func()) {
+			r.Stop(answered)
+		}, []string{"answered"}, 3},
+		{"stopped as writes fail", func(r *room.Room, p *paper, answered func()) {
+			p.fail(broken)
+			r.Stop(answered)
+		}, []string{"answered"}, 2},
+		{"closed", func(r *room.Room, p *paper, answered func()) {
+			r.Close(answered)
+		}, []string{"left", "ended", "answered"}, 4},
+		{"closed as writes fail", func(r *room.Room, p *paper, answered func()) {
+			p.fail(broken)
+			r.Close(answered)
+		}, []string{"left", "ended", "answered"}, 2},
+		{"closed behind a failure", func(r *room.Room, p *paper, answered func()) {
+			p.fail(broken)
+			pass(time.Second)
+			r.Close(answered)
+		}, []string{"left", "ended", "answered"}, 2},
+		{"left and closed", func(r *room.Room, p *paper, answered func()) {
+			p.fail(broken)
+			pass(time.Second)
+			r.Leave("zoe", p.zoe, func() {})
+			r.Close(answered)
+		}, []string{"left", "ended", "answered"}, 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				zoe := &member{name: "zoe"}
+				p, g := &paper{delay: time.Millisecond, zoe: zoe}, &diary{updates: true, quiet: true}
+				r, happened := openDiary(t, p, g, room.Config{})
+				joinDiary(t, r, zoe)
+				pass(10 * time.Millisecond)
+				happened.want(t, "opened <nil>")
+				_ = r.Packet(say("zoe", "x"), zoe)
+				test.do(r, p, func() { happened.add("answered") })
+				_ = r.Packet(say("zoe", "y"), zoe)
+				r.Join("bob", &member{name: "bob"}, func(_ room.Joined, err error) {
+					if !errors.Is(err, room.ErrClosed) {
+						t.Errorf("bob joins: %v", err)
+					}
+				})
+				pass(time.Hour)
+				happened.want(t, test.want...)
+				if n := zoe.answered(); n != 2 {
+					t.Errorf("zoe has %d answers, not 2: %q", n, zoe.answers)
+				}
+				if before := len(g.read()); before > 5 {
+					t.Errorf("the game goes on: %q", g.read())
+				}
+				again := &diary{}
+				_, _, happened, _ = openAgain(t, p.stored(), again, room.Config{Reseat: func(string, string, uint64) room.Member { return zoe }})
+				happened.mu.Lock()
+				defer happened.mu.Unlock()
+				if lines := again.read(); len(lines) != test.kept {
+					t.Errorf("stored is %q", lines)
+				}
+			})
+		})
 	}
-	return all
+}
+
+// TestDurablePresence: where a user is by now is told to a game that has forgotten it as a write failed.
+func TestDurablePresence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		zoe := &member{name: "zoe"}
+		p, g := &paper{delay: time.Millisecond}, &diary{}
+		r, _ := openDiary(t, p, g, room.Config{})
+		joinDiary(t, r, zoe)
+		pass(time.Second)
+		p.fail(errors.New("no room on the disk"))
+		r.Back("zoe", zoe, true) // is refused
+		pass(time.Second)
+		r.Away("zoe", zoe) // is kept
+		pass(time.Second)
+		p.fail(nil)
+		pass(10 * time.Second)
+		r.Back("zoe", zoe, false)
+		pass(time.Second)
+		lines := g.read()
+		if n := len(lines); n != 4 || !strings.HasSuffix(lines[2], "zoe away") || !strings.HasSuffix(lines[3], "zoe back true") {
+			t.Errorf("the game has %q", lines)
+		}
+	})
+}
+
+// TestDurableAside: what a game draws for its line or its save is not of its course.
+func TestDurableAside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := played(t, room.Config{KeepJournal: true}, "one", "refresh", "save", "two", "save", "three")
+		for s, err := range room.Replay("diary", newDiary(&diary{}), st, nil) {
+			if err != nil || s.Diverged != nil {
+				t.Fatal(err, s.Diverged)
+			}
+		}
+	})
+}
+
+// TestDurableBound: timers wait as long as too much waits to be stored.
+func TestDurableBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		zoe := &member{name: "zoe"}
+		p, g := &paper{}, &diary{updates: true}
+		r, _ := openDiary(t, p, g, room.Config{Mailbox: 10})
+		joinDiary(t, r, zoe)
+		pass(time.Second)
+		p.mu.Lock()
+		p.hold = true
+		p.mu.Unlock()
+		before := len(g.read())
+		pass(3 * time.Hour)
+		waiting := len(g.read()) - before
+		if n := room.MostWaiting; waiting < n/3 || waiting > 2*n {
+			t.Errorf("%d lines were written that are not stored, for a bound of %d", waiting, n)
+		}
+		for range 20 {
+			_ = r.Packet(say("zoe", "x"), zoe)
+		}
+		p.mu.Lock()
+		p.hold = false
+		p.mu.Unlock()
+		p.release()
+		pass(10 * time.Second)
+		if n := zoe.answered(); n != 10 {
+			t.Errorf("%d packets were answered, want 10", n)
+		}
+		if n := len(g.read()) - before - waiting; n < 30 {
+			t.Errorf("the game goes on with %d lines", n)
+		}
+	})
 }

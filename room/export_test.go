@@ -16,6 +16,9 @@ func (r *Room) Waiting() int {
 	return len(r.mailbox.list)
 }
 
+// MostWaiting bounds the outbox of a durable game with timers.
+const MostWaiting = mostWaiting
+
 // Rewrite writes the entries of a piece again.
 func Rewrite(b []byte) (again []byte, err error) {
 	var m, to marks

@@ -40,10 +40,15 @@ func (f *failure) present(d *durable, p *presence) {
 
 // end ends the room, whose game cannot be told.
 func (f *failure) end(d *durable) {
+	if f.ended {
+		return
+	}
 	f.ended = true
 	f.resolve(0)
 	d.dismiss()
-	d.room.end()
+	d.room.closed = true
+	d.room.stopTimers()
+	d.room.cfg.Ended()
 }
 
 // dismiss tells the lobby that all users are gone.

@@ -124,7 +124,7 @@ func (s Stored) newest() (save Save, last uint64, err error) {
 // replay makes the game again of what is stored, on the room's clock.
 func (d *durable) replay(st Stored) error {
 	d.replaying = true
-	defer func() { d.replaying = false }()
+	defer func() { d.replaying, d.inEntry = false, false }()
 	after, save := st.after()
 	d.entry = after
 	if save {

@@ -24,6 +24,10 @@ func played(t *testing.T, cfg room.Config, says ...string) room.Stored {
 	joinDiary(t, r, zoe)
 	for _, message := range says {
 		pass(time.Second)
+		if message == "refresh" {
+			r.Refresh(func() {})
+			continue
+		}
 		if message == "save" {
 			r.Save(func(room.Save, bool, error) {})
 			continue
