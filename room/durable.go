@@ -239,12 +239,17 @@ func (d *durable) fire(t time.Duration, ticks uint64) {
 	}
 }
 
-// hears takes a push of the game into the entry; user is empty for one to all.
-func (d *durable) hears(user string, p *parlor.Push) {
+// push takes a push of the game into the entry, and has it leave; user is empty for one to all.
+func (d *durable) push(user string, p *parlor.Push, to []Member) {
 	d.add('p', user, p.Message, p.Payload.JSON())
 	if d.heard != nil {
 		d.heard(Said{User: user, Push: p})
 	}
+	d.say(func() {
+		for _, m := range to {
+			m.Push(p)
+		}
+	}, nil)
 }
 
 // answers takes an answer of the game into the entry.

@@ -669,7 +669,7 @@ func TestDurableEnds(t *testing.T) {
 					t.Errorf("the game goes on: %q", g.read())
 				}
 				again := &diary{}
-				_, _, happened, _ = openAgain(t, p.stored(), again, room.Config{Reseat: func(string, string, uint64) room.Member { return zoe }})
+				_, _, happened, _ = openAgain(t, p.stored(), again, room.Config{Reseat: func(room.Seated) room.Member { return zoe }})
 				happened.mu.Lock()
 				defer happened.mu.Unlock()
 				if lines := again.read(); len(lines) != test.kept {

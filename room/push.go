@@ -20,9 +20,7 @@ func (v view) Send(user, message string, payload any) {
 	}
 	r.stats.Pushes.Add(1)
 	if d := r.durable; d != nil {
-		d.hears(user, p)
-		m := s.member
-		d.say(func() { m.Push(p) }, nil)
+		d.push(user, p, []Member{s.member})
 		return
 	}
 	s.member.Push(p)
@@ -33,7 +31,8 @@ func (v view) Broadcast(message string, payload any, except ...string) {
 	excepted := among(except)
 	var p *parlor.Push // made for the first one who is to get it
 	sent := int64(0)
-	var later []Member // of a durable game
+	d := r.durable
+	var later []Member
 	for _, s := range r.seats {
 		if excepted(s.user) {
 			continue
@@ -44,20 +43,15 @@ func (v view) Broadcast(message string, payload any, except ...string) {
 			}
 		}
 		sent++
-		if r.durable != nil {
+		if d != nil {
 			later = append(later, s.member)
 			continue
 		}
 		s.member.Push(p)
 	}
 	r.stats.Pushes.Add(sent)
-	if sent > 0 && r.durable != nil {
-		r.durable.hears("", p)
-		r.durable.say(func() {
-			for _, m := range later {
-				m.Push(p)
-			}
-		}, nil)
+	if sent > 0 && d != nil {
+		d.push("", p, later)
 	}
 }
 
