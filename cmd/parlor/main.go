@@ -28,11 +28,12 @@ func rootCommand() *cobra.Command {
 			"  parlor ping       measures how fast a lobby or a packet server answers\n" +
 			"  parlor user       lists users, adds and deletes them, and gives them new passwords\n" +
 			"  parlor invite     creates, lists and revokes invite codes\n" +
+			"  parlor game       lists the games that are stored, exports one, and plays that again\n" +
 			"  parlor backup     writes all that a server keeps into a file; parlor restore puts it back\n" +
 			"  parlor save       takes over pgnet's save file, or makes one",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return fmt.Errorf("unknown command %q: try serve, connect, ping, user, invite, backup, restore, save or version; see parlor --help", args[0])
+				return fmt.Errorf("unknown command %q: try serve, connect, ping, user, invite, game, backup, restore, save or version; see parlor --help", args[0])
 			}
 			return nil
 		},
@@ -43,7 +44,7 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(host.FlagError)
 	games := map[string]parlor.NewGame{"chat": chat.New, "tictactoe": tictactoe.New, "positions": positions.New}
 	root.AddCommand(host.ServeCommand(games, "chat"), connectCommand(), pingCommand(),
-		userCommand(), inviteCommand(), backupCommand(), restoreCommand(), saveCommand(), versionCommand())
+		userCommand(), inviteCommand(), gameCommand(games, "chat"), backupCommand(), restoreCommand(), saveCommand(), versionCommand())
 	return root
 }
 

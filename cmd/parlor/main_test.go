@@ -16,7 +16,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.Cleanup(exampletes
 // TestCommandErrors: what cannot be understood is answered with what to try.
 func TestCommandErrors(t *testing.T) {
 	for line, want := range map[string]string{
-		"nonsense":          `unknown command "nonsense": try serve, connect, ping, user, invite, backup, restore, save or version; see parlor --help`,
+		"nonsense":          `unknown command "nonsense": try serve, connect, ping, user, invite, game, backup, restore, save or version; see parlor --help`,
 		"--nonsense":        "unknown flag: --nonsense; see parlor --help",
 		"version x":         `unexpected argument "x": settings are given as flags; see parlor version --help`,
 		"serve x":           `unexpected argument "x": settings are given as flags; see parlor serve --help`,
