@@ -11,7 +11,7 @@ import (
 )
 
 // The log is written into the database when it has so many pages: at a commit SQLite would hold up who waits for it.
-const checkpointPages = 4096
+const checkpointPages = 1024
 
 // note has the log written into the database soon.
 func (s *Store) note() {
@@ -57,14 +57,16 @@ func (s *Store) checkpoint() {
 // shorten writes most of the log while commits go on, and what they have written meanwhile with the turn, so that the log
 // begins anew. It can do so only when nobody reads what was before: a stream that goes on for too long is ended.
 func (s *Store) shorten(c *conn) error {
-	for range 3 {
-		all, done, err := c.WALCheckpoint("main", sqlite3.CHECKPOINT_PASSIVE)
+	before := 0
+	for range 4 { // each time what was written during the last one
+		_, done, err := c.WALCheckpoint("main", sqlite3.CHECKPOINT_PASSIVE)
 		if err != nil {
 			return err
 		}
-		if all-done < checkpointPages/16 {
+		if done-before < checkpointPages/64 {
 			break
 		}
+		before = done
 	}
 	select {
 	case s.turn <- struct{}{}:

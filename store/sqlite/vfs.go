@@ -27,6 +27,8 @@ func (f files) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, v
 	}
 	if mapped, ok := opened.(mappedFile); ok && flags&vfs.OPEN_WAL != 0 {
 		return &logFile{file: file{mapped}}, flags, nil
+	} else if ok && flags&vfs.OPEN_MAIN_DB != 0 {
+		return &dbFile{file: file{mapped}}, flags, nil
 	} else if ok {
 		return file{mapped}, flags, nil
 	}
