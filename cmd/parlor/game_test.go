@@ -76,7 +76,7 @@ func TestGameCommands(t *testing.T) {
 	}
 	checkContains(t, out, `"name":"table 1"`, `"creator":"alice"`, `"durable":true`, `"entries":`)
 	file := filepath.Join(t.TempDir(), "table.json")
-	if out, err = run(0, "export", "table 1", file, "--store", folder); err != nil {
+	if _, err := run(0, "export", "table 1", file, "--store", folder); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode() != 0o600 {

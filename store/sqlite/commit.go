@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -31,12 +32,10 @@ func (s *Store) usable(ctx context.Context) error {
 	return nil
 }
 
-func (s *Store) transact(ctx context.Context, changes []store.Change) error {
+// await waits for the turn, as long as ctx and the store last.
+func (s *Store) await(ctx context.Context) error {
 	if err := s.usable(ctx); err != nil {
 		return err
-	}
-	if s.readOnly {
-		return fmt.Errorf("%w: %s was opened for reading", store.ErrReadOnly, s.path)
 	}
 	select {
 	case s.turn <- struct{}{}:
@@ -45,10 +44,21 @@ func (s *Store) transact(ctx context.Context, changes []store.Change) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	defer func() { <-s.turn }()
-	if err := s.usable(ctx); err != nil {
+	err := s.usable(ctx)
+	if err != nil {
+		<-s.turn
+	}
+	return err
+}
+
+func (s *Store) transact(ctx context.Context, changes []store.Change) error {
+	if s.readOnly {
+		return fmt.Errorf("%w: %s was opened for reading", store.ErrReadOnly, s.path)
+	}
+	if err := s.await(ctx); err != nil {
 		return err
 	}
+	defer func() { <-s.turn }()
 	if err := s.damaged.Load(); err != nil {
 		return *err
 	}
@@ -62,9 +72,16 @@ func (s *Store) transact(ctx context.Context, changes []store.Change) error {
 func (s *Store) write(ctx context.Context, changes []store.Change) error {
 	c, users := s.writer, s.users
 	c.SetInterrupt(ctx)
+	s.notes, s.gone = s.notes[:0], s.gone[:0]
 	err := s.begin()
+	if err == nil {
+		s.notes, err = s.move(s.notes)
+	}
 	for i := 0; i < len(changes) && err == nil; i++ {
 		err = s.apply(changes[i])
+	}
+	if err == nil && len(s.notes) > 0 {
+		err = c.run("INSERT INTO recent VALUES (?, ?)", nil, s.number+1, s.notes)
 	}
 	if err == nil && users != s.users {
 		err = c.run("UPDATE lease SET users = ?", nil, s.users)
@@ -88,10 +105,29 @@ func (s *Store) write(ctx context.Context, changes []store.Change) error {
 		return err
 	}
 	s.number++
+	s.follow()
 	if s.logSize >= s.opt.test.pages {
 		s.note()
 	}
 	return nil
+}
+
+// follow has what is in memory follow the commit.
+func (s *Store) follow() {
+	for _, game := range s.gone {
+		if !s.heads[game].there {
+			delete(s.heads, game) // there is no end of games that are not there
+		}
+	}
+	if len(s.notes) == 0 {
+		return
+	}
+	if err := s.recent.add(s.number, bytes.Clone(s.notes)); err != nil {
+		s.damage(err) // a fault of this package: nothing more is written
+	}
+	if cap(s.notes) > maxBuffer {
+		s.notes = nil
+	}
 }
 
 // begin begins a transaction of this server, if no other one has taken over.
@@ -103,10 +139,15 @@ func (s *Store) begin() error {
 		return err
 	}
 	if s.writer.Changes() == 0 {
-		l, _ := readLease(s.writer)
-		return fmt.Errorf("%w: %s is held by %s since %s; this server can write nothing any more: stop it", store.ErrFenced, s.path, l.holder, l.since.Format(time.RFC3339))
+		return s.fenced(s.writer)
 	}
 	return nil
+}
+
+// fenced says who has taken over.
+func (s *Store) fenced(c *conn) error {
+	l, _ := readLease(c)
+	return fmt.Errorf("%w: %s is held by %s since %s; this server can write nothing any more: stop it", store.ErrFenced, s.path, l.holder, l.since.Format(time.RFC3339))
 }
 
 // uncertain tells if a commit that failed may be in the log all the same: it is written, and only its sync has failed.
@@ -228,14 +269,27 @@ func (s *Store) putGame(g store.Game) error {
 	if g.Durable {
 		durable = 1
 	}
-	delete(s.heads, g.Number)
+	if h, known := s.heads[g.Number]; known && !h.there {
+		s.heads[g.Number] = head{there: true} // it was deleted in this transaction
+	}
 	return c.run("INSERT INTO games VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (number) DO UPDATE SET "+
 		"name = excluded.name, kind = excluded.kind, secret = excluded.secret, creator = excluded.creator, durable = excluded.durable",
 		nil, g.Number, g.Name, g.Kind, g.Secret, g.Creator, durable)
 }
 
 func (s *Store) deleteGame(number int64) error {
-	delete(s.heads, number)
+	h, err := s.head(number)
+	if err != nil {
+		return err
+	}
+	if !h.there {
+		return nil
+	}
+	if h.recent {
+		s.notes = appendDrop(s.notes, number, math.MaxInt64)
+	}
+	s.heads[number] = head{} // its pieces are in memory until this is committed
+	s.gone = append(s.gone, number)
 	for _, sql := range []string{
 		"DELETE FROM games WHERE number = ?", "DELETE FROM saves WHERE game = ?", "DELETE FROM journal WHERE game = ?", "DELETE FROM sessions WHERE game = ?",
 	} {
@@ -266,6 +320,7 @@ type head struct {
 	entry  uint64 // that of the save
 	pieces bool   // the journal has some
 	last   uint64 // entry of the journal
+	recent bool   // some of it may be in the table recent
 }
 
 // head is that of a game, in the transaction.
@@ -285,6 +340,9 @@ func (s *Store) head(game int64) (h head, err error) {
 		return head{}, err
 	}
 	h = head{there: true, saved: saved, entry: uint64(entry), pieces: pieces, last: uint64(last)}
+	if all := s.recent.games[game]; len(all) > 0 {
+		h.pieces, h.last, h.recent = true, all[len(all)-1].Last, true
+	}
 	s.heads[game] = h
 	return h, nil
 }
@@ -312,10 +370,14 @@ func (s *Store) putSave(v store.PutSave) error {
 		return err
 	}
 	if h.pieces && !v.KeepJournal {
-		if err := s.writer.run("DELETE FROM journal WHERE game = ? AND last <= ?", nil, v.Game, int64(v.Entry)); err != nil {
+		if err := s.cut(v.Game, v.Entry); err != nil {
 			return err
 		}
+		if h.recent {
+			s.notes = appendDrop(s.notes, v.Game, v.Entry)
+		}
 		h.pieces = h.last > v.Entry
+		h.recent = h.recent && h.pieces
 	}
 	s.heads[v.Game] = h
 	return nil
@@ -339,7 +401,8 @@ func (s *Store) append(p store.Piece) error {
 	case p.First == 0 || p.First != last+1 || p.Last < p.First || p.Last > math.MaxInt64:
 		return fmt.Errorf("%w: entries %d to %d of game %d behind entry %d", store.ErrConflict, p.First, p.Last, p.Game, last)
 	}
-	h.pieces, h.last = true, p.Last
+	h.pieces, h.last, h.recent = true, p.Last, true
 	s.heads[p.Game] = h
-	return s.writer.run("INSERT INTO journal VALUES (?, ?, ?, ?)", nil, p.Game, int64(p.Last), int64(p.Last-p.First), p.Data)
+	s.notes = appendPiece(s.notes, p)
+	return nil
 }

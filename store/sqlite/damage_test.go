@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/ncruces/go-sqlite3"
@@ -48,7 +49,7 @@ func place(t *testing.T, all map[string]string) string {
 func isDamaged(t *testing.T, what string, all map[string]string) {
 	t.Helper()
 	dir := place(t, all)
-	s, err := sqlite.Open(t.Context(), dir, sqlite.Options{})
+	s, err := sqlite.Open(t.Context(), dir, sqlite.Options{}.Checking(time.Minute))
 	if err == nil {
 		s.Close()
 	}
@@ -153,7 +154,7 @@ func TestFlippedBits(t *testing.T) {
 		b := []byte(whole)
 		b[i] ^= 1 << rand.IntN(8)
 		dir := place(t, map[string]string{"parlor.db": string(b)})
-		s, err := sqlite.Open(t.Context(), dir, sqlite.Options{}.Unchecked())
+		s, err := sqlite.Open(t.Context(), dir, sqlite.Options{}.Checking(1))
 		if err == nil {
 			got, err := exported(t, s)
 			switch {

@@ -29,8 +29,14 @@ func disk(t *testing.T, options string) string {
 // TestFull fills the disk, again and again.
 func TestFull(t *testing.T) {
 	t.Parallel()
+	for what, opt := range map[string]sqlite.Options{"as usual": {}, "moving": sqlite.Options{}.Recent(100_000)} {
+		t.Run(what, func(t *testing.T) { full(t, opt.Log(64, 1<<30)) })
+	}
+}
+
+func full(t *testing.T, opt sqlite.Options) {
 	dir := disk(t, "size=6m")
-	s := openWith(t, filepath.Join(dir, "data"), sqlite.Options{}.Log(64, 1<<30))
+	s := openWith(t, filepath.Join(dir, "data"), opt)
 	commit(t, s, store.PutGame{Number: 1, Name: "a"})
 	filler := filepath.Join(dir, "filler")
 	entry := uint64(0)
@@ -62,10 +68,10 @@ func TestFull(t *testing.T) {
 		if err := os.Remove(filler); err != nil {
 			t.Fatal(err)
 		}
+		commit(t, s, store.DeleteGame{Number: 1}, store.PutGame{Number: 1, Name: "a"})
 		for n := range entry {
 			commit(t, s, store.DeleteUser{Name: fmt.Sprint(n + 1)})
 		}
-		commit(t, s, store.DeleteGame{Number: 1}, store.PutGame{Number: 1, Name: "a"})
 		entry = 0
 	}
 	if err := s.Check(t.Context()); err != nil {

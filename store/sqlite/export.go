@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"iter"
+	"maps"
 	"math"
 
 	"parlor/store"
@@ -12,7 +13,9 @@ import (
 // grows with what is committed; a loop that lets it grow to 1 GiB gets ErrUnavailable.
 func (s *Store) Export(ctx context.Context) iter.Seq2[store.Change, error] {
 	return func(yield func(store.Change, error) bool) {
-		err := s.stream(ctx, "export", func(t *stream) error { return export{t, yield}.all() })
+		var tails map[int64][]piece
+		moment := func(r *recent) { tails = maps.Clone(r.games) }
+		err := s.stream(ctx, "export", moment, func(t *stream) error { return export{t, tails, yield}.all() })
 		if err != nil {
 			yield(nil, err)
 		}
@@ -21,6 +24,7 @@ func (s *Store) Export(ctx context.Context) iter.Seq2[store.Change, error] {
 
 type export struct {
 	*stream
+	tails map[int64][]piece // of the journals
 	yield func(store.Change, error) bool
 }
 
@@ -105,18 +109,9 @@ func (e export) game(g store.Game) error {
 	if !e.yield(store.PutGame(g), nil) {
 		return errLeft
 	}
-	after := uint64(0)
-	for more := true; more; {
-		var all []store.Piece
-		if err := e.page(func(c *conn) (err error) { all, more, err = pieces(c, g.Number, after); return err }); err != nil {
-			return err
-		}
-		if err := emit(e, all, func(p store.Piece) store.Change { return store.Append(p) }); err != nil {
-			return err
-		}
-		if len(all) > 0 {
-			after = all[len(all)-1].Last
-		}
+	emit := func(p store.Piece) bool { return e.yield(store.Append(p), nil) }
+	if err := e.journal(g.Number, 0, e.tails[g.Number], func() {}, emit); err != nil {
+		return err
 	}
 	var v store.Save
 	var there bool

@@ -3,6 +3,8 @@ package sqlite
 import (
 	"errors"
 	"time"
+
+	"parlor/store"
 )
 
 // NoLock makes it as where files have no locks, with a lease that is good for so long.
@@ -11,15 +13,21 @@ func (o Options) NoLock(lease time.Duration) Options {
 	return o
 }
 
-// Unchecked has Open look at nothing but the files' sizes, their header and the log.
-func (o Options) Unchecked() Options {
-	o.test.checking = 1
+// Checking has Open take so long for looking at the pages.
+func (o Options) Checking(d time.Duration) Options {
+	o.test.checking = d
 	return o
 }
 
 // Log has the log written into the database from some pages on, and streams ended from some bytes on.
 func (o Options) Log(pages int, bytes int64) Options {
 	o.test.pages, o.test.maxLog = pages, bytes
+	return o
+}
+
+// Recent has pieces moved from the table recent to the table journal from so many bytes on.
+func (o Options) Recent(bytes int) Options {
+	o.test.recent = bytes
 	return o
 }
 
@@ -37,7 +45,21 @@ type File = mappedFile
 var (
 	AppendTokens = appendTokens
 	Tokens       = tokens
+	AppendPiece  = appendPiece
+	AppendDrop   = appendDrop
 )
+
+// Notes are those of a row of the table recent.
+func Notes(b []byte) (all []store.Piece, err error) {
+	n := notes{b: b}
+	for n.more() {
+		all = append(all, n.note())
+	}
+	if n.err != nil {
+		return nil, n.err
+	}
+	return all, nil
+}
 
 // ReadLog reads a log, and tells if it is damaged.
 func ReadLog(path string) (damaged bool, err error) {

@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"bytes"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"parlor/store"
 	"parlor/store/sqlite"
 )
 
@@ -26,6 +28,35 @@ func FuzzTokens(f *testing.F) {
 		again, err := sqlite.Tokens(sqlite.AppendTokens(nil, all))
 		if err != nil || !cmp.Equal(all, again, cmpopts.EquateEmpty()) {
 			t.Errorf("%v became %v, error %v", all, again, err)
+		}
+	})
+}
+
+// FuzzNotes reads rows of journals from any bytes: what can be read is written and read again.
+func FuzzNotes(f *testing.F) {
+	f.Add([]byte{})
+	f.Add(sqlite.AppendDrop(sqlite.AppendPiece(nil, store.Piece{Game: -1, First: 3, Last: 5, Data: []byte("data")}), 7, math.MaxInt64))
+	f.Add([]byte{1, 1, 0, 200, 1})
+	f.Add(bytes.Repeat([]byte{255}, 12))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		all, err := sqlite.Notes(b)
+		if err != nil {
+			return
+		}
+		var again []byte
+		for _, p := range all {
+			switch {
+			case p.First == 0:
+				again = sqlite.AppendDrop(again, p.Game, p.Last)
+			case p.Last < p.First || p.Last > math.MaxInt64:
+				t.Fatalf("a piece has the entries %d to %d", p.First, p.Last)
+			default:
+				again = sqlite.AppendPiece(again, p)
+			}
+		}
+		same, err := sqlite.Notes(again)
+		if err != nil || !cmp.Equal(all, same, cmpopts.EquateEmpty()) {
+			t.Errorf("%v became %v, error %v", all, same, err)
 		}
 	})
 }

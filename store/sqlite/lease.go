@@ -45,6 +45,9 @@ func (s *Store) take() error {
 	if s.lock == nil && l.holder != "" && time.Since(l.renewed) < s.opt.test.lease {
 		return s.inUseBy(l)
 	}
+	if err := s.recent.load(c); err != nil {
+		return err
+	}
 	host, err := os.Hostname()
 	if err != nil {
 		host = "an unknown machine"

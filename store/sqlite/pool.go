@@ -138,8 +138,9 @@ var (
 	errPage = errors.New("the page is full")
 )
 
-// stream calls f with a stream. What f returns is explained; errLeft is no error.
-func (s *Store) stream(ctx context.Context, doing string, f func(*stream) error) error {
+// stream calls f with a stream. It calls moment with the recent of its moment. What f returns is explained; errLeft
+// is no error.
+func (s *Store) stream(ctx context.Context, doing string, moment func(*recent), f func(*stream) error) error {
 	if err := s.usable(ctx); err != nil {
 		return err
 	}
@@ -154,7 +155,7 @@ func (s *Store) stream(ctx context.Context, doing string, f func(*stream) error)
 	defer func() { <-p.streams }()
 	t := &stream{pool: p, ctx: ctx}
 	t.log, _ = sizeOf(s.path + "-wal")
-	if err := t.begin(); err != nil {
+	if err := t.begin(moment); err != nil {
 		return s.explain(ctx, doing, err)
 	}
 	defer t.end()
@@ -165,7 +166,7 @@ func (s *Store) stream(ctx context.Context, doing string, f func(*stream) error)
 }
 
 // begin takes the moment.
-func (t *stream) begin() error {
+func (t *stream) begin(moment func(*recent)) error {
 	c, err := t.pool.take(t.ctx)
 	if err != nil {
 		return err
@@ -179,17 +180,38 @@ func (t *stream) begin() error {
 	t.c = c
 	t.pool.open[t] = struct{}{}
 	t.pool.mu.Unlock()
-	err = t.page(func(c *conn) error {
-		if err := c.run("BEGIN", nil); err != nil {
+	if s := t.pool.s; s.readOnly {
+		err = t.snapshot(func(c *conn) error {
+			var r recent
+			err := r.load(c)
+			moment(&r)
 			return err
-		}
-		_, _, err := c.number("SELECT epoch FROM lease") // the transaction begins with what it reads first
-		return err
-	})
+		})
+	} else if err = s.await(t.ctx); err == nil {
+		err = t.snapshot(func(c *conn) error {
+			moment(&s.recent)
+			epoch, _, err := c.number("SELECT epoch FROM lease")
+			if err == nil && epoch != s.epoch {
+				err = s.fenced(c) // what is in memory is not of this moment
+			}
+			return err
+		})
+		<-s.turn
+	}
 	if err != nil {
 		t.end()
 	}
 	return err
+}
+
+// snapshot begins a transaction, whose moment is when f reads first.
+func (t *stream) snapshot(f func(*conn) error) error {
+	return t.page(func(c *conn) error {
+		if err := c.run("BEGIN", nil); err != nil {
+			return err
+		}
+		return f(c)
+	})
 }
 
 // page calls f with the connection, which nobody ends meanwhile.

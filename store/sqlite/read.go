@@ -193,47 +193,78 @@ const (
 	pageBytes = 1 << 20
 )
 
-// pieces are some of a journal behind an entry, in their order; more tells that there may be others.
+// pieces are some behind an entry of what is in the table journal, in their order; more tells that there may be others.
 func pieces(c *conn, game int64, after uint64) (all []store.Piece, more bool, err error) {
 	bytes := 0
-	err = c.run("SELECT last, before, data FROM journal WHERE game = ? AND last > ? ORDER BY last LIMIT ?", func(r *sqlite3.Stmt) error {
-		last := uint64(r.ColumnInt64(0))
-		p := store.Piece{Game: game, First: last - uint64(r.ColumnInt64(1)), Last: last, Data: blob(r, 2)}
-		all = append(all, p)
-		if bytes += len(p.Data); bytes >= pageBytes {
+	err = c.run("SELECT last, before, data FROM journal WHERE game = ? AND last > ? ORDER BY last", func(r *sqlite3.Stmt) error {
+		data := blob(r, 2)
+		run, err := readRun(game, uint64(r.ColumnInt64(0)), uint64(r.ColumnInt64(1)), data)
+		if err != nil {
+			return err
+		}
+		all = append(all, behind(run, after)...)
+		if bytes += len(data); bytes >= pageBytes {
 			return errPage
 		}
 		return nil
-	}, game, int64(min(after, math.MaxInt64)), int64(pageRows))
+	}, game, int64(min(after, math.MaxInt64)))
 	if err == errPage {
-		err = nil
+		return all, true, nil
 	}
-	return all, len(all) == pageRows || bytes >= pageBytes, err
+	return all, false, err
+}
+
+// behind are the pieces that have an entry behind one.
+func behind(all []store.Piece, after uint64) []store.Piece {
+	n := 0
+	for n < len(all) && all[n].Last <= after {
+		n++
+	}
+	return all[n:]
 }
 
 // Journal yields the pieces of a journal as of one moment.
 func (s *Store) Journal(ctx context.Context, game int64, after uint64) iter.Seq2[store.Piece, error] {
 	return func(yield func(store.Piece, error) bool) {
-		err := s.stream(ctx, "read a journal", func(t *stream) error {
-			for more := true; more; {
-				var all []store.Piece
-				if err := t.page(func(c *conn) (err error) { all, more, err = pieces(c, game, after); return err }); err != nil {
-					return err
-				}
-				if !more {
-					t.end() // the loop may take its time
-				}
-				for _, p := range all {
-					if !yield(p, nil) {
-						return errLeft
-					}
-					after = p.Last
-				}
-			}
-			return nil
+		var tail []piece
+		moment := func(r *recent) { tail = r.games[game] }
+		err := s.stream(ctx, "read a journal", moment, func(t *stream) error {
+			// The loop may take its time with what is read.
+			return t.journal(game, after, tail, t.end, func(p store.Piece) bool { return yield(p, nil) })
 		})
 		if err != nil {
 			yield(store.Piece{}, err)
 		}
 	}
+}
+
+// journal yields the pieces behind an entry: what is in the table journal, and then its tail, that was in the table recent. It calls read when
+// it needs the database no more.
+func (t *stream) journal(game int64, after uint64, tail []piece, read func(), yield func(store.Piece) bool) error {
+	for more := true; more; {
+		var all []store.Piece
+		if err := t.page(func(c *conn) (err error) { all, more, err = pieces(c, game, after); return err }); err != nil {
+			return err
+		}
+		if !more {
+			read()
+		}
+		for _, p := range all {
+			if !yield(p) {
+				return errLeft
+			}
+			after = p.Last
+		}
+	}
+	for _, p := range tail {
+		if p.Last <= after {
+			continue
+		}
+		own := p.Piece
+		own.Data = slices.Clone(own.Data)
+		if !yield(own) {
+			return errLeft
+		}
+	}
+	return nil
 }

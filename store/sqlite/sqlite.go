@@ -49,6 +49,7 @@ type testing struct {
 	checking time.Duration // what Open takes for looking at the pages
 	maxLog   int64         // bytes of the log from which readers that hold it up are ended
 	pages    int           // of the log from which it is written into the database
+	recent   int           // bytes of the table recent from which on pieces are moved
 	vfs      string        // SQLite's way to the files
 }
 
@@ -60,6 +61,7 @@ func (o Options) withDefaults() Options {
 	o.test.lease = cmp.Or(o.test.lease, 10*time.Second)
 	o.test.checking = cmp.Or(o.test.checking, 30*time.Millisecond)
 	o.test.pages = cmp.Or(o.test.pages, checkpointPages)
+	o.test.recent = cmp.Or(o.test.recent, recentBytes)
 	o.test.vfs = cmp.Or(o.test.vfs, vfsName)
 	o.test.maxLog = cmp.Or(o.test.maxLog, 1<<30)
 	return o
@@ -82,6 +84,9 @@ type Store struct {
 	number  int64 // of the last commit
 	users   int64
 	heads   map[int64]head // of the games that were looked up
+	recent  recent         // as of the last commit
+	notes   []byte         // for the table recent, of the commit under way
+	gone    []int64        // games that it deletes
 	doubt   bool           // a commit may be in the log that was said to have failed
 	logSize int            // pages of the log behind the last commit
 

@@ -169,6 +169,11 @@ func TestFenced(t *testing.T) {
 		}
 	}
 	hasSettings(t, s, "a")
+	for c, err := range s.Export(t.Context()) {
+		if !errors.Is(err, store.ErrFenced) {
+			t.Errorf("export: %v, error %v, want ErrFenced", c, err)
+		}
+	}
 	if err := s.Close(); err != nil {
 		t.Errorf("close: %v", err)
 	}

@@ -49,14 +49,22 @@ CREATE TABLE saves (
 	data    BLOB NOT NULL
 ) STRICT;
 
--- The key is the last entry of a piece, so that the piece that has an entry is found by one search.
+-- The end of all journals, in the order in which they were written: a row for each commit that appended to some. See recent.go.
+CREATE TABLE recent (
+	number INTEGER PRIMARY KEY, -- of the commit
+	data   BLOB NOT NULL        -- notes
+) STRICT;
+
+-- What is before, in rows of many pieces. Those that are made together stand together, whichever games they are of; the row that has
+-- an entry is found by its last one.
 CREATE TABLE journal (
+	number INTEGER PRIMARY KEY,
 	game   INTEGER NOT NULL,
 	last   INTEGER NOT NULL,
-	before INTEGER NOT NULL, -- entries of the piece before its last; 0, as nearly always, takes no byte
-	data   BLOB NOT NULL,
-	PRIMARY KEY (game, last)
-) STRICT, WITHOUT ROWID;
+	before INTEGER NOT NULL, -- entries of the row before its last
+	data   BLOB NOT NULL,    -- for each piece how many entries it has besides its last, how many bytes, and these
+	UNIQUE (game, last)
+) STRICT;
 
 CREATE TABLE sessions (
 	id     BLOB PRIMARY KEY,
