@@ -156,6 +156,10 @@ type (
 	// time of a repeated timer that has passed.
 	Durable interface{ Durable() bool }
 
+	// HeartbeatLooker says that heartbeats change nothing of a durable game, as where they are answered with its state: then they are not
+	// in its journal. Without it each of them is, unless the game does not handle them. It is asked with each.
+	HeartbeatLooker interface{ HeartbeatsOnlyLook() bool }
+
 	// Versioner says of which version the form of the game's saves is: raise it when an older program could not read them, or this
 	// one older ones as they are (see Upgrades). It is asked with each save. Without it it is 0. A game is not made of a save of a
 	// version above its own.

@@ -163,7 +163,7 @@ func (s *Server) open(secured *tls.Config) error {
 		NoAutoCreate: s.cfg.NoAutoCreate, Takeover: s.cfg.Takeover, Verbose: s.cfg.Verbose,
 		ResumeWindow: s.cfg.ResumeWindow,
 		OnConnection: s.cfg.OnConnection,
-		Store:        st, PgnetPasswords: s.cfg.SaveFile != "", Autosave: s.cfg.Autosave,
+		Store:        st, PgnetPasswords: s.cfg.SaveFile != "", NoJournals: s.cfg.SaveFile != "", Autosave: s.cfg.Autosave,
 		PublicKey: key.Public(), Limits: s.cfg.Limits, Logger: s.cfg.Logger,
 	})
 	if err != nil {

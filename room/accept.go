@@ -37,6 +37,10 @@ func (d *durable) packet(p *parlor.Packet, request uint64, from Member) {
 		d.say(closed, closed)
 		return
 	}
+	if p.Message == parlor.RequestHeartbeat && r.heartbeatsOnlyLook() {
+		d.say(answer(d.look(s, p), nil), refused)
+		return
+	}
 	d.begin()
 	resp := r.answer(s, p)
 	d.answers(&resp)
@@ -46,6 +50,17 @@ func (d *durable) packet(p *parlor.Packet, request uint64, from Member) {
 		s.given(request)
 		answer(resp, nil)()
 	}, refused)
+}
+
+// look has the game answer a heartbeat that changes nothing, unless it takes the user out.
+func (d *durable) look(s *seat, p *parlor.Packet) (resp parlor.Response) {
+	d.enter()
+	d.aside(func() { resp = d.room.answer(s, p) })
+	if s.member == nil {
+		d.end(&entry{kind: entryLeave, user: p.Username})
+	}
+	d.inEntry = false
+	return resp
 }
 
 // refusal is what users are told whose requests cannot be taken now.

@@ -158,6 +158,17 @@ func (r *Room) answer(s *seat, p *parlor.Packet) parlor.Response {
 	return resp
 }
 
+// heartbeatsOnlyLook tells whether heartbeats change nothing of the game.
+func (r *Room) heartbeatsOnlyLook() (look bool) {
+	if l, ok := r.game.(parlor.HeartbeatLooker); ok {
+		r.guard("heartbeats only look", func() { look = l.HeartbeatsOnlyLook() })
+		return look
+	}
+	_, packets := r.game.(parlor.PacketHandler)
+	_, heartbeats := r.game.(parlor.HeartbeatHandler)
+	return !packets && !heartbeats
+}
+
 func (r *Room) dispatch(p *parlor.Packet) parlor.Response {
 	if h, ok := r.game.(parlor.PacketHandler); ok {
 		return h.HandlePacket(*p)

@@ -106,6 +106,9 @@ func (s *Server) addGameOf(newGame parlor.NewGame, stored store.Game, save room.
 	if stored.Durable {
 		cfg.Stored = &save
 	}
+	if s.cfg.NoJournals {
+		cfg.Journal = nil
+	}
 	g.room = room.Open(cfg, func(err error) {
 		s.mu.Lock()
 		g.open = err == nil

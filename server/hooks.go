@@ -26,6 +26,10 @@ var abilities = map[string]reflect.Type{
 	"ResumeWindow":    reflect.TypeFor[parlor.Resumer](),
 	"PushOnHeartbeat": reflect.TypeFor[parlor.HeartbeatPusher](),
 	"Draining":        reflect.TypeFor[parlor.Drainer](),
+
+	"Durable":            reflect.TypeFor[parlor.Durable](),
+	"SaveVersion":        reflect.TypeFor[parlor.Versioner](),
+	"HeartbeatsOnlyLook": reflect.TypeFor[parlor.HeartbeatLooker](),
 }
 
 // checkAbilities warns of methods that look like abilities and are none, once for each type of game: found by
@@ -47,6 +51,10 @@ func (s *Server) checkAbilities(g parlor.Game) {
 	_, saves := g.(parlor.Saver)
 	if _, persists := g.(parlor.Persister); saves && !persists {
 		s.logger.Warn("the game is never saved, as it has no method Persistent() bool", "type", t.String())
+	}
+	if _, durable := g.(parlor.Durable); durable && s.cfg.NoJournals {
+		s.logger.Warn("the game may be durable, and the store keeps no journals: it is saved at intervals and at the end, and what was answered since can be lost; "+
+			"use --store in place of --save", "type", t.String())
 	}
 	_, rated := g.(parlor.UpdateRater)
 	if _, updates := g.(parlor.Updater); rated && !updates {

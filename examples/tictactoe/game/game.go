@@ -9,6 +9,8 @@
 // the answer. Who has just joined, or has missed something while away, is pushed a "board". Clients on pgnet's wire,
 // which has no pushes, find the board in the answers to their heartbeats.
 //
+// The game is durable: a move that was answered is there again after a crash of the server.
+//
 // A player whose connection is lost keeps the seat, and one who is gone for good during a match does too, for a return:
 // nobody wins by that.
 package game
@@ -25,7 +27,6 @@ import (
 type Match struct {
 	room  parlor.Room
 	state state
-	away  []string // users whose links are gone, but who may be back soon
 }
 
 var _ interface { // has the compiler check the methods
@@ -37,6 +38,8 @@ var _ interface { // has the compiler check the methods
 	parlor.Persister
 	parlor.Saver
 	parlor.LobbyInformer
+	parlor.Durable
+	parlor.HeartbeatLooker
 } = (*Match)(nil)
 
 // state is what is saved.
@@ -47,6 +50,8 @@ type state struct {
 	Winner  string    `json:"winner"`
 	Over    bool      `json:"over"`
 	Matches int       `json:"matches"` // finished ones
+
+	Away []string `json:"away,omitempty"` // users whose links are gone, but who may be back soon
 }
 
 var marks = [2]string{"X", "O"}
@@ -65,6 +70,12 @@ func New(room parlor.Room, save string) (parlor.Game, error) {
 	}
 	return m, nil
 }
+
+// Durable has every move be on disk before it is answered.
+func (m *Match) Durable() bool { return true }
+
+// HeartbeatsOnlyLook is as they are answered with the board.
+func (m *Match) HeartbeatsOnlyLook() bool { return true }
 
 // Persistent keeps a match that is under way, so that its players can come back to it.
 func (m *Match) Persistent() bool { return !m.state.Over && m.started() }
@@ -110,7 +121,7 @@ func (m *Match) UserLeft(user string) {
 
 // UserAway shows that a player may take a while: the room keeps her place in it, and so does the match.
 func (m *Match) UserAway(user string) {
-	m.away = append(m.away, user)
+	m.state.Away = append(m.state.Away, user)
 	m.tell("away", user)
 }
 
@@ -124,7 +135,7 @@ func (m *Match) UserBack(user string, missed bool) {
 }
 
 func (m *Match) isThere(user string) {
-	m.away = slices.DeleteFunc(m.away, func(u string) bool { return u == user })
+	m.state.Away = slices.DeleteFunc(m.state.Away, func(u string) bool { return u == user })
 }
 
 // tell pushes what a user has done to all others.
@@ -199,7 +210,7 @@ func (m *Match) again(user string) parlor.Response {
 	if !s.Over {
 		return parlor.Unexpected("The match is not over.", m.view(user))
 	}
-	*s = state{Seats: [2]string{s.Seats[1], s.Seats[0]}, Matches: s.Matches}
+	*s = state{Seats: [2]string{s.Seats[1], s.Seats[0]}, Matches: s.Matches, Away: s.Away}
 	users := m.room.Users()
 	for i, seated := range s.Seats {
 		if !slices.Contains(users, seated) {
@@ -258,7 +269,7 @@ func (m *Match) view(user string) any {
 		Winner     string   `json:"winner"`
 		Spectators []string `json:"spectators"`
 		Away       []string `json:"away,omitempty"`
-	}{Cells: slices.Clone(s.Cells[:]), X: s.Seats[0], O: s.Seats[1], Over: s.Over, Winner: s.Winner, Away: m.away}
+	}{Cells: slices.Clone(s.Cells[:]), X: s.Seats[0], O: s.Seats[1], Over: s.Over, Winner: s.Winner, Away: m.state.Away}
 	if user != "" {
 		view.You = m.role(user)
 	}
