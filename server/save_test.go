@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -284,6 +285,36 @@ func TestDamagedStore(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "disk is full") {
 		t.Errorf("New: %v, want the store's error", err)
 	}
+}
+
+// TestDamagedGame: a server that cannot be made of all games lets go of those that it has made.
+func TestDamagedGame(t *testing.T) {
+	memory := new(store.Memory)
+	err := memory.Commit(t.Context(), store.PutGame{Number: 1, Name: "one"}, store.PutSave{Save: store.Save{Game: 1, Data: "one"}},
+		store.PutGame{Number: 2, Name: "two"}, store.PutSave{Save: store.Save{Game: 2, Data: "two"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := 0
+	games := map[string]parlor.NewGame{"": play(script{create: func(room parlor.Room, _ string) error {
+		made++
+		room.Every(time.Second, func() {})
+		return nil
+	}})}
+	_, err = server.New(server.Config{Store: torn{memory}, AdminPassword: "x", Games: games, Logger: slog.New(slog.DiscardHandler)})
+	if err == nil || !strings.Contains(err.Error(), `game "two": disk is full`) || made != 1 {
+		t.Errorf("New: %v, want the store's error; %d games made", err, made)
+	}
+}
+
+// torn is a store whose second game cannot be read.
+type torn struct{ *store.Memory }
+
+func (t torn) Save(ctx context.Context, game int64) (store.Save, error) {
+	if game == 2 {
+		return store.Save{}, errDisk
+	}
+	return t.Memory.Save(ctx, game)
 }
 
 type damaged struct{ store.Store }

@@ -178,6 +178,7 @@ func New(cfg Config) (*Server, error) {
 	s.feed = feed{srv: s, subscribers: make(map[*session]struct{})}
 	s.feed.looks.run = s.feed.give
 	if err := s.restore(); err != nil {
+		s.abandon()
 		return nil, fmt.Errorf("server: %w", err)
 	}
 	return s, nil
@@ -312,6 +313,21 @@ func (s *Server) suspendGames() {
 	for _, g := range games { // one that is stuck writes nothing more
 		g.journal.end()
 	}
+}
+
+// abandon lets go of what a server that could not be made has begun. Nothing is written.
+func (s *Server) abandon() {
+	s.stopping.Store(true)
+	s.commits.close()
+	s.gate.Close()
+	for _, ss := range s.listSessions() {
+		ss.close(link.CloseGoingAway, "")
+	}
+	for _, g := range s.games { // nobody else knows them
+		g.journal.end()
+	}
+	s.closeGames()
+	s.rooms.Close()
 }
 
 // closeGames ends all rooms, so that their timers stop, and waits for them within bounds.

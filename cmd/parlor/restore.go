@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -104,21 +106,23 @@ func keyToPut(head backup.Head, path string) (*box.Key, error) {
 	return key, nil
 }
 
-// putKey writes the key, and the logins beside it, where they are not there.
+// putKey writes the logins that the key's server has seen, and then the key, so that the key is not there without them.
 func putKey(key *box.Key, head backup.Head, path string) error {
 	if key == nil {
 		return nil
 	}
-	if err := key.Save(path); err != nil && !errors.Is(err, fs.ErrExist) {
+	if _, err := os.Stat(path); err == nil { // the same key
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	logins, err := os.OpenFile(path+keyLogins, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return nil // of the same key
-	}
+	err := replaceFile(path+keyLogins, func(w io.Writer) error {
+		_, err := w.Write(head.Logins)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	_, err = logins.Write(head.Logins)
-	return errors.Join(err, logins.Sync(), logins.Close())
+	return key.Save(path)
 }
