@@ -21,6 +21,7 @@ import (
 	"parlor/internal/openfiles"
 	"parlor/link/packetlink"
 	"parlor/link/wslink"
+	"parlor/room"
 	"parlor/server"
 )
 
@@ -80,6 +81,13 @@ type Config struct {
 
 	// Autosave is how often games are saved. Default 300 s.
 	Autosave time.Duration
+	// SaveEvery is after how many entries of its journal a durable game is saved besides. Default 1000.
+	SaveEvery int
+	// KeepJournals keeps what is in a save already, so that the journal of a durable game is a recording of all of it.
+	KeepJournals bool
+	// Divergence says what becomes of a durable game that does not do again what its journal says: room.ReadOnly, the default, or
+	// room.FromSave.
+	Divergence room.Divergence
 	// OnConnection, if not nil, is told who has logged in and who is gone, as server.Config.OnConnection says.
 	OnConnection func(user string, connected bool)
 	// Logger gets what people who run the server should know. Default: text on standard error.
@@ -110,6 +118,9 @@ func (c *Config) fill() error {
 	}
 	if c.Autosave < 0 {
 		return fmt.Errorf("--autosave %v: it must be positive, such as 5m", c.Autosave)
+	}
+	if c.SaveEvery < 0 {
+		return fmt.Errorf("--save-every %d: it must be a positive number of journal entries, or 0 for the default", c.SaveEvery)
 	}
 	var err error
 	if c.PacketListen, err = packetListen(c.PacketListen, c.TLSCert != ""); err != nil {

@@ -164,6 +164,7 @@ func (s *Server) open(secured *tls.Config) error {
 		ResumeWindow: s.cfg.ResumeWindow,
 		OnConnection: s.cfg.OnConnection,
 		Store:        st, PgnetPasswords: s.cfg.SaveFile != "", NoJournals: s.cfg.SaveFile != "", Autosave: s.cfg.Autosave,
+		SaveEvery: s.cfg.SaveEvery, KeepJournals: s.cfg.KeepJournals, Divergence: s.cfg.Divergence,
 		PublicKey: key.Public(), Limits: s.cfg.Limits, Logger: s.cfg.Logger,
 	})
 	if err != nil {

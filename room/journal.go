@@ -53,6 +53,30 @@ const (
 	FromSave
 )
 
+// String is read-only or from-save.
+func (d Divergence) String() string {
+	if d == FromSave {
+		return "from-save"
+	}
+	return "read-only"
+}
+
+// Set is the way back.
+func (d *Divergence) Set(text string) error {
+	switch text {
+	case "read-only":
+		*d = ReadOnly
+	case "from-save":
+		*d = FromSave
+	default:
+		return fmt.Errorf("%q is neither read-only nor from-save", text)
+	}
+	return nil
+}
+
+// Type is what messages about flags call it.
+func (Divergence) Type() string { return "divergence" }
+
 // ErrNotStored is what those are told whose requests of a durable game could not be stored. Nothing has come of them.
 var ErrNotStored = errors.New("it could not be stored")
 
