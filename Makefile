@@ -4,9 +4,10 @@
 GO       ?= go
 BENCH    ?= .
 FUZZTIME ?= 10s
-export GO BENCH FUZZTIME
+CRASH    ?=
+export GO BENCH FUZZTIME CRASH
 
-.PHONY: build fmt lint test bench fuzz cuts
+.PHONY: build fmt lint test bench fuzz cuts crash
 
 # The program, as bin/parlor. Where git cannot read the checkout (another user's), it is built without
 # the commit in it.
@@ -36,3 +37,8 @@ fuzz:
 # make test, which has it, at ten places each way.
 cuts:
 	@scripts/cuts
+
+# Kills servers under load, 200 times with SQLite and 50 times with PostgreSQL, and looks whether anything that was answered is lost. It
+# prints a seed: CRASH='-seed N' does the same again, as far as the machine does; -kills N and -kills-postgres N are how often.
+crash:
+	@scripts/crash

@@ -1,0 +1,11 @@
+// Program is the server that the kill test kills.
+package main
+
+import (
+	"os"
+
+	"parlor/host"
+	"parlor/internal/crash/game"
+)
+
+func main() { os.Exit(host.Execute(host.ServeCommand(game.Kinds, game.Tally))) }
