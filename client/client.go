@@ -72,8 +72,8 @@ type Config struct {
 	// has none. A push must not be changed.
 	OnPush func(push *parlor.Push)
 	// OnLost is told that so many pushes were lost before those that follow: more than the server keeps for a client
-	// that is away, or over 2048, or 8 MiB, that waited for OnPush while the application was slow. What the game's news had said
-	// up to here has to be asked for.
+	// that is away, or over 2048, or 8 MiB, that waited for OnPush while the application was slow. It is told of one when the
+	// server was started again, whatever was lost then. What the game's news had said up to here has to be asked for.
 	OnLost func(pushes int)
 	// OnHeartbeat is given the answers to heartbeats. Where the server pushes, heartbeats are sent only if this or HeartbeatPayload
 	// is set, as games have no need of them there.

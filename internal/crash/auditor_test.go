@@ -10,7 +10,7 @@ import (
 	"parlor"
 	"parlor/client"
 	"parlor/internal/crash"
-	"parlor/internal/crash/game"
+	"parlor/internal/crash/program/game"
 )
 
 // patience is how long a server may take for anything: it is long, as others use this machine too.

@@ -62,8 +62,16 @@ func (w *world) again(r *rand.Rand, takes time.Duration, between func(), args ..
 	return kills, out, err
 }
 
-// lasts is how long a command takes, the program's start included, when it was measured last.
-func lasts(begun time.Time) time.Duration { return max(time.Since(begun), 10*time.Millisecond) }
+// timed runs a command, which must not fail, and returns how long it takes: about, as the next time it will not be the same.
+func (w *world) timed(args ...string) time.Duration {
+	if _, err := parlorProgram(); err != nil { // it is built now, and not while it is timed
+		w.t.Fatal(err)
+	}
+	begun := time.Now()
+	_, err := w.run(0, args...)
+	w.wrong(err)
+	return time.Since(begun)
+}
 
 // TestKillBackup makes backups under load, kills these and their restoring, and looks whether what was restored has all that
 // was known when the backup began.
@@ -74,10 +82,10 @@ func TestKillBackup(t *testing.T) {
 	r := w.rand("backup")
 	w.populate(3)
 	w.up()
-	backup, restore := 500*time.Millisecond, 500*time.Millisecond
 	kills := 0
 	for round := range *roundsFlag {
 		w.wrong(w.look(r))
+		backup := w.timed("backup", file, "--store", data)
 		n, _, err := w.again(r, backup, func() {
 			if _, err := os.Stat(file); err == nil { // it is whole
 				_, err = w.run(0, "restore", file, "--store", filepath.Join(dir, fmt.Sprint("whole", round, r.Int())))
@@ -91,20 +99,15 @@ func TestKillBackup(t *testing.T) {
 		for _, room := range w.rooms {
 			questions[room.name] = w.ledger.Ask(room.name)
 		}
-		begun := time.Now()
-		_, err = w.run(0, "backup", file, "--store", data)
-		w.wrong(err)
-		backup = lasts(begun)
-
+		w.timed("backup", file, "--store", data)
+		restore := w.timed("restore", file, "--store", filepath.Join(dir, fmt.Sprint("first", round)))
 		copied := filepath.Join(dir, fmt.Sprint("copy", round))
-		begun = time.Now()
 		n, out, err := w.again(r, restore, func() { w.halfRestored(copied, questions) }, "restore", file, "--store", copied)
 		if n > 0 && err != nil && strings.Contains(out, "is not empty") { // all was there when it was killed
 			err = nil
 		}
 		kills += n
 		w.wrong(err)
-		restore = lasts(begun) / time.Duration(n+1)
 		w.compare(newHost(t, "--store", copied), questions)
 		w.ended(fmt.Sprintf("with backup %d", round+1))
 	}
@@ -203,11 +206,8 @@ func TestKillImport(t *testing.T) {
 	if err := errors.Join(s.Commit(t.Context(), changes...), s.Close()); err != nil {
 		t.Fatal(err)
 	}
-	begun := time.Now()
-	if out, err := w.run(0, "save", "export", file, "--store", source); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	takes := lasts(begun)
+	w.timed("save", "export", file, "--store", source)
+	takes := w.timed("save", "import", file, "--store", filepath.Join(dir, "first"))
 	kills := 0
 	for round := range 3 * *roundsFlag {
 		data := filepath.Join(dir, fmt.Sprint("data", round))

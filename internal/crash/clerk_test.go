@@ -14,7 +14,7 @@ import (
 
 	"parlor"
 	"parlor/client"
-	"parlor/internal/crash/game"
+	"parlor/internal/crash/program/game"
 )
 
 // certainty is what is known of something at the server.

@@ -69,7 +69,6 @@ func killing(t *testing.T, kills int, h *host) {
 		begun := time.Now()
 		w.up()
 		started = time.Since(begun)
-		w.spent[0] += started
 		w.wrong(w.look(r))
 		w.pause(time.Duration(r.Int64N(int64(500 * time.Millisecond))))
 		w.kill()
@@ -121,17 +120,12 @@ func (w *world) ended(when string) {
 
 // look compares, and waits until there was enough to lose.
 func (w *world) look(r *rand.Rand) error {
-	begun, before, acts := time.Now(), w.moves(), w.clerk.acts.Load()
+	before, acts := w.moves(), w.clerk.acts.Load()
 	checked := make(chan error, 1)
 	go func() { checked <- w.clerk.check() }() // ends within patience
-	err := w.audit(r)
-	w.spent[1] += time.Since(begun)
-	err = errors.Join(err, <-checked)
-	w.spent[2] += time.Since(begun)
-	if err != nil {
+	if err := errors.Join(w.audit(r), <-checked); err != nil {
 		return err
 	}
-	defer func() { w.spent[3] += time.Since(begun) }()
 	return w.await(patience, fmt.Sprintf("%d moves of each wire are answered, and the clerk does %d things", enough, enoughActs), func() bool {
 		for wire, n := range w.moves() {
 			if n-before[wire] < enough {
@@ -169,9 +163,7 @@ func (w *world) summary() string {
 	}
 	w.clerk.mu.Lock()
 	defer w.clerk.mu.Unlock()
-	return fmt.Sprintf("\n\t%sthe ledger has compared %+v; the clerk has done %+v; starts have taken %v, audits %v, these and the clerk's checks %v, and waiting for moves besides %v",
-		text, w.ledger.Totals(), w.clerk.done,
-		w.spent[0], w.spent[1], w.spent[2], w.spent[3])
+	return fmt.Sprintf("\n\t%sthe ledger has compared %+v; the clerk has done %+v", text, w.ledger.Totals(), w.clerk.done)
 }
 
 // tail is the end of a text.

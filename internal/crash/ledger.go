@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"parlor/internal/crash/game"
+	"parlor/internal/crash/program/game"
 )
 
 // Ledger has what was sent to games, and what people were told of them, and compares that with what the games have to tell. Its methods may

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"parlor/internal/crash"
-	"parlor/internal/crash/game"
+	"parlor/internal/crash/program/game"
 )
 
 // story is a game as the ledger's tests tell it.

@@ -11,7 +11,7 @@ import (
 
 	"parlor"
 	"parlor/client"
-	"parlor/internal/crash/game"
+	"parlor/internal/crash/program/game"
 )
 
 // underWay is how many moves a player has under way, where the wire lets her.

@@ -15,7 +15,7 @@ import (
 
 	"parlor/client"
 	"parlor/internal/crash"
-	"parlor/internal/crash/game"
+	"parlor/internal/crash/program/game"
 	"parlor/link/packetlink"
 	"parlor/link/wslink"
 )
@@ -47,8 +47,7 @@ type world struct {
 	leaving chan struct{} // closed when the players are to make no more moves
 	group   sync.WaitGroup
 
-	life    atomic.Int64     // how many servers were started
-	spent   [4]time.Duration // see summary
+	life    atomic.Int64 // how many servers were started
 	counts  [wires]counts
 	audited sync.Once
 	absent  atomic.Int64 // how many of the players have not logged in yet, and the auditor

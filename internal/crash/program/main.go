@@ -5,7 +5,7 @@ import (
 	"os"
 
 	"parlor/host"
-	"parlor/internal/crash/game"
+	"parlor/internal/crash/program/game"
 )
 
 func main() { os.Exit(host.Execute(host.ServeCommand(game.Kinds, game.Tally))) }
