@@ -100,12 +100,12 @@ func (r *run) poke() {
 	}
 }
 
-// withdraw takes a request from the queue, if it is still there.
+// withdraw takes a request from the queue, if it is still there. Those that are to be sent again are not: the server may know the numbers of those
+// behind them from before it was started again (docs/PROTOCOL.md, section 2.6).
 func (c *Client) withdraw(req *request) {
 	if r := c.lastRun(); r != nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.again = without(r.again, req)
 		r.urgent = without(r.urgent, req)
 		r.queue = without(r.queue, req)
 	}
@@ -132,8 +132,8 @@ func (c *Client) Flush() {
 		return
 	}
 	r.mu.Lock()
-	waiting := r.waiting()
-	r.again, r.urgent, r.queue = nil, nil, nil
+	waiting := slices.Concat(r.urgent, r.queue) // and none that are to be sent again, as in withdraw
+	r.urgent, r.queue = nil, nil
 	r.mu.Unlock()
 	for _, req := range waiting {
 		req.done(parlor.Response{}, ErrFlushed)

@@ -44,7 +44,7 @@ func (d *durable) packet(p *parlor.Packet, request uint64, from Member) {
 	d.begin()
 	resp := r.answer(s, p)
 	d.answers(&resp)
-	s.note(Answered{Number: request, Response: resp})
+	r.note(s, Answered{Number: request, Response: resp})
 	d.end(&entry{kind: entryPacket, user: p.Username, request: request, packet: *p})
 	d.say(func() {
 		s.given(request)
@@ -92,7 +92,7 @@ func (d *durable) join(user string, m Member, done func(Joined, error)) {
 	s := r.seatOf[user]
 	switch {
 	case err == nil:
-		s.note(Answered{Number: e.request, Joined: &j, First: d.entry+1 == firstJoin})
+		r.note(s, Answered{Number: e.request, Joined: &j, First: d.entry+1 == firstJoin})
 		if m, ok := m.(Resumer); ok && r.cfg.Joining != nil {
 			r.cfg.Joining(m)
 		}

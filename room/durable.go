@@ -89,7 +89,7 @@ func (d *durable) start(opened func(error)) {
 	r := d.room
 	if st := r.cfg.Stored; st != nil {
 		r.cfg.Stored = nil // it may be large
-		opened(d.startAgain(*st))
+		d.startAgain(*st, opened)
 		return
 	}
 	begin := Save{Version: r.cfg.SaveVersion, Data: r.cfg.Save, Room: d.state(true)}

@@ -119,13 +119,16 @@ func (d *durable) reread(st Stored, err error) {
 		return
 	}
 	if err := d.restore(st); err != nil {
-		f.resolve(0)
+		if f.resolve(0); f.ended { // nothing was stored, and nothing is there
+			return
+		}
 		d.giveUp(err)
 		return
 	}
 	f.resolve(d.entry)
 	seated := d.seated
-	d.open(func(s Seated) Member { return seated[s.User] })
+	d.seat(func(s Seated) Member { return seated[s.User] })
+	d.open(seated)
 	for _, p := range f.seats {
 		d.present(p)
 	}
@@ -134,29 +137,29 @@ func (d *durable) reread(st Stored, err error) {
 
 // startAgain makes a game of what is stored when the room opens. A game that does something else than its journal says is no error:
 // it can be looked at.
-func (d *durable) startAgain(st Stored) error {
+// Who has a seat has it when opened is told.
+func (d *durable) startAgain(st Stored, opened func(error)) {
 	r := d.room
 	reseat := r.cfg.Reseat
 	if reseat == nil {
 		reseat = func(Seated) Member { return nil }
 	}
 	err := d.restore(st)
+	d.seat(reseat)
 	if err == nil {
-		d.open(reseat)
-		return nil
+		opened(nil)
+		d.open(nil)
+		return
 	}
-	for _, s := range r.seats {
-		if m := reseat(d.seatedAs(s)); m != nil {
-			d.seated[s.user] = m
-		}
+	if r.game != nil {
+		opened(nil)
+		d.giveUp(err)
+		return
 	}
+	opened(err)
 	d.giveUp(err)
-	if r.game == nil {
-		r.closed = true
-		r.cfg.Ended()
-		return err
-	}
-	return nil
+	r.closed = true
+	r.cfg.Ended()
 }
 
 // giveUp leaves the game as something to be looked at. Nothing may be written behind what is stored.
@@ -208,19 +211,23 @@ func (d *durable) goOnFrom(s Save, last uint64, diverged *DivergedError) error {
 	return nil
 }
 
-// open goes on with a game that was made again. Reseat gives the member that has a user's seat now; users without one leave.
-func (d *durable) open(reseat func(Seated) Member) {
-	r := d.room
-	d.failed = nil
-	seated := d.seated
+// seat gives those their seats in a game that was made again of whom it is known who they are.
+func (d *durable) seat(reseat func(Seated) Member) {
 	d.seated = make(map[string]Member)
-	for _, s := range r.seats {
+	for _, s := range d.room.seats {
 		if m := reseat(d.seatedAs(s)); m != nil {
 			s.member, s.answers = m, nil
 			d.seated[s.user] = m
 		}
 	}
-	for user, m := range seated { // of whose joining nothing is stored
+}
+
+// open goes on with a game that was made again. Who was in it before, and has no seat in what is stored, is not any more. Users whom nobody has the
+// seats of leave.
+func (d *durable) open(before map[string]Member) {
+	r := d.room
+	d.failed = nil
+	for user, m := range before {
 		if d.seated[user] == nil {
 			r.cfg.Left(m)
 		}

@@ -213,19 +213,19 @@ func (d *durable) redo(e *numbered) error {
 		p.Username = e.user
 		resp := r.answer(s, &p)
 		d.answers(&resp)
-		s.note(Answered{Number: e.request, Response: resp})
+		r.note(s, Answered{Number: e.request, Response: resp})
 		if d.answered != nil {
 			d.answered(&resp)
 		}
 	case entryJoin:
 		j, err := r.join(e.user, &ghost{e.session}) // if the game fails, it did then
 		if err == nil {
-			r.seatOf[e.user].note(Answered{Number: e.request, Joined: &j, First: e.number == firstJoin})
+			r.note(r.seatOf[e.user], Answered{Number: e.request, Joined: &j, First: e.number == firstJoin})
 		}
 	case entryReturn:
 		j := r.takeOver(s, &ghost{e.session})
 		s.answers = nil
-		s.note(Answered{Number: e.request, Joined: &j})
+		r.note(s, Answered{Number: e.request, Joined: &j})
 	case entryLeave:
 		r.remove(s)
 	case entryAway, entryBack:

@@ -34,15 +34,12 @@ type Seated struct {
 	Answers []Answered // to the last requests of the session
 }
 
-// mostAnswers is how many answers to requests of a session are made again.
-const mostAnswers = 256
-
 // note keeps an answer that the session has not got yet.
-func (s *seat) note(a Answered) {
+func (r *Room) note(s *seat, a Answered) {
 	if a.Number == 0 {
 		return
 	}
-	if len(s.answers) >= mostAnswers {
+	if len(s.answers) >= r.cfg.Answers {
 		s.answers = s.answers[1:]
 	}
 	s.answers = append(s.answers, a)

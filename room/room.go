@@ -91,6 +91,8 @@ type Config struct {
 	MaySave func(size int) error
 	// SaveEvery is after how many entries a durable game is saved. Default 1000.
 	SaveEvery int
+	// Answers is how many answers to the last requests of a session are made again: as many as its client may not have got. Default 1024.
+	Answers int
 	// KeepJournal keeps the entries that are in a save already: from the first on they are a recording of the whole game.
 	KeepJournal bool
 	// Divergence says what becomes of a durable game that does something else than its journal says. Default: ReadOnly.
@@ -216,6 +218,9 @@ func (c *Config) fill() {
 	}
 	if c.SaveEvery <= 0 {
 		c.SaveEvery = 1000
+	}
+	if c.Answers <= 0 {
+		c.Answers = 1024
 	}
 	if c.Stats == nil {
 		c.Stats = new(Stats)

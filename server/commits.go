@@ -12,6 +12,10 @@ import (
 type commits struct {
 	srv *Server
 
+	// owed are deletions that the store did not take. They are written ahead of all that comes later, so that nothing new finds in its
+	// way what is to be gone. They belong to who is running.
+	owed []store.Change
+
 	mu      sync.Mutex // guards the fields below
 	waiting []*write
 	running bool
@@ -25,6 +29,7 @@ type write struct {
 	// wanted, if not nil, is asked just before they are written: an error is why they are not any more.
 	wanted func() error
 	done   func(error)
+	owed   bool // they are deletions, to be written later if they cannot be now
 
 	late bool // it was asked for behind the end
 }
@@ -63,27 +68,38 @@ func (c *commits) loop() {
 
 // write writes what was asked for, as far as it is still wanted.
 func (c *commits) write(writes []*write) {
-	good := make([]*write, 0, len(writes))
+	refused := make([]error, len(writes))
+	good := 0
 	var changes []store.Change
-	for _, w := range writes {
-		if err := w.refused(); err != nil {
-			defer w.done(err) // behind those before it
-			continue
+	for i, w := range writes {
+		if refused[i] = w.refused(); refused[i] == nil {
+			changes = append(changes, w.changes...)
+			good++
 		}
-		good = append(good, w)
-		changes = append(changes, w.changes...)
 	}
 	err := c.commit(changes)
-	alone := errors.Is(err, store.ErrConflict) && len(good) > 1 // one of them is wrong: it shall not stop the others
-	for _, w := range good {
-		if !alone {
-			w.done(err)
-		} else if err := w.refused(); err != nil {
-			w.done(err)
-		} else {
-			w.done(c.commit(w.changes))
+	alone := errors.Is(err, store.ErrConflict) && good > 1 // one of them is wrong: it shall not stop the others
+	for i, w := range writes {
+		switch {
+		case refused[i] != nil:
+			w.done(refused[i])
+		case !alone:
+			c.tell(w, err)
+		default:
+			if err = w.refused(); err == nil {
+				err = c.commit(w.changes)
+			}
+			c.tell(w, err)
 		}
 	}
+}
+
+// tell tells how it went.
+func (c *commits) tell(w *write, err error) {
+	if err != nil && w.owed {
+		c.owed = append(c.owed, w.changes...)
+	}
+	w.done(err)
 }
 
 // notStored is what users are told of an error of the store.
@@ -111,8 +127,10 @@ func (c *commits) commit(changes []store.Change) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.srv.cfg.Limits.CommitWait)
 	defer cancel()
-	err := c.srv.cfg.Store.Commit(ctx, changes...)
-	if err != nil {
+	err := c.srv.cfg.Store.Commit(ctx, append(c.owed[:len(c.owed):len(c.owed)], changes...)...)
+	if err == nil {
+		c.owed = nil
+	} else {
 		c.srv.stats.SaveErrors.Add(1)
 		c.srv.logger.Error("the store did not take changes", "changes", len(changes), "err", err)
 	}

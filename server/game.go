@@ -93,6 +93,7 @@ func (s *Server) addGameOf(newGame parlor.NewGame, stored store.Game, save room.
 			g.saves.Store(persists && saves)
 		},
 		Journal: g.journal, SaveEvery: s.cfg.SaveEvery, KeepJournal: s.cfg.KeepJournals, Divergence: s.cfg.Divergence,
+		Answers: s.cfg.Limits.Unacknowledged + maxHandover, // and what is under way
 		MaySave: func(size int) error { return s.mayGrow(g, size) },
 		Joining: func(m room.Resumer) { g.journal.joins(m.(*session)) },
 		Reseat:  func(seat room.Seated) room.Member { return s.reseat(g, seat) },
@@ -139,7 +140,7 @@ func (s *Server) addUnplayable(stored store.Game, save room.Stored) {
 	unplayable := func(parlor.Room, string) (parlor.Game, error) {
 		return nil, errors.New("no such kind of game: " + stored.Kind)
 	}
-	s.addGameOf(unplayable, stored, save, nil)
+	s.addGameOf(unplayable, stored, save, func(err error) { s.returned(stored.Number, err) })
 }
 
 // removeGame takes a game off the directory. A saved game that could not be made stays: its save is not lost,
@@ -147,18 +148,13 @@ func (s *Server) addUnplayable(stored store.Game, save room.Stored) {
 func (s *Server) removeGame(g *game) {
 	s.mu.Lock()
 	there := s.games[g.name] == g
+	known, perhaps := g.journal.isKnown()
 	switch {
-	case !g.open && (g.saved > 0 || g.journal.isKnown()):
+	case !g.open && (g.saved > 0 || known):
 		g.failed = true
 	case there:
-		if g.saved > 0 || g.journal.inUse() {
-			s.store(func(err error) {
-				if err != nil {
-					s.mu.Lock()
-					s.destroyed = append(s.destroyed, g.number)
-					s.mu.Unlock()
-				}
-			}, store.DeleteGame{Number: g.number})
+		if g.saved > 0 || perhaps {
+			s.unstoreGame(g, func(error) {})
 		}
 		s.forgetGame(g)
 	}
@@ -169,7 +165,14 @@ func (s *Server) removeGame(g *game) {
 	}
 }
 
-// forgetGame likewise, with the lock held.
+// unstoreGame has the store forget a game; at the next commit that it takes, if it cannot now. The lock is held, as another game may get the name: it
+// is stored behind this.
+func (s *Server) unstoreGame(g *game, done func(error)) {
+	g.journal.delete()
+	s.commits.ask(&write{changes: []store.Change{store.DeleteGame{Number: g.number}}, owed: true, done: done})
+}
+
+// forgetGame takes a game off the directory. The lock is held.
 func (s *Server) forgetGame(g *game) {
 	delete(s.games, g.name)
 	s.savedBytes -= g.saved
@@ -441,27 +444,26 @@ func (s *Server) destroyGame(ss *session, args arguments) (parlor.Response, bool
 		s.mu.Unlock()
 		return parlor.Unexpected("No such game: " + pyjson.ReprString(name)), true
 	}
+	var both sync.WaitGroup // the end of the game's users there, and that it is stored
+	both.Add(2)
+	var unsaved error
+	s.unstoreGame(g, func(err error) { unsaved = err; both.Done() })
 	s.forgetGame(g)
 	s.mu.Unlock()
 	s.event(slog.LevelInfo, "game destroyed", "game", name, "user", ss.user)
+	go func() { // ends within Limits.LeaveWait and CommitWait
+		both.Wait()
+		for _, m := range s.membersOf(g) { // of a game that is stuck
+			s.left(g, m)
+		}
+		if unsaved != nil {
+			ss.finish(parlor.Unexpected("Destroyed game: " + pyjson.ReprString(name) + ", but it could not be saved."))
+			return
+		}
+		ss.finish(parlor.OK("Destroyed game: " + pyjson.ReprString(name)))
+	}()
 	var once sync.Once
-	answer := func() {
-		once.Do(func() {
-			for _, m := range s.membersOf(g) { // of a game that is stuck
-				s.left(g, m)
-			}
-			s.store(func(err error) {
-				if err != nil { // the next save takes it along
-					s.mu.Lock()
-					s.destroyed = append(s.destroyed, g.number)
-					s.mu.Unlock()
-					ss.finish(parlor.Unexpected("Destroyed game: " + pyjson.ReprString(name) + ", but it could not be saved."))
-					return
-				}
-				ss.finish(parlor.OK("Destroyed game: " + pyjson.ReprString(name)))
-			}, store.DeleteGame{Number: g.number})
-		})
-	}
+	answer := func() { once.Do(both.Done) }
 	timer := time.AfterFunc(s.cfg.Limits.LeaveWait, answer)
 	g.room.Close(func() {
 		timer.Stop()

@@ -17,7 +17,9 @@ type journal struct {
 
 	mu      sync.Mutex // guards the fields below
 	known   bool       // the store has the game
+	doubted bool       // it may have it
 	used    bool       // the game is durable
+	gone    bool       // the game is deleted: nothing of it is written any more
 	over    bool       // the room is to hear nothing more
 	failed  int        // writes that failed, each with those asked for behind it
 	broken  bool       // one has, and nothing was read since
@@ -37,25 +39,27 @@ func (j *journal) Append(first, last uint64, entries []byte, done func(error)) {
 	j.used, j.joining = true, nil
 	j.mu.Unlock()
 	if !known {
-		changes = j.birth()
+		g := j.srv.record(j.game)
+		g.Durable = true
+		changes = append(changes, g)
 	}
+	var rows []*storedRow
 	for _, ss := range joining {
-		changes = ss.appendStored(changes, j.game)
+		if row := ss.rowToStore(j.game); row != nil {
+			changes = append(changes, row.PutSession)
+			rows = append(rows, row)
+		}
 	}
 	changes = append(changes, store.Append{Game: j.game.number, First: first, Last: last, Data: entries})
-	j.write(changes, done)
-}
-
-// birth is what makes the game known to the store, and others forgotten that may have its name there.
-func (j *journal) birth() (changes []store.Change) {
-	j.srv.mu.Lock()
-	defer j.srv.mu.Unlock()
-	for _, number := range j.srv.destroyed {
-		changes = append(changes, store.DeleteGame{Number: number})
+	j.write(changes, func(err error) {
+		for _, row := range rows {
+			row.written(err)
+		}
+		done(err)
+	})
+	for _, row := range rows {
+		row.asked()
 	}
-	g := j.srv.record(j.game)
-	g.Durable = true
-	return append(changes, g)
 }
 
 // Save writes a save.
@@ -67,6 +71,9 @@ func (j *journal) Save(s room.Save, done func(error)) {
 func (j *journal) write(changes []store.Change, done func(error)) {
 	j.mu.Lock()
 	failed := j.failed
+	if j.gone {
+		changes = nil
+	}
 	j.mu.Unlock()
 	j.srv.commits.ask(&write{
 		changes: changes,
@@ -80,15 +87,17 @@ func (j *journal) write(changes []store.Change, done func(error)) {
 		},
 		done: func(err error) {
 			j.mu.Lock()
+			unknown := errors.Is(err, store.ErrUnknown)
 			if err != nil {
 				j.failed++
 				j.broken = true
+				j.doubted = j.doubted || unknown
 			} else {
 				j.known = true
 			}
 			over := j.over
 			j.mu.Unlock()
-			if errors.Is(err, store.ErrUnknown) {
+			if unknown {
 				err = fmt.Errorf("%w: %w", room.ErrUnknown, err)
 			}
 			if !over {
@@ -100,10 +109,21 @@ func (j *journal) write(changes []store.Change, done func(error)) {
 
 // Read reads what is stored of the game.
 func (j *journal) Read(done func(room.Stored, error)) {
-	go func() { // ends when the store has answered
-		j.srv.reading <- struct{}{}
-		stored, err := j.srv.readGame(context.Background(), j.game.number)
-		<-j.srv.reading
+	srv := j.srv
+	srv.saving.Go(func() { // ends when the store has answered, within Limits.CommitWait
+		ctx, cancel := context.WithTimeout(srv.reads, srv.cfg.Limits.CommitWait)
+		defer cancel()
+		var stored room.Stored
+		err := ctx.Err()
+		select {
+		case srv.reading <- struct{}{}:
+			if err = ctx.Err(); err == nil {
+				stored, err = srv.readGame(ctx, j.game.number)
+			}
+			<-srv.reading
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
 		j.mu.Lock()
 		if err == nil {
 			j.broken = false
@@ -113,7 +133,7 @@ func (j *journal) Read(done func(room.Stored, error)) {
 		if !over {
 			done(stored, err)
 		}
-	}()
+	})
 }
 
 // end has the room hear nothing more of what it has written, or would.
@@ -130,11 +150,18 @@ func (j *journal) inUse() bool {
 	return j.used
 }
 
-// isKnown tells whether the store has the game.
-func (j *journal) isKnown() bool {
+// isKnown tells whether the store has the game, or may have it.
+func (j *journal) isKnown() (known, perhaps bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.known
+	return j.known, j.known || j.doubted
+}
+
+// delete has nothing more written of a game that is deleted.
+func (j *journal) delete() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.gone = true
 }
 
 // joins notes whose joining the next write tells of.

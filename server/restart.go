@@ -48,7 +48,11 @@ func (ss *session) Number(i int) uint64 {
 	if ss.handed != nil {
 		n = ss.handed.numbers[i]
 	}
-	return ss.epoch.Load()<<epochShift | n
+	epoch := ss.epoch.Load()
+	if ss.orphans.Load() { // looked at last: it is set before the session begins anew
+		return 0 // the client of that request is not told, and the other one has a request of that number, too
+	}
+	return epoch<<epochShift | n
 }
 
 // Answers are those that the client may not have got.
@@ -90,17 +94,7 @@ func (ss *session) again(number uint64) (resp parlor.Response, ok bool) {
 		return resp, false
 	}
 	a, ok := made.answers[number]
-	if !ok {
-		return resp, false
-	}
-	if g := ss.game.Load(); a.Joined != nil && g != nil {
-		text := textJoined
-		if a.First {
-			text = textCreated
-		}
-		return ss.joinedResponse(g, text, *a.Joined), true
-	}
-	return a.Response, true
+	return a.Response, ok
 }
 
 // wasAnswered tells whether again has the answer to a request.
@@ -130,21 +124,53 @@ func parseStoredID(stored string) (id string, epoch uint64, err error) {
 	return id, epoch, err
 }
 
-// appendStored appends what stores a session that is in a game, or about to be.
-func (ss *session) appendStored(changes []store.Change, g *game) []store.Change {
+// storedRow is what a session that joins a durable game has stored together with that.
+type storedRow struct {
+	store.PutSession
+	ss    *session
+	first bool // the store had nothing of the session
+}
+
+// rowToStore is what stores a session that is about to be in a game; nil if it cannot be resumed.
+func (ss *session) rowToStore(g *game) *storedRow {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	if ss.stream == nil || ss.ended || ss.id == "" {
-		return changes
+		return nil
 	}
-	ss.stored = true
-	return append(changes, ss.row(g))
+	ss.seatIn = g.number
+	return ss.putRow()
 }
 
-// row is the session as it is stored, with tokens that are good beside those that are. The lock is held.
-func (ss *session) row(g *game, more ...tokenHash) store.PutSession {
-	row := store.PutSession{ID: ss.storedID(), User: ss.user, Key: ss.peer.Key, Game: g.number}
-	for _, hash := range append(more, ss.stream.tokens()...) {
+// putRow makes a row of the session as it is. The lock is held.
+func (ss *session) putRow() *storedRow {
+	row := &storedRow{PutSession: ss.row(ss.stream.tokens()...), ss: ss, first: ss.stored == ""}
+	ss.stored = row.ID
+	return row
+}
+
+// asked is behind the asking for the row: a session that has ended since it was made, or has begun anew, has its end stored behind it.
+func (r *storedRow) asked() {
+	r.ss.mu.Lock()
+	defer r.ss.mu.Unlock()
+	if r.ss.stored != r.ID {
+		r.ss.srv.unstore(r.ID)
+	}
+}
+
+// written is told whether the row is stored.
+func (r *storedRow) written(err error) {
+	r.ss.mu.Lock()
+	defer r.ss.mu.Unlock()
+	if err != nil && !errors.Is(err, store.ErrUnknown) && r.first && r.ss.stored == r.ID {
+		r.ss.stored = ""
+	}
+}
+
+// row is the session as it is stored, with the tokens that are good. The lock is held.
+func (ss *session) row(good ...tokenHash) store.PutSession {
+	row := store.PutSession{ID: ss.storedID(), User: ss.user, Key: ss.peer.Key, Game: ss.seatIn}
+	for _, hash := range good {
 		if hash != (tokenHash{}) {
 			row.Tokens = append(row.Tokens, slices.Clone(hash[:]))
 		}
@@ -154,17 +180,21 @@ func (ss *session) row(g *game, more ...tokenHash) store.PutSession {
 
 // unstore has the store forget the session. The lock is held.
 func (ss *session) unstore() {
-	if !ss.stored {
-		return
+	if ss.stored != "" {
+		ss.srv.unstore(ss.stored)
+		ss.stored = ""
 	}
-	ss.stored = false
-	ss.srv.store(func(error) {}, store.DeleteSession{ID: ss.storedID()}) // one that stays ends with its game, or with its window after a restart
+}
+
+// unstore has the store forget a session.
+func (s *Server) unstore(id string) {
+	s.commits.ask(&write{changes: []store.Change{store.DeleteSession{ID: id}}, owed: true, done: func(error) {}})
 }
 
 // outlives tells whether the user's seat is kept until the next start of the server, which is about to stop. The lock is held.
 func (ss *session) outlives() bool {
 	g := ss.game.Load()
-	return ss.srv.stopping.Load() && (ss.stored || g != nil && g.journal.inUse())
+	return ss.srv.stopping.Load() && (ss.stored != "" || g != nil && g.journal.inUse())
 }
 
 // restoreSessions makes the stored sessions again, before the games in which they have their seats.
@@ -174,45 +204,74 @@ func (s *Server) restoreSessions(ctx context.Context) error {
 		return err
 	}
 	for _, row := range rows {
-		if err := s.restoreSession(ctx, row); err != nil {
+		err := s.restoreSession(ctx, row)
+		if errors.Is(err, errLost) {
 			s.logger.Warn("a session cannot be resumed", "user", row.User, "err", err)
-			s.store(func(error) {}, store.DeleteSession{ID: row.ID})
+			s.unstore(row.ID)
+		} else if err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// errLost is of a stored session that cannot be resumed.
+var errLost = errors.New("session lost")
+
+// restoreSession makes a stored session again. The error is errLost, or of the store.
 func (s *Server) restoreSession(ctx context.Context, row store.Session) error {
 	id, epoch, err := parseStoredID(row.ID)
 	if err != nil {
-		return fmt.Errorf("read its name: %w", err)
+		return fmt.Errorf("%w: read its name: %w", errLost, err)
 	}
 	if row.User != parlor.AdminName {
-		if _, err := s.cfg.Store.User(ctx, row.User); err != nil {
+		_, err := s.cfg.Store.User(ctx, row.User)
+		if errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("%w: the user was deleted", errLost)
+		} else if err != nil {
 			return err
 		}
 	}
 	ss := newSession(s, link.Peer{Key: row.Key})
-	ss.user, ss.id, ss.stored = row.User, id, true
+	ss.user, ss.id, ss.stored, ss.seatIn = row.User, id, row.ID, row.Game
 	ss.epoch.Store(epoch)
 	ss.welcomed.Store(true)
 	s.mu.Lock()
 	if s.sessions[ss.user] != nil {
 		s.mu.Unlock()
-		return errors.New("the user has another one")
+		return fmt.Errorf("%w: the user has another one", errLost)
 	}
 	s.sessions[ss.user] = ss
 	s.sessionWG.Add(1)
+	s.returning[row.Game] = append(s.returning[row.Game], ss)
 	s.mu.Unlock()
+	if s.cfg.OnConnection != nil {
+		s.cfg.OnConnection(ss.user, true)
+	}
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	ss.setStream(newStream(s))
 	ss.stream.restore(row.Tokens, ss)
-	ss.waitFor(s.cfg.ResumeWindow) // until it has its seat
-	if s.cfg.OnConnection != nil {
-		s.cfg.OnConnection(ss.user, true)
-	}
 	return nil
+}
+
+// returned is behind the making of a game again. Sessions that have no seat there, as their users have left, are those of users who are in no
+// game, and not stored.
+func (s *Server) returned(number int64, err error) {
+	s.mu.Lock()
+	list := s.returning[number]
+	delete(s.returning, number)
+	s.mu.Unlock()
+	for _, ss := range list {
+		ss.mu.Lock()
+		if ss.game.Load() == nil && !ss.ended {
+			if err == nil {
+				ss.unstore()
+			}
+			ss.waitFor(max(s.cfg.ResumeWindow, 0))
+		}
+		ss.mu.Unlock()
+	}
 }
 
 // restore is for the stream of a session of before the restart. What was sent on it is not known until the client says what it has.
@@ -225,6 +284,9 @@ func (st *stream) restore(tokens [][]byte, ss *session) {
 		}
 	}
 }
+
+// possible tells whether what a client says it has can be of a session of before the restart, whose numbers are not known.
+func possible(o link.Offer) bool { return o.Seq < 1<<62 && o.ID < 1<<(epochShift-1) }
 
 // continueFrom goes on with the numbers that the client has. It has missed pushes, or may have: that is told as one that is lost. The answers
 // that come next are those to the first requests that it has none of, as far as they are known; it sends the others again. The lock is held.
@@ -244,6 +306,17 @@ func (ss *session) continueFrom(o link.Offer) {
 		st.lastID++
 		st.add(link.Message{ID: st.lastID, Response: &resp})
 	}
+}
+
+// returning tells whether the session's game is still being made again, after the restart: its client waits for that, as what it was answered is not
+// known yet.
+func (ss *session) returning() bool {
+	ss.mu.Lock()
+	in := ss.seatIn
+	ss.mu.Unlock()
+	ss.srv.mu.Lock()
+	defer ss.srv.mu.Unlock()
+	return slices.Contains(ss.srv.returning[in], ss)
 }
 
 // reseat gives the session that has a seat of before the restart, or somebody who keeps the seat for a while: users of pgnet's wire come
@@ -275,13 +348,20 @@ func (ss *session) sits(g *game, seat room.Seated) bool {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	window := seat.Joined.Window
-	if ss.ended || ss.stream == nil || !ss.stream.restored || ss.id != seat.Session || ss.game.Load() != nil || window <= 0 {
+	if ss.ended || ss.stream == nil || !ss.stream.restored || ss.id != seat.Session || ss.seatIn != g.number || window <= 0 {
 		return false
 	}
 	m := &made{answers: make(map[uint64]room.Answered)}
 	for _, a := range seat.Answers {
 		if a.Number>>epochShift == ss.epoch.Load() {
 			number := a.Number & (1<<epochShift - 1)
+			if a.Joined != nil {
+				text := textJoined
+				if a.First {
+					text = textCreated
+				}
+				a.Response = ss.joinedResponse(g, text, *a.Joined)
+			}
 			m.answers[number] = a
 			m.last = max(m.last, number)
 		}

@@ -9,7 +9,6 @@ import (
 
 	"parlor"
 	"parlor/link"
-	"parlor/store"
 )
 
 // envelope takes the next envelope of a link that was welcomed.
@@ -164,6 +163,9 @@ func (ss *session) enter(g *game, window time.Duration) {
 	ss.mu.Lock()
 	ss.window.Store(int64(window))
 	ss.game.Store(g)
+	if !g.journal.inUse() { // it may be stored for another game, of before the restart
+		ss.unstore()
+	}
 	away := ss.port == nil && ss.stream != nil && !ss.ended
 	if away && window > 0 {
 		ss.waitFor(window)
@@ -229,35 +231,62 @@ func (s *Server) resume(stranger *session, login parlor.Packet, user string, o l
 		}
 		return resumed || wait > 0
 	}
-	token := newToken()
-	row, stored := ss.nextRow(p, o, used, token)
-	if !stored {
-		return attach(token)
+	if ss.returning() {
+		time.AfterFunc(storingPause, again)
+		return true
 	}
-	s.store(func(error) { // if it is not stored, she resumes all the same, as long as the server lives
+	token := newToken()
+	switch ss.storeNext(p, o, used, token, func() {
 		if !attach(token) {
 			again()
 		}
-	}, row)
-	return true
+	}) {
+	case storesNow:
+		return true
+	case storesOther:
+		time.AfterFunc(storingPause, again)
+		return true
+	}
+	return attach(token)
 }
 
-// nextRow is the session as it is to be stored before a client hears of a token, if it is stored and the client may resume it.
-func (ss *session) nextRow(p *port, o link.Offer, used tokenHash, token []byte) (row store.PutSession, stored bool) {
+// storingPause is how long a login waits that comes while the token of another one is being stored, before it looks again.
+const storingPause = 100 * time.Millisecond
+
+// What comes of storeNext.
+const (
+	storesNothing = iota
+	storesNow
+	storesOther
+)
+
+// storeNext has the session stored with its next token, before the client hears of that, if it is a stored one which the client may resume. It calls
+// stored then, also if the store does not take it: she resumes all the same, for as long as the server lives. One after the other,
+// as each token is stored beside the one before, which a client may have.
+func (ss *session) storeNext(p *port, o link.Offer, used tokenHash, token []byte, stored func()) int {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	g := ss.game.Load()
-	if !ss.stored || g == nil || !ss.fits(p, o, used) || time.Until(ss.stream.paid) > 0 {
-		return row, false
+	switch {
+	case ss.stored == "" || !ss.fits(p, o, used) || time.Until(ss.stream.paid) > 0:
+		return storesNothing
+	case ss.storing:
+		return storesOther
 	}
-	return ss.row(g, hashToken(token)), true
+	ss.storing = true
+	ss.srv.store(func(error) {
+		ss.mu.Lock()
+		ss.storing = false
+		ss.mu.Unlock()
+		stored()
+	}, ss.row(hashToken(token), used, ss.stream.token)) // with the lock held, so that nothing about the session comes between
+	return storesNow
 }
 
 // fits tells whether the client of a link may resume the session, and acknowledges what it has. The lock is held.
 func (ss *session) fits(p *port, o link.Offer, used tokenHash) bool {
 	st := ss.stream
 	return !ss.ended && st != nil && slices.Contains(st.tokens(), used) && !ss.deleted.Load() && p.link.Peer().Key == ss.peer.Key &&
-		(st.restored || st.acknowledge(o.Seq) == nil)
+		(st.restored && possible(o) || !st.restored && st.acknowledge(o.Seq) == nil)
 }
 
 // attach gives a session the link of its client, who has come back. It fails for a session that has ended, or is another
@@ -364,13 +393,12 @@ func (ss *session) beginAnew() {
 	if ss.id == "" {
 		return
 	}
-	before := store.DeleteSession{ID: ss.storedID()}
+	wasStored := ss.stored != ""
+	ss.unstore()
 	ss.epoch.Add(1)
-	g := ss.game.Load()
-	if ss.stored = ss.stored && ss.stream != nil && g != nil; ss.stored {
-		ss.srv.store(func(error) {}, before, ss.row(g)) // until then she comes back with her password
-	} else {
-		ss.srv.store(func(error) {}, before)
+	if wasStored && ss.stream != nil {
+		row := ss.putRow()
+		ss.srv.store(row.written, row.PutSession) // until then she comes back with her password
 	}
 }
 

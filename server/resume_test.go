@@ -57,7 +57,7 @@ func (l *streamLink) Send(r parlor.Response) error {
 func (l *streamLink) Welcome(r parlor.Response, w link.Welcome) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.takes == 0 {
+	if l.takes == 0 || l.dead {
 		l.dead = true
 		return net.ErrClosed
 	}
@@ -119,6 +119,7 @@ type streamClient struct {
 	password string // "pw" if it is empty
 	payloads bool   // got has the payloads, too
 	refuses  func(m link.Message) error
+	loses    bool // it may find its session gone, and goes on with a new one
 
 	link  *streamLink
 	token []byte
@@ -152,8 +153,10 @@ func (c *streamClient) connect(takes int) {
 		c.resumed++
 		c.lost += w.Lost
 		id = w.ID
-	} else if c.token != nil {
+	} else if c.token != nil && !c.loses {
 		c.t.Fatal("the session is gone")
+	} else if c.token != nil {
+		c.seq, c.asked, c.answered = 0, nil, 0
 	}
 	c.token = w.Token
 	c.read()
@@ -178,7 +181,17 @@ func (c *streamClient) send(id uint64, text string) {
 func (c *streamClient) request(id uint64, text string) {
 	e := &link.Envelope{Kind: link.KindRequest, Ack: c.seq, ID: id, Message: text}
 	if name, found := strings.CutPrefix(text, "create "); found {
-		e.Message, e.Payload = parlor.RequestCreateGame, parlor.Encode(parlor.Map{"name": name})
+		kind, plain := strings.CutPrefix(name, "plain ")
+		if plain {
+			name, kind = kind, "plain"
+			e.Payload = parlor.Encode(parlor.Map{"name": name, "kind": kind})
+		} else {
+			e.Payload = parlor.Encode(parlor.Map{"name": name})
+		}
+		e.Message = parlor.RequestCreateGame
+	}
+	if name, found := strings.CutPrefix(text, "join "); found {
+		e.Message, e.Payload = parlor.RequestJoinGame, parlor.Encode(parlor.Map{"name": name})
 	}
 	switch text {
 	case parlor.RequestCreateGame, parlor.RequestJoinGame, parlor.RequestDestroyGame:

@@ -73,7 +73,10 @@ func (s *Server) restoreGame(ctx context.Context, g store.Game, opening *sync.Wa
 		return nil
 	}
 	opening.Add(1)
-	s.addGame(g, stored, func(error) { opening.Done() })
+	s.addGame(g, stored, func(err error) {
+		s.returned(g.Number, err)
+		opening.Done()
+	})
 	return nil
 }
 
@@ -86,17 +89,25 @@ func (s *Server) store(done func(error), changes ...store.Change) {
 // keeps what it saved before, and does not keep the others from being saved (defect 21).
 func (s *Server) saveGames(done func(error)) {
 	s.saving.Go(func() { // ends after Limits.SaveWait at the latest
-		changes, unsaved := s.askSaves()
-		s.store(func(err error) { done(cmp.Or(err, unsaved)) }, changes...)
+		saves, unsaved := s.askSaves()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		all := []store.Change{putRegistration(s.registration)} // something always, so that who saves hears if the store fails
+		for g, changes := range saves {
+			if s.games[g.name] == g { // it was not destroyed meanwhile
+				all = append(all, changes...)
+			}
+		}
+		s.store(func(err error) { done(cmp.Or(err, unsaved)) }, all...)
 	})
 }
 
 // askSaves asks all games for their saves, and waits for Limits.SaveWait at most. The error is an *UnsavedError.
-func (s *Server) askSaves() ([]store.Change, error) {
+func (s *Server) askSaves() (map[*game][]store.Change, error) {
 	games := slices.DeleteFunc(s.listGames(), func(g *game) bool { return !g.saves.Load() && !g.journal.inUse() })
 	var mu sync.Mutex // guards the two, as a late answer may come when this has returned
 	unsaved := make(map[string]string)
-	var changes []store.Change
+	changes := make(map[*game][]store.Change)
 	for _, g := range games {
 		unsaved[g.name] = "it did not answer in time"
 	}
@@ -105,25 +116,16 @@ func (s *Server) askSaves() ([]store.Change, error) {
 			more, reason := s.noteSave(g, save, ok, err)
 			mu.Lock()
 			defer mu.Unlock()
-			changes = append(changes, more...)
+			changes[g] = more
 			if unsaved[g.name] = reason; reason == "" {
 				delete(unsaved, g.name)
 			}
 			answered()
 		})
 	})
-	s.mu.Lock()
-	gone := s.destroyed
-	s.destroyed = nil
-	registration := s.registration
-	s.mu.Unlock()
 	mu.Lock()
 	defer mu.Unlock()
-	all := []store.Change{putRegistration(registration)} // something always, so that who saves hears if the store fails
-	for _, number := range gone {                        // before others that have their names
-		all = append(all, store.DeleteGame{Number: number})
-	}
-	changes = append(all, changes...) // what comes late is for the next time
+	changes = maps.Clone(changes) // what comes late is for the next time
 	if len(unsaved) == 0 {
 		return changes, nil
 	}

@@ -118,8 +118,10 @@ type Server struct {
 	dirs      batch[parlor.Payload] // makings of the game directory, joined
 	feed      feed
 	tokens    tokens
-	reading   chan struct{}  // as many as games are being read from the store
-	saving    sync.WaitGroup // goroutines that ask games for their saves
+	reading   chan struct{}   // as many as games are being read from the store
+	reads     context.Context // of these
+	stopReads context.CancelFunc
+	saving    sync.WaitGroup // goroutines that ask games for their saves, or read games from the store
 	sessionWG sync.WaitGroup // sessions that hold a name
 
 	mu           sync.Mutex // guards what follows
@@ -136,7 +138,7 @@ type Server struct {
 	ports        map[*port]struct{}
 	games        map[string]*game
 	creators     map[string]*creator   // those of the games, by name
-	destroyed    []int64               // games of which the store could not be told
+	returning    map[int64][]*session  // sessions of before the restart, by the number of their game, which is not made again yet
 	savedBytes   int                   // of all games' saves
 	checked      map[reflect.Type]bool // types of game whose methods were looked at
 	created      int64                 // the number of the last game
@@ -167,10 +169,12 @@ func New(cfg Config) (*Server, error) {
 		sessions:     make(map[string]*session),
 		ports:        make(map[*port]struct{}),
 		tokens:       tokens{m: make(map[tokenHash]*session)},
+		returning:    make(map[int64][]*session),
 		games:        make(map[string]*game),
 		creators:     make(map[string]*creator),
 		checked:      make(map[reflect.Type]bool),
 	}
+	s.reads, s.stopReads = context.WithCancel(context.Background())
 	s.logins = newAttempts(cfg.Limits, s.gate)
 	s.verbose.Store(cfg.Verbose)
 	s.commits.srv = s
@@ -178,7 +182,8 @@ func New(cfg Config) (*Server, error) {
 	s.feed = feed{srv: s, subscribers: make(map[*session]struct{})}
 	s.feed.looks.run = s.feed.give
 	if err := s.restore(); err != nil {
-		s.abandon()
+		s.Shutdown(1)
+		_ = s.finish(func() error { return nil }) // or what was made again would go on writing
 		return nil, fmt.Errorf("server: %w", err)
 	}
 	return s, nil
@@ -264,6 +269,15 @@ func (s *Server) Stopped() <-chan struct{} { return s.stop }
 func (s *Server) end() error {
 	s.drain()
 	first := s.SaveNow()
+	err := s.finish(s.SaveNow)
+	if err == nil && first != nil {
+		s.logger.Info("the save at the end went well after all", "before", first)
+	}
+	return err
+}
+
+// finish ends every session and game, and saves last, with nobody else at the store and nobody after: it may be closed then.
+func (s *Server) finish(save func() error) error {
 	s.mu.Lock()
 	open := make(map[*session]struct{}, len(s.ports))
 	for p := range s.ports {
@@ -278,24 +292,15 @@ func (s *Server) end() error {
 	}
 	waitBounded(&s.sessionWG, s.cfg.Limits.EndWait)
 	s.suspendGames()
-	err := s.lastSave()
-	s.closeGames()
-	s.rooms.Close()
-	if err == nil && first != nil {
-		s.logger.Info("the save at the end went well after all", "before", first)
-	}
-	return err
-}
-
-// lastSave saves, with nobody else at the store and nobody after: it may be closed then.
-func (s *Server) lastSave() error {
 	s.gate.Close()
-	err := s.SaveNow()
+	err := save()
 	s.saving.Wait()
 	s.commits.close()
 	if errors.Is(err, store.ErrClosed) { // it has saved already
-		return nil
+		err = nil
 	}
+	s.closeGames()
+	s.rooms.Close()
 	return err
 }
 
@@ -310,24 +315,14 @@ func (s *Server) suspendGames() {
 		})
 		g.room.Stop(done)
 	})
-	for _, g := range games { // one that is stuck writes nothing more
-		g.journal.end()
+	s.mu.Lock()
+	for _, g := range s.games { // one that is stuck writes nothing more
+		if g.journal.inUse() {
+			g.journal.end()
+		}
 	}
-}
-
-// abandon lets go of what a server that could not be made has begun. Nothing is written.
-func (s *Server) abandon() {
-	s.stopping.Store(true)
-	s.commits.close()
-	s.gate.Close()
-	for _, ss := range s.listSessions() {
-		ss.close(link.CloseGoingAway, "")
-	}
-	for _, g := range s.games { // nobody else knows them
-		g.journal.end()
-	}
-	s.closeGames()
-	s.rooms.Close()
+	s.mu.Unlock()
+	s.stopReads()
 }
 
 // closeGames ends all rooms, so that their timers stop, and waits for them within bounds.

@@ -39,7 +39,9 @@ type session struct {
 	ended    bool          // the user is to be gone
 	absences int           // how often she went away
 	id       string        // its name in journals and in the store; empty until it has a seat in a durable game
-	stored   bool          // the store has it, or is about to
+	stored   string        // the name under which the store has it, or is about to; empty: it has nothing of it
+	seatIn   int64         // the number of the game in which it is stored to have its seat
+	storing  bool          // its next token is being stored
 
 	riders       riders
 	subscription *subscription // to the directory; nil: none

@@ -171,10 +171,10 @@ func (s *Server) givePassword(ss *session, name, pass string, check func(secret 
 func (ss *session) unstored() []store.Change {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	if !ss.stored {
+	if ss.stored == "" {
 		return nil
 	}
-	return []store.Change{store.DeleteSession{ID: ss.storedID()}}
+	return []store.Change{store.DeleteSession{ID: ss.stored}}
 }
 
 // passwordStored answers a request for a new password, which the store has taken or not.
