@@ -93,12 +93,15 @@ func (d *durable) readLater() {
 	if d.pause == 0 {
 		d.read()
 	} else {
-		time.AfterFunc(d.pause, d.read)
+		time.AfterFunc(d.pause, func() { d.room.post(d.read) })
 	}
 	d.pause = min(max(2*d.pause, firstPause), mostPause)
 }
 
 func (d *durable) read() {
+	if d.failed.ended { // it was destroyed meanwhile, or the server stops
+		return
+	}
 	d.journal.Read(func(st Stored, err error) { d.room.post(func() { d.reread(st, err) }) })
 }
 

@@ -10,19 +10,11 @@ type batch[T any] struct {
 	mu      sync.Mutex // guards the fields below
 	waiting []func(T)
 	running bool
-	closed  bool
-	refusal T             // what callers get once it is closed
-	idle    chan struct{} // closed when the last run is over; set by close
 }
 
 // ask calls done with the result of a run that begins after this call. It does not block.
 func (b *batch[T]) ask(done func(T)) {
 	b.mu.Lock()
-	if b.closed {
-		b.mu.Unlock()
-		done(b.refusal)
-		return
-	}
 	defer b.mu.Unlock()
 	b.waiting = append(b.waiting, done)
 	if !b.running {
@@ -38,9 +30,6 @@ func (b *batch[T]) loop() {
 		b.waiting = nil
 		if len(callers) == 0 {
 			b.running = false
-			if b.idle != nil {
-				close(b.idle)
-			}
 			b.mu.Unlock()
 			return
 		}
@@ -50,16 +39,4 @@ func (b *batch[T]) loop() {
 			done(result)
 		}
 	}
-}
-
-// close answers later callers with refusal, and waits until the runs of the earlier ones are over. It is
-// called once.
-func (b *batch[T]) close(refusal T) {
-	b.mu.Lock()
-	b.closed, b.refusal, b.idle = true, refusal, make(chan struct{})
-	if !b.running {
-		close(b.idle)
-	}
-	b.mu.Unlock()
-	<-b.idle
 }

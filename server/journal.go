@@ -110,6 +110,11 @@ func (j *journal) write(changes []store.Change, done func(error)) {
 // Read reads what is stored of the game.
 func (j *journal) Read(done func(room.Stored, error)) {
 	srv := j.srv
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.over { // nobody waits for those who read any more
+		return
+	}
 	srv.saving.Go(func() { // ends when the store has answered, within Limits.CommitWait
 		ctx, cancel := context.WithTimeout(srv.reads, srv.cfg.Limits.CommitWait)
 		defer cancel()

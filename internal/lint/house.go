@@ -84,7 +84,6 @@ func house() table {
 		{"examples", nil},
 		{"link/linktest", []string{".", "link"}}, // the suites that every link and every store passes
 		{"store/storetest", []string{"store"}},
-		{"internal/snapshot/snapshottest", []string{"internal/snapshot"}},
 	}
 }
 

@@ -1,9 +1,5 @@
-// Package snapshot is the contract for what outlives the server's process: users, invites, settings and the
-// saves of games.
-//
-// A store keeps one [Snapshot]. The server writes a whole snapshot for every change that it answers, and
-// joins changes that come together into one write. Implementations: [Memory], and store/pgnetfile for
-// pgnet's save file.
+// Package snapshot is what pgnet's save file has a form for: users with pgnet's hashes of their passwords, invites, whether new users may
+// register, and the saves of games. [Changes] makes a store hold it, [Of] makes it of what a store holds; store/pgnetfile is the file.
 package snapshot
 
 import (
@@ -11,7 +7,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
-	"sync"
 )
 
 // Snapshot is everything that is kept, at one moment.
@@ -64,46 +59,3 @@ type Invite struct {
 	// Expires is when the code is good no more, in seconds since 1970; 0 is never.
 	Expires int64
 }
-
-// Store keeps a snapshot. Its methods are called by one goroutine at a time.
-type Store interface {
-	// Load returns what was stored last, and whether anything was. Stored data that is damaged is an error,
-	// and stays as it is.
-	Load() (s Snapshot, found bool, err error)
-	// Save stores a snapshot. When it returns nil, the snapshot is there whatever is killed afterwards, and
-	// when it returns an error, the one before still is. It blocks for the disk.
-	Save(s Snapshot) error
-	// Path names the place for people, as it was configured.
-	Path() string
-	// Close lets go of the place. It may be called again.
-	Close() error
-}
-
-// Memory is a store that ends with the process, for tests and games on one machine. Its zero value is
-// ready, and it may be handed from one server to the next.
-type Memory struct {
-	mu    sync.Mutex // guards the fields below
-	snap  Snapshot
-	found bool
-}
-
-// Load returns the last snapshot.
-func (m *Memory) Load() (Snapshot, bool, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.snap, m.found, nil
-}
-
-// Save keeps the snapshot, which must not be changed afterwards.
-func (m *Memory) Save(s Snapshot) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.snap, m.found = s, true
-	return nil
-}
-
-// Path is "memory".
-func (m *Memory) Path() string { return "memory" }
-
-// Close does nothing.
-func (m *Memory) Close() error { return nil }

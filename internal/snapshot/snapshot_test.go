@@ -9,17 +9,9 @@ import (
 	"go.uber.org/goleak"
 
 	"parlor/internal/snapshot"
-	"parlor/internal/snapshot/snapshottest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func TestMemory(t *testing.T) {
-	snapshottest.Run(t, func(*testing.T) func() snapshot.Store {
-		m := new(snapshot.Memory)
-		return func() snapshot.Store { return m }
-	})
-}
 
 // TestCheckVectors checks hashes that the pgnet release made.
 func TestCheckVectors(t *testing.T) {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"parlor/internal/snapshot"
-	"parlor/internal/snapshot/snapshottest"
 	"parlor/store/pgnetfile"
 )
 
@@ -29,7 +28,7 @@ func wantDamaged(t *testing.T, f *pgnetfile.File) *pgnetfile.DamagedError {
 	if !errors.As(err, &damaged) || found {
 		t.Fatalf("Load = found %v, error %v, want a DamagedError", found, err)
 	}
-	if err := f.Save(snapshottest.Sample()); !errors.As(err, new(*pgnetfile.DamagedError)) {
+	if err := f.Save(sample()); !errors.As(err, new(*pgnetfile.DamagedError)) {
 		t.Errorf("Save over a damaged file = %v, want a DamagedError", err)
 	}
 	if after := read(t, f.Path()); after != before {
@@ -61,7 +60,7 @@ func TestFlippedAnywhere(t *testing.T) {
 			text[i] = c
 			if snap, err := pgnetfile.Decode(text); err == nil {
 				again, err := pgnetfile.Decode(pgnetfile.Encode(snap))
-				if err != nil || !snapshottest.Equal(again, snap) {
+				if err != nil || !equal(again, snap) {
 					t.Errorf("byte %d as %#x: %+v was saved as %+v, error %v", i, c, snap, again, err)
 				}
 			}

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"parlor/internal/snapshot"
-	"parlor/internal/snapshot/snapshottest"
 	"parlor/store/pgnetfile"
 )
 
@@ -29,7 +28,7 @@ func TestBytes(t *testing.T) {
 		if got := string(pgnetfile.Encode(test.snap)); got != want {
 			t.Errorf("%s: wrote\n%s\nwant\n%s", name, got, want)
 		}
-		if got, err := pgnetfile.Decode([]byte(want)); err != nil || !snapshottest.Equal(got, test.snap) {
+		if got, err := pgnetfile.Decode([]byte(want)); err != nil || !equal(got, test.snap) {
 			t.Errorf("%s: read %+v, error %v, want %+v", name, got, err, test.snap)
 		}
 	}
@@ -85,7 +84,7 @@ func TestTaken(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !snapshottest.Equal(got, test.want) {
+			if !equal(got, test.want) {
 				t.Errorf("read %+v, want %+v", got, test.want)
 			}
 		})

@@ -58,7 +58,7 @@ func (o Options) validate() error {
 	return nil
 }
 
-// File is a [snapshot.Store] in pgnet's save file.
+// File is pgnet's save file.
 type File struct {
 	path   string // as configured
 	real   string // absolute, and no symbolic link
@@ -71,8 +71,6 @@ type File struct {
 
 	before func(step string) error // called before each step; an error fails the step. Nil but in tests
 }
-
-var _ snapshot.Store = (*File)(nil)
 
 // Open takes the file at path, which need not exist yet, for this server alone, until [File.Close] or the end
 // of the process. Missing folders are made, with mode 0700, and what a killed server left half written is
@@ -193,7 +191,7 @@ func (f *File) damaged(err *DamagedError) error {
 	return err
 }
 
-// Save replaces the file, as [snapshot.Store] promises, and then and when makes PATH.previous of the one before.
+// Save replaces the file, and then and when makes PATH.previous of the one before. When it returns nil the snapshot is there, whatever is killed.
 // It writes all of the snapshot and blocks for the disk.
 //
 // If nothing was loaded yet, Save loads first and fails as [File.Load] does, so that a damaged file neither

@@ -17,7 +17,6 @@ import (
 	"go.uber.org/goleak"
 
 	"parlor/internal/snapshot"
-	"parlor/internal/snapshot/snapshottest"
 	"parlor/store/pgnetfile"
 )
 
@@ -29,9 +28,9 @@ func TestMain(m *testing.M) {
 }
 
 func TestSuite(t *testing.T) {
-	snapshottest.Run(t, func(t *testing.T) func() snapshot.Store {
+	runSuite(t, func(t *testing.T) func() *pgnetfile.File {
 		path := filepath.Join(t.TempDir(), "save.json")
-		return func() snapshot.Store { return open(t, path, pgnetfile.Options{}) }
+		return func() *pgnetfile.File { return open(t, path, pgnetfile.Options{}) }
 	})
 }
 
@@ -156,7 +155,7 @@ func TestFoldersAndModes(t *testing.T) {
 	root := t.TempDir()
 	path := filepath.Join(root, "a", "b", "save.json")
 	f := open(t, path, pgnetfile.Options{})
-	save(t, f, snapshottest.Sample())
+	save(t, f, sample())
 	for name, want := range map[string]fs.FileMode{"a": 0o700, "a/b": 0o700, "a/b/save.json": 0o600, "a/b/save.json.lock": 0o600} {
 		wantMode(t, filepath.Join(root, name), want)
 	}
@@ -165,7 +164,7 @@ func TestFoldersAndModes(t *testing.T) {
 	if err := os.Chmod(path, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	save(t, f, snapshottest.Sample())
+	save(t, f, sample())
 	wantMode(t, path, 0o640)
 }
 
@@ -199,8 +198,8 @@ func TestSymbolicLink(t *testing.T) {
 	}
 	path := filepath.Join(root, "links/save")
 	f := open(t, path, pgnetfile.Options{})
-	save(t, f, snapshottest.Sample())
-	save(t, f, snapshottest.Sample())
+	save(t, f, sample())
+	save(t, f, sample())
 	wantNames(t, filepath.Join(root, "links"), "around", "dir", "save")
 	wantNames(t, filepath.Join(root, "real"), "deep", "second.json", "third.json", "third.json.lock")
 	if got := f.Path(); got != path {
@@ -220,7 +219,7 @@ func TestRelativePath(t *testing.T) {
 	t.Chdir(dir)
 	f := open(t, "save.json", pgnetfile.Options{})
 	t.Chdir(t.TempDir())
-	save(t, f, snapshottest.Sample())
+	save(t, f, sample())
 	wantNames(t, dir, "save.json", "save.json.lock")
 }
 
@@ -262,7 +261,7 @@ func TestUnreadable(t *testing.T) {
 	if _, _, err := f.Load(); !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("Load = %v", err)
 	}
-	if err := f.Save(snapshottest.Sample()); !errors.Is(err, fs.ErrPermission) {
+	if err := f.Save(sample()); !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("Save over a file that cannot be read = %v", err)
 	}
 	if read(t, path) != read(t, "../../testdata/pgnet/save.json") {
@@ -322,7 +321,7 @@ func TestManyUsers(t *testing.T) {
 	f := open(t, filepath.Join(t.TempDir(), "save.json"), pgnetfile.Options{})
 	start := time.Now()
 	save(t, f, snap)
-	if !snapshottest.Equal(load(t, f), snap) {
+	if !equal(load(t, f), snap) {
 		t.Error("what was loaded is not what was saved")
 	}
 	if took := time.Since(start); took > time.Minute {

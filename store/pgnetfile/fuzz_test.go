@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"testing"
 
-	"parlor/internal/snapshot/snapshottest"
 	"parlor/store/pgnetfile"
 )
 
@@ -23,7 +22,7 @@ func FuzzLoad(f *testing.F) {
 		if damaged != nil {
 			t.Fatalf("what was saved is damaged: %v\n%s", damaged, first)
 		}
-		if !snapshottest.Equal(again, snap) {
+		if !equal(again, snap) {
 			t.Errorf("loaded %+v, want %+v", again, snap)
 		}
 		if second := pgnetfile.Encode(again); !bytes.Equal(second, first) {

@@ -7,7 +7,6 @@ import (
 	"syscall"
 	"testing"
 
-	"parlor/internal/snapshot/snapshottest"
 	"parlor/store/pgnetfile"
 )
 
@@ -18,7 +17,7 @@ func TestOwner(t *testing.T) {
 	isRoot := os.Chown(path, uid, gid) == nil
 	before := owner(t, path)
 	f := open(t, path, pgnetfile.Options{})
-	save(t, f, snapshottest.Sample())
+	save(t, f, sample())
 	after := owner(t, path)
 	if after.Uid != before.Uid || after.Gid != before.Gid || isRoot && after.Uid != uid {
 		t.Errorf("the file belongs to %d:%d, before to %d:%d", after.Uid, after.Gid, before.Uid, before.Gid)

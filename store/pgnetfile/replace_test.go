@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"parlor/internal/snapshot"
-	"parlor/internal/snapshot/snapshottest"
 	"parlor/store/pgnetfile"
 )
 
@@ -37,7 +36,7 @@ func TestFailedStep(t *testing.T) {
 			before := load(t, f)
 			failAt(f, step)
 			for range 2 { // the second finds what the first left
-				if err := f.Save(snapshottest.Sample()); !errors.Is(err, errDisk) {
+				if err := f.Save(sample()); !errors.Is(err, errDisk) {
 					t.Fatalf("Save = %v", err)
 				}
 				if read(t, path) != read(t, "../../testdata/pgnet/save.json") {
@@ -45,14 +44,14 @@ func TestFailedStep(t *testing.T) {
 				}
 				wantNoLeftovers(t, path)
 			}
-			if !snapshottest.Equal(load(t, f), before) {
+			if !equal(load(t, f), before) {
 				t.Error("Load gives something else than before")
 			}
 
 			failAt(f) // the disk is well again
-			snap := snapshottest.Sample()
+			snap := sample()
 			save(t, f, snap)
-			if !snapshottest.Equal(load(t, f), snap) {
+			if !equal(load(t, f), snap) {
 				t.Error("the next Save did not save")
 			}
 			if read(t, path+".previous") != read(t, "../../testdata/pgnet/save.json") {
@@ -69,7 +68,7 @@ func TestFailedFirstSave(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "save.json")
 		f := open(t, path, pgnetfile.Options{})
 		failAt(f, step)
-		if err := f.Save(snapshottest.Sample()); err == nil {
+		if err := f.Save(sample()); err == nil {
 			continue // a step that only a file that is there needs
 		}
 		if _, found, err := f.Load(); found || err != nil {
@@ -95,9 +94,9 @@ func TestNoHardLinks(t *testing.T) {
 	}
 	f := open(t, path, pgnetfile.Options{})
 	failAt(f, pgnetfile.StepLinkPrevious, pgnetfile.StepLinkBack)
-	snap := snapshottest.Sample()
+	snap := sample()
 	save(t, f, snap)
-	if !snapshottest.Equal(load(t, f), snap) {
+	if !equal(load(t, f), snap) {
 		t.Error("Load is not what was saved")
 	}
 	if read(t, path+".previous") != read(t, "../../testdata/pgnet/save.json") {
@@ -123,7 +122,7 @@ func TestNoHardLinks(t *testing.T) {
 func TestKilledBetweenSteps(t *testing.T) {
 	path := sampleFile(t)
 	f := open(t, path, pgnetfile.Options{})
-	before, after := load(t, f), snapshottest.Sample()
+	before, after := load(t, f), sample()
 	var seen []string
 	f.Before(func(step string) error {
 		seen = append(seen, step)
@@ -150,12 +149,12 @@ func wantWhole(t *testing.T, dir, step string, want, previous snapshot.Snapshot)
 	defer f.Close()
 	wantNoLeftovers(t, path)
 	got := load(t, f)
-	if !snapshottest.Equal(got, want) && step != pgnetfile.StepSyncFolder { // at which either is right
+	if !equal(got, want) && step != pgnetfile.StepSyncFolder { // at which either is right
 		t.Errorf("killed before %q: Load = %+v", step, got)
 	}
 	if _, err := os.Stat(path + ".previous"); err == nil {
 		old, err := pgnetfile.Decode([]byte(read(t, path+".previous")))
-		if err != nil || !snapshottest.Equal(old, previous) {
+		if err != nil || !equal(old, previous) {
 			t.Errorf("killed before %q: the previous file is %+v, error %v", step, old, err)
 		}
 	}
@@ -258,9 +257,9 @@ func TestFileVanishes(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	snap := snapshottest.Sample()
+	snap := sample()
 	save(t, f, snap)
-	if !snapshottest.Equal(load(t, f), snap) {
+	if !equal(load(t, f), snap) {
 		t.Error("Load is not what was saved")
 	}
 	if read(t, path+".previous") != read(t, "../../testdata/pgnet/save.json") {

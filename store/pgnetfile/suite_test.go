@@ -1,5 +1,4 @@
-// Package snapshottest is the suite that every implementation of [snapshot.Store] passes.
-package snapshottest
+package pgnetfile_test
 
 import (
 	"fmt"
@@ -8,16 +7,17 @@ import (
 	"testing"
 
 	"parlor/internal/snapshot"
+	"parlor/store/pgnetfile"
 )
 
-// Run runs the suite. Each subtest calls place for a new, empty place that lasts as long as the test, and the
+// runSuite runs what holds of every place for a snapshot. Each subtest calls place for a new, empty place that lasts as long as the test, and the
 // function it returns to open a store there: a second time only after the first store is closed. A store that
 // is still open at the end of the test is closed.
-func Run(t *testing.T, place func(t *testing.T) (open func() snapshot.Store)) {
+func runSuite(t *testing.T, place func(t *testing.T) (open func() *pgnetfile.File)) {
 	t.Helper()
 	for _, test := range []struct {
 		name string
-		run  func(*testing.T, func() snapshot.Store)
+		run  func(*testing.T, func() *pgnetfile.File)
 	}{
 		{"load of nothing", loadNothing},
 		{"load gives what was saved", saveAndLoad},
@@ -32,7 +32,7 @@ func Run(t *testing.T, place func(t *testing.T) (open func() snapshot.Store)) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			open := place(t)
-			test.run(t, func() snapshot.Store {
+			test.run(t, func() *pgnetfile.File {
 				s := open()
 				t.Cleanup(func() { s.Close() })
 				return s
@@ -41,14 +41,14 @@ func Run(t *testing.T, place func(t *testing.T) (open func() snapshot.Store)) {
 	}
 }
 
-// Equal tells whether two snapshots hold the same in the same order.
-func Equal(a, b snapshot.Snapshot) bool {
+// equal tells whether two snapshots hold the same in the same order.
+func equal(a, b snapshot.Snapshot) bool {
 	return a.Registration == b.Registration && slices.Equal(a.Users, b.Users) &&
 		slices.Equal(a.Games, b.Games) && slices.Equal(a.Invites, b.Invites)
 }
 
-// Sample is a snapshot with something in every field.
-func Sample() snapshot.Snapshot {
+// sample is a snapshot with something in every field.
+func sample() snapshot.Snapshot {
 	return snapshot.Snapshot{
 		Users:        []snapshot.User{snapshot.NewUser("zoe", "pass"), {Name: "bob", Salt: "any text", Hash: "00ff"}},
 		Games:        []snapshot.Game{{Name: "chess 7", Password: "sesame", Kind: "chess", Data: "e4 e5", Creator: "zoe"}, {Name: "plain", Data: "x"}},
@@ -57,13 +57,13 @@ func Sample() snapshot.Snapshot {
 	}
 }
 
-func loadNothing(t *testing.T, open func() snapshot.Store) {
+func loadNothing(t *testing.T, open func() *pgnetfile.File) {
 	s := open()
 	got, found, err := s.Load()
 	if err != nil || found {
 		t.Errorf("Load = found %v, error %v, want nothing", found, err)
 	}
-	if !Equal(got, snapshot.Snapshot{}) {
+	if !equal(got, snapshot.Snapshot{}) {
 		t.Errorf("Load of nothing = %+v", got)
 	}
 	if s.Path() == "" {
@@ -71,10 +71,10 @@ func loadNothing(t *testing.T, open func() snapshot.Store) {
 	}
 }
 
-func saveAndLoad(t *testing.T, open func() snapshot.Store) {
+func saveAndLoad(t *testing.T, open func() *pgnetfile.File) {
 	s := open()
 	for name, snap := range map[string]snapshot.Snapshot{
-		"sample":               Sample(),
+		"sample":               sample(),
 		"empty":                {},
 		"empty, registration":  {Registration: true},
 		"invite only":          {Invites: []snapshot.Invite{{Code: "c", User: "u"}}},
@@ -92,7 +92,7 @@ var oddTexts = []string{
 	"\xed\xa0\x80 lone surrogate", "\xed\xb0\x80", strings.Repeat("long é ", 20_000),
 }
 
-func texts(t *testing.T, open func() snapshot.Store) {
+func texts(t *testing.T, open func() *pgnetfile.File) {
 	s := open()
 	snap := snapshot.Snapshot{}
 	for i, text := range oddTexts {
@@ -106,7 +106,7 @@ func texts(t *testing.T, open func() snapshot.Store) {
 }
 
 // anyBytes: the save of a game is a Go string, and authors put into it what they like.
-func anyBytes(t *testing.T, open func() snapshot.Store) {
+func anyBytes(t *testing.T, open func() *pgnetfile.File) {
 	all := make([]byte, 256)
 	for i := range all {
 		all[i] = byte(i)
@@ -122,7 +122,7 @@ func anyBytes(t *testing.T, open func() snapshot.Store) {
 	want(t, s, "any bytes", snap)
 }
 
-func order(t *testing.T, open func() snapshot.Store) {
+func order(t *testing.T, open func() *pgnetfile.File) {
 	const n = 300
 	snap := snapshot.Snapshot{}
 	for i := range n {
@@ -143,10 +143,10 @@ func order(t *testing.T, open func() snapshot.Store) {
 	want(t, s, "reversed", snap)
 }
 
-func saveOver(t *testing.T, open func() snapshot.Store) {
+func saveOver(t *testing.T, open func() *pgnetfile.File) {
 	s := open()
-	save(t, s, Sample())
-	less := Sample()
+	save(t, s, sample())
+	less := sample()
 	less.Users, less.Games, less.Invites, less.Registration = less.Users[1:], less.Games[:1], nil, false
 	less.Users[0].Hash = "changed"
 	save(t, s, less)
@@ -158,19 +158,19 @@ func saveOver(t *testing.T, open func() snapshot.Store) {
 	want(t, s, "more and more", less)
 }
 
-func saveReadsOnly(t *testing.T, open func() snapshot.Store) {
-	snap, before := Sample(), clone(Sample())
+func saveReadsOnly(t *testing.T, open func() *pgnetfile.File) {
+	snap, before := sample(), clone(sample())
 	before.Users[0] = snap.Users[0] // its salt is random
 	save(t, open(), snap)
-	if !Equal(snap, before) {
+	if !equal(snap, before) {
 		t.Errorf("Save made %+v of %+v", snap, before)
 	}
 }
 
-func reopen(t *testing.T, open func() snapshot.Store) {
+func reopen(t *testing.T, open func() *pgnetfile.File) {
 	first := open()
 	save(t, first, snapshot.Snapshot{})
-	snap := Sample()
+	snap := sample()
 	save(t, first, snap)
 	closeIt(t, first)
 
@@ -182,16 +182,16 @@ func reopen(t *testing.T, open func() snapshot.Store) {
 	want(t, open(), "reopened twice", snap)
 }
 
-func reopenNothing(t *testing.T, open func() snapshot.Store) {
+func reopenNothing(t *testing.T, open func() *pgnetfile.File) {
 	closeIt(t, open())
 	if _, found, err := open().Load(); err != nil || found {
 		t.Errorf("Load = found %v, error %v, want nothing", found, err)
 	}
 }
 
-func closeTwice(t *testing.T, open func() snapshot.Store) {
+func closeTwice(t *testing.T, open func() *pgnetfile.File) {
 	s := open()
-	save(t, s, Sample())
+	save(t, s, sample())
 	closeIt(t, s)
 	closeIt(t, s)
 }
@@ -201,27 +201,20 @@ func clone(s snapshot.Snapshot) snapshot.Snapshot {
 	return s
 }
 
-func save(t *testing.T, s snapshot.Store, snap snapshot.Snapshot) {
-	t.Helper()
-	if err := s.Save(snap); err != nil {
-		t.Fatalf("Save: %v", err)
-	}
-}
-
-func closeIt(t *testing.T, s snapshot.Store) {
+func closeIt(t *testing.T, s *pgnetfile.File) {
 	t.Helper()
 	if err := s.Close(); err != nil {
 		t.Fatalf("Close: %v", err)
 	}
 }
 
-func want(t *testing.T, s snapshot.Store, what string, snap snapshot.Snapshot) {
+func want(t *testing.T, s *pgnetfile.File, what string, snap snapshot.Snapshot) {
 	t.Helper()
 	got, found, err := s.Load()
 	if err != nil || !found {
 		t.Fatalf("%s: Load = found %v, error %v", what, found, err)
 	}
-	if !Equal(got, snap) {
+	if !equal(got, snap) {
 		t.Errorf("%s: Load = %.2000q, want %.2000q", what, fmt.Sprint(got), fmt.Sprint(snap))
 	}
 }
