@@ -93,6 +93,7 @@ type ages struct {
 	cfg    server.Config
 	memory store.Memory
 	mortal *mortal
+	moody  *moody // takes the place of memory, if it is set
 	srv    *server.Server
 	ended  chan struct{}
 }
@@ -102,7 +103,9 @@ func (a *ages) begin(at int, lands bool, dies func()) {
 	a.t.Helper()
 	a.mortal = &mortal{Memory: &a.memory, at: at, lands: lands, dies: dies}
 	cfg := a.cfg
-	cfg.Store = a.mortal
+	if cfg.Store = a.mortal; a.moody != nil {
+		cfg.Store = a.moody
+	}
 	cfg.AdminPassword, cfg.Logger = "secret", slog.New(slog.DiscardHandler)
 	cfg.Limits.HashMemory, cfg.Limits.HashPasses = cheap.Memory, cheap.Passes
 	if cfg.Games == nil {

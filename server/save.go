@@ -125,12 +125,12 @@ func (s *Server) askSaves() (map[*game][]store.Change, error) {
 	})
 	mu.Lock()
 	defer mu.Unlock()
-	changes = maps.Clone(changes) // what comes late is for the next time
+	taken := maps.Clone(changes) // what comes late is for the next time
 	if len(unsaved) == 0 {
-		return changes, nil
+		return taken, nil
 	}
 	s.stats.SavesMissed.Add(int64(len(unsaved)))
-	return changes, &UnsavedError{Games: maps.Clone(unsaved)}
+	return taken, &UnsavedError{Games: maps.Clone(unsaved)}
 }
 
 // UnsavedError says which games were not saved, and why. They keep what they saved before, and all else is saved.
