@@ -672,6 +672,50 @@ func TestWithdrawnOnStream(t *testing.T) {
 	})
 }
 
+// TestWithdrawnBeforeItIsSentAgain: what was sent on an earlier link keeps its number, also if nobody waits for it any more: the server may know from before
+// it was started again what the answers to those behind it are.
+func TestWithdrawnBeforeItIsSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var j journal
+		s := &oddServer{}
+		s.refuse = func(*link.Envelope) error {
+			if s.links() > 1 {
+				time.Sleep(100 * time.Millisecond) // sleep: virtual; the link is slow
+			}
+			return nil
+		}
+		s.welcome = resuming(0)
+		c, f := dialOdd(t, s, &j, client.Config{Reconnect: client.Reconnect{Jitter: func(time.Duration) time.Duration { return 0 }}})
+		large := parlor.Map{"text": strings.Repeat("x", 40<<10)} // each is a write of its own
+		for message, wait := range map[string]time.Duration{"b": 50 * time.Millisecond, "a": time.Minute} {
+			go func() {
+				ctx, cancel := context.WithTimeout(t.Context(), wait)
+				defer cancel()
+				if message == "b" {
+					time.Sleep(time.Millisecond) // sleep: virtual; behind a
+				}
+				c.Request(ctx, message, large)
+			}()
+		}
+		time.Sleep(2 * time.Millisecond) // sleep: virtual
+		for _, message := range []string{"c", "d"} {
+			c.Send(parlor.Packet{Message: message, Payload: parlor.Encode(large)}, j.callback(message))
+		}
+		synctest.Wait()
+		f.Abort()
+		time.Sleep(70 * time.Millisecond) // sleep: virtual; she does not wait for b any more
+		c.Flush()
+		time.Sleep(time.Second) // sleep: virtual
+		var got []string
+		for _, e := range s.login(t).takeAll() {
+			got = append(got, fmt.Sprint(e.ID, " ", e.Message))
+		}
+		if want := []string{"1 a", "2 b", "3 c", "4 d"}; !slices.Equal(got, want) {
+			t.Errorf("sent %q, want %q", got, want)
+		}
+	})
+}
+
 // TestPushPanics: a panic of the application ends the connection for that reason, as with its other functions.
 func TestPushPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
