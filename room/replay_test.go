@@ -63,7 +63,7 @@ func TestReadOnly(t *testing.T) {
 		zoe, eve := &member{name: "zoe"}, &member{name: "eve"}
 		cfg := room.Config{Reseat: func(room.Seated) room.Member { return zoe }}
 		r, p, happened, log := openAgain(t, st, &diary{odd: true}, cfg)
-		happened.want(t, "left", "opened <nil>") // zoe is told that she is not there
+		happened.want(t, "opened <nil>", "left") // zoe is told that she is not there
 		if text := log.String(); !strings.Contains(text, "from entry 4 on") {
 			t.Errorf("the log says %s", text)
 		}
