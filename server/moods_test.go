@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -29,6 +30,8 @@ type moody struct {
 	wrong  func(store.Change) bool
 	tries  int // commits and reads of games
 	hangs  bool
+
+	noUsers bool // cannot be read
 }
 
 func (m *moody) mood(change func()) {
@@ -60,6 +63,16 @@ func (m *moody) Commit(ctx context.Context, changes ...store.Change) error {
 		return store.ErrUnknown
 	}
 	return m.Memory.Commit(ctx, changes...)
+}
+
+func (m *moody) User(ctx context.Context, name string) (store.User, error) {
+	m.mu.Lock()
+	noUsers := m.noUsers
+	m.mu.Unlock()
+	if noUsers {
+		return store.User{}, errAway
+	}
+	return m.Memory.User(ctx, name)
 }
 
 func (m *moody) Save(ctx context.Context, game int64) (store.Save, error) {
@@ -580,4 +593,71 @@ func (h holding) HandleGamePacket(p parlor.Packet) parlor.Response {
 		<-h.hold
 	}
 	return h.tally.HandleGamePacket(p)
+}
+
+// TestNoStart: a server that cannot start leaves the store to the next one, and what it has made again writes nothing more.
+func TestNoStart(t *testing.T) {
+	for _, reads := range []bool{true, false} { // or there is no administrator's password
+		t.Run(fmt.Sprint("reads ", reads), func(t *testing.T) {
+			inMoods(t, server.Config{}, func(t *testing.T, a *ages) {
+				alice, bob := a.stream("alice"), a.guest("bob")
+				alice.ask("create one")
+				bob.ask(parlor.RequestJoinGame, parlor.Map{"name": "one"})
+				a.end()
+				cfg := server.Config{Store: a.moody, Games: map[string]parlor.NewGame{"counting": newTally}, Logger: slog.New(slog.DiscardHandler)}
+				if reads {
+					cfg.AdminPassword = "secret"
+					a.moody.mood(func() { a.moody.noUsers = true })
+				} else if err := a.memory.Commit(t.Context(), store.PutSetting{Name: store.SettingAdmin}); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := server.New(cfg); err == nil {
+					t.Fatal("it starts")
+				}
+				a.moody.mood(func() { a.moody.noUsers, a.moody.tries = false, 0 })
+				pass(10 * time.Minute)
+				if a.moody.tries != 0 {
+					t.Errorf("afterwards it does %d things with the store", a.moody.tries)
+				}
+				a.begin(-1, false, nil)
+				alice.srv = a.srv
+				if alice.connect(-1); alice.resumed != 1 {
+					t.Error("she is not resumed")
+				}
+				alice.ask("x")
+				alice.wantLast("2 x is 1")
+			})
+		})
+	}
+}
+
+// TestNewPasswordAndACrash: a session that ends as its user was given a new password does not come back after a crash, also if its client resumes just then,
+// and is slow to hang up.
+func TestNewPasswordAndACrash(t *testing.T) {
+	inMoods(t, server.Config{}, func(t *testing.T, a *ages) {
+		alice, bob := a.stream("alice"), a.stream("bob")
+		alice.ask("create one")
+		bob.ask("join one")
+		root := &streamClient{t: t, name: "admin", password: "secret", srv: a.srv}
+		root.connect(-1)
+		alice.cut()
+		alice.connect(-1)
+		a.moody.mood(func() { a.moody.takes = 100 * time.Millisecond })
+		if err := root.link.session.Request(&link.Envelope{Kind: link.KindRequest, ID: 1, Message: parlor.RequestSetPassword,
+			Payload: parlor.Encode(parlor.Map{"username": "alice", "password": "new"})}); err != nil {
+			t.Fatal(err)
+		}
+		pass(50 * time.Millisecond)
+		late := &streamLink{key: "alice", takes: -1, offer: link.Offer{Token: alice.token, Seq: alice.seq, ID: alice.answered}}
+		late.session, _ = a.srv.Open(late)
+		late.session.Receive(parlor.Packet{Message: parlor.MessageHandshake, Payload: parlor.Encode(parlor.Map{"username": "alice", "password": "pw"})})
+		alice.link.once.Do(func() {}) // it does not say that it has ended
+		pass(200 * time.Millisecond)
+		sessions, _ := a.memory.Sessions(t.Context())
+		if len(sessions) != 1 || sessions[0].User != "bob" {
+			t.Errorf("stored are %v", sessions)
+		}
+		a.moody.mood(func() { a.moody.takes = 0 })
+		alice.link.session.Closed(false)
+	})
 }

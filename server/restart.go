@@ -170,8 +170,8 @@ func (r *storedRow) written(err error) {
 // row is the session as it is stored, with the tokens that are good. The lock is held.
 func (ss *session) row(good ...tokenHash) store.PutSession {
 	row := store.PutSession{ID: ss.storedID(), User: ss.user, Key: ss.peer.Key, Game: ss.seatIn}
-	for _, hash := range good {
-		if hash != (tokenHash{}) {
+	for i, hash := range good {
+		if hash != (tokenHash{}) && !slices.Contains(good[:i], hash) {
 			row.Tokens = append(row.Tokens, slices.Clone(hash[:]))
 		}
 	}

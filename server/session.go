@@ -191,6 +191,9 @@ func (ss *session) close(code link.Code, reason string) {
 	ss.mu.Lock()
 	away := ss.port == nil && !ss.ended
 	ss.ended = true
+	if !ss.outlives() { // at once, as the link may take its time
+		ss.unstore()
+	}
 	ss.wake()
 	ss.mu.Unlock()
 	if away { // nobody else will
