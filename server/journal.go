@@ -119,7 +119,7 @@ func (j *journal) Read(done func(room.Stored, error)) {
 		ctx, cancel := context.WithTimeout(srv.reads, srv.cfg.Limits.CommitWait)
 		defer cancel()
 		var stored room.Stored
-		err := ctx.Err()
+		var err error
 		select {
 		case srv.reading <- struct{}{}:
 			if err = ctx.Err(); err == nil {
