@@ -106,7 +106,7 @@ func testKilled(t *testing.T, at int, lands bool) {
 		ask := func(message string, payload any, sensible ...string) {
 			r, err := c.Request(t.Context(), message, payload)
 			var lost *client.DisconnectedError
-			if errors.As(err, &lost) && lost.Reason == client.ReasonSessionLost && payload != nil {
+			if errors.As(err, &lost) && lost.Reason == client.ReasonSessionLost && strings.HasPrefix(message, "__pgnet__.") {
 				for !c.Connected() {
 					time.Sleep(time.Millisecond) // sleep: virtual
 				}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"parlor"
+	"parlor/room"
 	"parlor/server"
 	"parlor/store"
 )
@@ -329,6 +330,33 @@ func TestStoppedUnderWay(t *testing.T) {
 		}
 		if c.resumed != 5 {
 			t.Errorf("resumed %d times", c.resumed)
+		}
+	})
+}
+
+// begun is a journal that has what a room writes first in the store, and nothing behind it.
+type begun struct{ memory *store.Memory }
+
+func (b begun) Append(first, last uint64, entries []byte, done func(error)) {
+	done(b.memory.Commit(context.Background(), store.PutGame{Number: 1, Name: "one", Creator: "alice", Durable: true},
+		store.Append{Game: 1, First: first, Last: last, Data: entries}))
+}
+func (begun) Save(_ room.Save, done func(error)) {}
+func (begun) Read(done func(room.Stored, error)) {}
+
+// TestGameWithoutItsCreator: of a game that was stored just before its creator had joined nothing is left after a restart.
+func TestGameWithoutItsCreator(t *testing.T) {
+	inAges(t, server.Config{}, func(t *testing.T, a *ages) {
+		a.end()
+		room.Open(room.Config{Name: "one", New: newTally, Journal: begun{&a.memory}, Logger: slog.New(slog.DiscardHandler)}, func(error) {})
+		synctest.Wait()
+		if games, _ := a.memory.Games(t.Context()); len(games) != 1 {
+			t.Fatalf("stored are %v", games)
+		}
+		a.begin(-1, false, nil)
+		pass(time.Second)
+		if games, _ := a.memory.Games(t.Context()); len(games) != 0 {
+			t.Errorf("stored are %v", games)
 		}
 	})
 }
