@@ -18,38 +18,27 @@ func (d *durable) packets(ps []parlor.Packet, from Member) {
 
 func (d *durable) packet(p *parlor.Packet, request uint64, from Member) {
 	r := d.room
-	answer := func(resp parlor.Response, err error) func() {
-		return func() {
-			r.packets.Add(-1)
-			from.Answer(resp, err)
-		}
+	a := &reply{room: r, from: from, request: request}
+	if d.failed != nil && !r.closed {
+		a.beRefused()
+		return
 	}
-	closed, refused := answer(parlor.Response{}, ErrClosed), func() { answer(parlor.Unexpected(d.refusal()), nil)() }
-	s := r.seatFor(p.Username, from)
-	switch {
-	case r.closed:
-		d.say(closed, closed)
-		return
-	case d.failed != nil:
-		refused()
-		return
-	case s == nil:
-		d.say(closed, closed)
+	if a.seat = r.seatFor(p.Username, from); r.closed || a.seat == nil {
+		a.err = ErrClosed
+		d.put(output{reply: a})
 		return
 	}
 	if p.Message == parlor.RequestHeartbeat && r.heartbeatsOnlyLook() {
-		d.say(answer(d.look(s, p), nil), refused)
+		a.resp, a.request = d.look(a.seat, p), 0
+		d.put(output{reply: a})
 		return
 	}
 	d.begin()
-	resp := r.answer(s, p)
-	d.answers(&resp)
-	r.note(s, Answered{Number: request, Response: resp})
+	a.resp = r.answer(a.seat, p)
+	d.answers(&a.resp)
+	r.note(a.seat, Answered{Number: request, Response: a.resp})
 	d.end(&entry{kind: entryPacket, user: p.Username, request: request, packet: *p})
-	d.say(func() {
-		s.given(request)
-		answer(resp, nil)()
-	}, refused)
+	d.put(output{reply: a})
 }
 
 // look has the game answer a heartbeat that changes nothing, unless it takes the user out.

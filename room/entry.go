@@ -99,13 +99,13 @@ func (m *marks) append(b []byte, e *entry) []byte {
 		b = binary.AppendUvarint(b, e.begin.Entry)
 		b = binary.AppendVarint(b, int64(e.begin.Version))
 		b = appendText(b, e.begin.Data)
-		b = appendText(b, string(e.begin.Room))
+		b = appendText(b, e.begin.Room)
 	case entryLate, entryOpen:
 		b = binary.AppendUvarint(b, e.ticks-e.fired)
 	case entryPacket:
 		b = binary.AppendUvarint(b, e.request)
 		b = appendText(b, e.packet.Message)
-		b = appendText(b, string(e.packet.Payload.JSON()))
+		b = appendText(b, e.packet.Payload.JSON())
 		b = appendText(b, e.packet.CreatedOn)
 	case entryJoin, entryReturn:
 		b = appendText(b, e.session)
@@ -125,7 +125,7 @@ func flag(set bool) byte {
 	return 0
 }
 
-func appendText(b []byte, s string) []byte {
+func appendText[T string | []byte](b []byte, s T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 

@@ -81,9 +81,9 @@ func (f *failure) resolve(last uint64) {
 	f.unknown = nil
 	for _, o := range out {
 		if o.entry <= last {
-			o.do()
-		} else if o.refuse != nil {
-			o.refuse()
+			o.leave()
+		} else {
+			o.beRefused()
 		}
 	}
 }

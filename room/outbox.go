@@ -1,8 +1,10 @@
 package room
 
 import (
+	"bytes"
 	"fmt"
 	"math"
+	"slices"
 
 	"parlor"
 )
@@ -13,31 +15,80 @@ type output struct {
 	entry  uint64 // that it follows from; there it is stored
 	do     func()
 	refuse func() // in place of do, if it failed; may be nil
+	reply  *reply // in place of both: most of what waits are answers to packets
 }
+
+func (o *output) leave() {
+	if o.reply != nil {
+		o.reply.leave()
+	} else {
+		o.do()
+	}
+}
+
+func (o *output) beRefused() {
+	switch {
+	case o.reply != nil:
+		o.reply.beRefused()
+	case o.refuse != nil:
+		o.refuse()
+	}
+}
+
+// reply is the answer to a packet.
+type reply struct {
+	room    *Room
+	from    Member
+	seat    *seat // whose answer it is
+	request uint64
+	resp    parlor.Response
+	err     error // in place of a response, and of a refusal
+}
+
+func (a *reply) leave() {
+	if a.err == nil {
+		a.seat.given(a.request)
+	}
+	a.room.packets.Add(-1)
+	a.from.Answer(a.resp, a.err)
+}
+
+func (a *reply) beRefused() {
+	if a.err == nil {
+		a.resp = parlor.Unexpected(a.room.durable.refusal())
+	}
+	a.room.packets.Add(-1)
+	a.from.Answer(a.resp, a.err)
+}
+
+// mostKept is for how many there is space left in an outbox that is empty.
+const mostKept = 64
 
 // mostWaiting is how much may wait in the outbox before the timers of the game wait too. Packets are bounded by Config.Mailbox, as they count
 // until they are answered.
 const mostWaiting = 10_000
 
 // say has something leave the room: when what it follows from is on disk. If that fails, refuse is called instead.
-func (d *durable) say(do, refuse func()) {
+func (d *durable) say(do, refuse func()) { d.put(output{do: do, refuse: refuse}) }
+
+func (d *durable) put(o output) {
 	if d.replaying {
 		return
 	}
 	d.said = true
-	write := d.writes
+	o.write = d.writes
 	if d.inEntry || len(d.batch) > 0 {
-		write++
+		o.write++
 	}
-	if write <= d.done {
-		do()
+	if o.write <= d.done {
+		o.leave()
 		return
 	}
-	entry := d.entry
+	o.entry = d.entry
 	if d.inEntry {
-		entry++
+		o.entry++
 	}
-	d.outbox = append(d.outbox, output{write, entry, do, refuse})
+	d.outbox = append(d.outbox, o)
 }
 
 // flush hands what the room has done since the last time to the journal.
@@ -46,8 +97,10 @@ func (d *durable) flush() {
 		return
 	}
 	write := d.nextWrite()
-	d.journal.Append(d.first, d.entry, d.batch, d.written(write))
-	d.batch = nil
+	d.journal.Append(d.first, d.entry, bytes.Clone(d.batch), d.written(write))
+	if d.batch = d.batch[:0]; cap(d.batch) > mostScratch {
+		d.batch = nil
+	}
 	if d.entry-max(d.saved, d.tried) >= uint64(d.room.cfg.SaveEvery) && !d.saving {
 		d.saving = true
 		d.save(func(error) { d.saving = false })
@@ -74,14 +127,12 @@ func (d *durable) wrote(write uint64, err error) {
 	}
 	d.done, d.pause = write, 0
 	n := 0
-	for n < len(d.outbox) && d.outbox[n].write <= write {
-		n++
+	for ; n < len(d.outbox) && d.outbox[n].write <= write; n++ {
+		o := d.outbox[n] // what leaves may put more behind
+		o.leave()
 	}
-	out := d.outbox[:n]
-	d.outbox = d.outbox[n:]
-	for i := range out {
-		out[i].do()
-		out[i] = output{}
+	if d.outbox = slices.Delete(d.outbox, 0, n); len(d.outbox) == 0 && cap(d.outbox) > mostKept {
+		d.outbox = nil
 	}
 	if d.paused && len(d.outbox) < mostWaiting {
 		d.paused = false
@@ -122,7 +173,7 @@ func (d *durable) save(done func(error)) {
 	d.saved, d.savedTicks = s.Entry, d.ticks
 	d.flush()
 	write := d.nextWrite()
-	d.outbox = append(d.outbox, output{write, math.MaxUint64, func() { done(nil) }, func() { done(ErrNotStored) }})
+	d.outbox = append(d.outbox, output{write: write, entry: math.MaxUint64, do: func() { done(nil) }, refuse: func() { done(ErrNotStored) }})
 	d.journal.Save(s, d.written(write))
 }
 

@@ -2,6 +2,7 @@ package room
 
 import (
 	"encoding/json"
+	"slices"
 
 	"parlor"
 )
@@ -40,16 +41,28 @@ func (r *Room) note(s *seat, a Answered) {
 		return
 	}
 	if len(s.answers) >= r.cfg.Answers {
+		s.answers[0] = Answered{}
 		s.answers = s.answers[1:]
 	}
-	s.answers = append(s.answers, a)
+	full := len(s.answers) == cap(s.answers)
+	if s.answers = append(s.answers, a); full {
+		s.space = s.answers[:0]
+	}
 }
 
 // given forgets answers up to a number.
 func (s *seat) given(number uint64) {
 	for len(s.answers) > 0 && s.answers[0].Number <= number {
+		s.answers[0] = Answered{}
 		s.answers = s.answers[1:]
 	}
+	if len(s.answers) > 0 {
+		return
+	}
+	if cap(s.space) > mostKept {
+		s.space = nil
+	}
+	s.answers = s.space
 }
 
 // unknown are the answers that the client of a seat may not have got.
@@ -99,7 +112,7 @@ func (d *durable) seatedAs(s *seat) Seated {
 	if d.room.game != nil {
 		d.aside(func() { j = d.room.joined() })
 	}
-	return Seated{User: s.user, Session: sessionOf(s.member), Joined: j, Answers: s.answers}
+	return Seated{User: s.user, Session: sessionOf(s.member), Joined: j, Answers: slices.Clone(s.answers)}
 }
 
 // answerState is an answer in a save.

@@ -14,6 +14,7 @@ type seat struct {
 	missed bool   // the game is to be told so when she is back
 
 	answers []Answered // of a durable game: those that her session has not got yet
+	space   []Answered // theirs, from its beginning
 }
 
 // Join adds a user and answers with what the game says of how to serve her, or with ErrClosed, ErrFull or
