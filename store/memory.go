@@ -224,7 +224,7 @@ func (m *Memory) putSave(c PutSave) error {
 		for i < len(pieces) && pieces[i].Last <= c.Entry {
 			i++
 		}
-		put(m, &m.journals, c.Game, pieces[i:])
+		put(m, &m.journals, c.Game, slices.Clone(pieces[i:]))
 	}
 	return nil
 }
@@ -258,7 +258,7 @@ func (m *Memory) append(p Piece) error {
 	case p.First == 0 || p.First != last+1 || p.Last < p.First:
 		return fmt.Errorf("%w: entries %d to %d of game %d behind entry %d", ErrConflict, p.First, p.Last, p.Game, last)
 	}
-	put(m, &m.journals, p.Game, append(pieces[:len(pieces):len(pieces)], p.clone()))
+	put(m, &m.journals, p.Game, append(pieces, p.clone())) // whoever reads has the pieces before it alone
 	return nil
 }
 
