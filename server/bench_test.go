@@ -83,7 +83,7 @@ func benchmarkSessions(b *testing.B, sessions, rooms int, flying uint64) {
 	echo := script{packet: func(parlor.Packet) parlor.Response { return answer }}
 	srv, err := server.New(server.Config{
 		Games: map[string]parlor.NewGame{"": play(echo)}, AdminPassword: adminPassword, Logger: slog.New(slog.DiscardHandler),
-		Limits: server.Limits{RequestsPerSecond: 1e9},
+		Limits: server.Limits{RequestsPerSecond: 1e9, HashMemory: cheap.Memory, HashPasses: cheap.Passes},
 	})
 	if err != nil {
 		b.Fatal(err)
