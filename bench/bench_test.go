@@ -55,6 +55,14 @@ func TestQuick(t *testing.T) {
 	wants = append(wants, `(?m)^50 clients in 50 games, in turn\n.*\n  undisturbed .*\n  beside bad rooms .*\n  p99, of the undisturbed`+ratio,
 		`(?m)^20 clients on the native wire, in games of 10, whose links are all cut`, `(?m)^  all back after \S+s; half of them after \S+s; 0 have another seat$`,
 		`(?m)^  20 links, of which 20 have resumed; 0 pushes lost, and 0 gaps in what was pushed$`, `(?m)^  all back, median: .* aim at most 10s: (reached|MISSED)$`)
+	for _, title := range []string{`100 moves a second by the clock, one at a time`, `100 moves a second by the clock, 4 together`} {
+		wants = append(wants, `(?m)^5 rooms of one user, `+title+`\n.*\n  not durable .*\n  memory .*\n  SQLite .*\n  rate, of the not durable: `+spread+`$`)
+	}
+	wants = append(wants, `(?m)^  p99 of SQLite: \S+s   aim at most 25ms: (reached|MISSED)$`,
+		`(?m)^5 rooms of one user, with 4 moves under way each\n.*\n  not durable .*\n  memory .*\n  SQLite .*\n  rate: \d+/s   aim at least 20000/s: (reached|MISSED)$`,
+		`(?m)^The server of SQLite was killed behind the last answer: .*   aim all: reached\n  bytes of a move: \d+\.\d in the journal, .*   aim at most 200: (reached|MISSED)$`,
+		`(?m)^20 durable games of 100 entries each, whose server was killed .*\n  from the start .* aim at most 10s: reached$`,
+		`(?m)^A store of 200 users on SQLite, .*\n  from the start .* aim at most 2s: (reached|MISSED)\n  logins then, .* ms each`)
 	if runtime.GOOS == "linux" {
 		const percents = `: \d+ % \(\d+\.\.\d+\)   aim at most 200 %: (reached|MISSED)$`
 		for _, from := range []string{"one address", "100 addresses"} {

@@ -18,9 +18,10 @@ import (
 // The parent and a child speak over the child's standard input and output: the child says where it listens,
 // and answers each command, a line, with a report, a line of JSON. It ends when its input does.
 const (
-	commandStats  = "stats"  // what the process has used so far
-	commandSettle = "settle" // the same, after garbage is collected and unused memory given back
-	commandEnd    = "end"    // the same, after the server has shut down in order
+	commandStats    = "stats"    // what the process has used so far
+	commandSettle   = "settle"   // the same, after garbage is collected and unused memory given back
+	commandProfiled = "profiled" // the same, after the profiles are written: for a child that is killed
+	commandEnd      = "end"      // the same, after the server has shut down in order
 )
 
 // report is what a child says.
@@ -30,12 +31,14 @@ type report struct {
 	Bytes   uint64        // and their bytes
 	CPU     time.Duration // user and system time of the process
 	Running int           // goroutines
+	Played  int64         // moves that durable games made, those that were made again included
 }
 
 // told are what a child does when it is told something. Either may be nil.
 type told struct {
-	begin func() error // before the first figures that it gives; a server has its clients then
-	end   func()       // to shut down in order
+	begin    func() error // before the first figures that it gives; a server has its clients then
+	end      func()       // to shut down in order
+	profiled func()       // writes the profiles
 }
 
 // obey is the child's end. It returns when the parent closes its end, or is gone.
@@ -53,6 +56,9 @@ func obey(addr string, stdin io.Reader, stdout io.Writer, do told) error {
 		if lines.Text() == commandEnd && do.end != nil {
 			do.end()
 		}
+		if lines.Text() == commandProfiled && do.profiled != nil {
+			do.profiled()
+		}
 		if lines.Text() == commandStats && do.begin != nil {
 			if err := do.begin(); err != nil {
 				return err
@@ -61,7 +67,7 @@ func obey(addr string, stdin io.Reader, stdout io.Writer, do told) error {
 		}
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
-		r := report{Addr: addr, Mallocs: m.Mallocs, Bytes: m.TotalAlloc, CPU: cpuTime(), Running: runtime.NumGoroutine()}
+		r := report{Addr: addr, Mallocs: m.Mallocs, Bytes: m.TotalAlloc, CPU: cpuTime(), Running: runtime.NumGoroutine(), Played: played.Load()}
 		if err := enc.Encode(r); err != nil {
 			return err
 		}
@@ -125,6 +131,12 @@ func (c *child) close() error {
 	timer := time.AfterFunc(endWait, func() { c.cmd.Process.Kill() })
 	defer timer.Stop()
 	return c.cmd.Wait()
+}
+
+// kill ends the child as a crash would, and awaits it.
+func (c *child) kill() {
+	c.cmd.Process.Kill()
+	c.cmd.Wait() // its error is that it was killed
 }
 
 // rss is the resident memory of the child in kB, as the system counts it.

@@ -42,6 +42,7 @@ func (p *FakePeer) Close() error                                 { p.Shut(); ret
 // Flow, Gather, Broadcast and Chat are the loads.
 var (
 	Flow      = flow
+	Pace      = pace
 	Gather    = gather
 	Broadcast = (*crowd).broadcast
 )
@@ -53,8 +54,11 @@ func Chat(ctx context.Context, c *Crowd, interval time.Duration, perRoom int, d 
 	return deliveries, h, err
 }
 
-// NewHistogram is an empty one.
-var NewHistogram = newHistogram
+// NewHistogram is an empty one, and NewMessage a message of the load.
+var (
+	NewHistogram = newHistogram
+	NewMessage   = newMessage
+)
 
 // PrintContest prints a contest of two, by what their turns gave.
 func PrintContest(w io.Writer, rates, p99s, cpus [2][]float64) {

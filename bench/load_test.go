@@ -176,7 +176,7 @@ func TestFlow(t *testing.T) {
 					peers = append(peers, p)
 				}
 				times := bench.NewHistogram()
-				n, _, err := bench.Flow(t.Context(), peers, test.window, time.Second, times)
+				n, _, err := bench.Flow(t.Context(), peers, bench.NewMessage(), test.window, time.Second, times)
 				if test.want != "" {
 					if err == nil || !strings.Contains(err.Error(), test.want) {
 						t.Errorf("error %v, want %q", err, test.want)
@@ -197,13 +197,52 @@ func TestFlow(t *testing.T) {
 	}
 }
 
+// TestPace sends by the clock, so many together, and counts times from when a message was due: who waits too long for one answer is late with
+// the next message, and has waited for that too.
+func TestPace(t *testing.T) {
+	const interval = 100 * time.Millisecond
+	for name, test := range map[string]struct {
+		latency    time.Duration
+		messages   int64
+		most       time.Duration
+		rateAtMost float64
+	}{
+		"in time": {5 * time.Millisecond, 3 * 2 * 10, 5 * time.Millisecond, 60},
+		// They send at 0, 150, ... 900 ms, which was due at 0, 100, ... 600.
+		"behind": {150 * time.Millisecond, 3 * 2 * 7, 450 * time.Millisecond, 42},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := &hub{latency: test.latency, rooms: map[int][]chan<- arrival{}}
+				var peers []bench.Peer
+				for i := range 3 {
+					p := h.peer(i)
+					defer p.Close()
+					peers = append(peers, p)
+				}
+				times := bench.NewHistogram()
+				n, rate, err := bench.Pace(t.Context(), peers, bench.NewMessage(), 2, interval, time.Second, times)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n != test.messages || times.TotalCount() != n || rate > test.rateAtMost {
+					t.Errorf("%d messages, %d of them timed, %.1f/s; want %d", n, times.TotalCount(), rate, test.messages)
+				}
+				if most := time.Duration(times.Max()).Round(time.Millisecond); most != test.most {
+					t.Errorf("the slowest took %v, want %v", most, test.most)
+				}
+			})
+		})
+	}
+}
+
 // TestFlowStops with its context, also while nothing comes back.
 func TestFlowStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &hub{lose: 1, rooms: map[int][]chan<- arrival{}}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, _, err := bench.Flow(ctx, []bench.Peer{h.peer(0)}, 1, time.Minute, bench.NewHistogram()); err == nil {
+		if _, _, err := bench.Flow(ctx, []bench.Peer{h.peer(0)}, bench.NewMessage(), 1, time.Minute, bench.NewHistogram()); err == nil {
 			t.Error("no error")
 		}
 	})

@@ -13,6 +13,9 @@ import (
 	"parlor/host"
 )
 
+// adminPassword is for the loopback only.
+const adminPassword = "bench, on the loopback only"
+
 // message is the request that is measured on pgnet's wire, and answer what the game says to it.
 const (
 	message = "move"
@@ -50,6 +53,7 @@ var games = map[string]parlor.NewGame{
 	"isolation": newIsolated,
 	"storm":     func(parlor.Room, string) (parlor.Game, error) { return echoGame{}, nil },
 	"seats":     newSeats,
+	"durable":   newDurable,
 }
 
 // serveLobby is "bench server": a server as host.Main runs it, with its limits, on a free port.
@@ -58,7 +62,10 @@ func serveLobby(args []string, stdin io.Reader, stdout io.Writer) error {
 	cpu := f.String("cpuprofile", "", "file for the CPU profile")
 	mem := f.String("memprofile", "", "file for the profile of allocations")
 	packets := f.Bool("packets", false, "open to the packet wire too, and say where")
-	game := f.String("game", "board", "board, echo, relay, isolation, seats or storm")
+	game := f.String("game", "board", "board, echo, relay, isolation, seats, storm or durable")
+	light := f.Bool("light", false, "hash passwords with little, and let users create many games: they are there only to make moves")
+	early := f.Bool("early", false, "profile the start too")
+	place := f.String("store", host.MemoryStore, "where the server keeps everything, as --store of parlor serve")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -69,11 +76,20 @@ func serveLobby(args []string, stdin io.Reader, stdout io.Writer) error {
 	cfg := host.Config{
 		Games:         map[string]parlor.NewGame{*game: games[*game]},
 		Listen:        "127.0.0.1:0",
-		AdminPassword: "bench, on the loopback only",
+		Store:         *place,
+		AdminPassword: adminPassword,
 		Logger:        slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	if *game == "isolation" || *game == "storm" { // whose games, or clients, do wrong on purpose
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if *light {
+		cfg.Limits.HashMemory, cfg.Limits.HashPasses, cfg.Limits.GamesPerUser = 64, 1, 1<<20
+	}
+	if *early {
+		if err := p.start(); err != nil {
+			return err
+		}
 	}
 	if *packets {
 		cfg.PacketListen = cfg.Listen
@@ -88,7 +104,7 @@ func serveLobby(args []string, stdin io.Reader, stdout io.Writer) error {
 	}
 	go func() { // ends with the parent's end of the pipe
 		defer cancel()
-		if err := obey(addr.String(), stdin, stdout, told{begin: p.start}); err != nil {
+		if err := obey(addr.String(), stdin, stdout, told{begin: p.start, profiled: p.stop}); err != nil {
 			slog.Error("control pipe", "err", err)
 		}
 	}()
@@ -111,7 +127,7 @@ func newProfile(cpu, mem string) *profile {
 
 // start begins the one of CPU time.
 func (p *profile) start() (err error) {
-	if p.cpu == "" {
+	if p.cpu == "" || p.file != nil {
 		return nil
 	}
 	if p.file, err = os.Create(p.cpu); err != nil {
@@ -125,6 +141,7 @@ func (p *profile) stop() {
 	if p.file != nil {
 		pprof.StopCPUProfile()
 		p.file.Close()
+		p.file = nil
 	}
 	if p.mem == "" {
 		return

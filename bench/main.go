@@ -34,6 +34,9 @@ type options struct {
 
 	returners int    // clients whose links are cut at once, as far as the open file limit allows
 	storm     int    // wrong logins of one storm
+	recovered int    // durable games that are made again
+	users     int    // in the store at the start
+	postgres  string // a database for durable games; empty: none
 	only      string // one of parts; empty: all
 	match     string // what the titles of the loads of native and packet wires contain that are measured; empty: all
 
@@ -90,7 +93,7 @@ func measure(args []string, stdout, stderr io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// A measurement never takes this long; what hangs is ended.
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute+time.Duration(o.pairs)*60*o.turn)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute+time.Duration(o.pairs)*80*o.turn)
 	defer cancel()
 	for _, p := range parts {
 		if o.only == "" || o.only == p.name {
@@ -118,6 +121,9 @@ var parts = []part{
 	{"lobby", measureLobby},
 	{"memory", measureMemory},
 	{"storm", measureStorm},
+	{"durable", measureDurable},
+	{"recovery", measureRecovery},
+	{"users", measureUsers},
 }
 
 // partNames are the names of the parts, for people.
@@ -182,8 +188,11 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	f.IntVar(&o.rooms, "rooms", 1000, "games of four users at once")
 	f.IntVar(&o.returners, "returners", 5000, "clients whose links are cut at once")
 	f.IntVar(&o.storm, "storm", 10_000, "wrong logins of one storm, of which there are 1,000 a second")
+	f.IntVar(&o.recovered, "recovered", 10_000, "durable games that are made again at the start")
+	f.IntVar(&o.users, "users", 1_000_000, "users in the store at the start")
+	f.StringVar(&o.postgres, "postgres", "", "a `database`, postgres://..., empty, for durable games too")
 	f.StringVar(&o.only, "only", "", "the `part` to measure: "+partNames()+"; default all")
-	f.StringVar(&o.match, "match", "", "`text` that the titles of loads must contain, of the native and the packet wire")
+	f.StringVar(&o.match, "match", "", "`text` that the titles of loads must contain, of the native and the packet wire, and the names of stores of durable games")
 	f.BoolVar(&quick, "quick", false, "a smoke test: one pair, 0.2 s, few users")
 	f.StringVar(&o.cpuProfile, "cpuprofile", "", "`file` for the server's CPU profile")
 	f.StringVar(&o.memProfile, "memprofile", "", "`file` for the server's profile of allocations")
@@ -193,6 +202,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	if quick {
 		o.pairs, seconds, o.clients, o.idle, o.seldom, o.conns = 1, 0.2, 10, 20, true, 20
 		o.crowd, o.rooms, o.returners, o.storm = 20, 5, 20, 200
+		o.recovered, o.users = 20, 200
 	}
 	o.turn = time.Duration(seconds * float64(time.Second))
 	switch {
@@ -208,6 +218,8 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 		return o, errors.New("-returners must be 1 to 50000")
 	case o.crowd < 1 || o.crowd > 20_000 || o.rooms < 1 || o.rooms > 5000:
 		return o, errors.New("-crowd must be 1 to 20000, -rooms 1 to 5000")
+	case o.recovered < 1 || o.recovered > 10_000 || o.users < 20 || o.users > 1_000_000:
+		return o, errors.New("-recovered must be 1 to 10000, -users 20 to 1000000")
 	case o.storm < 100 || o.storm > 20_000:
 		return o, errors.New("-storm must be 100 to 20000")
 	case seconds < 0.01 || seconds > 60:

@@ -82,7 +82,7 @@ func (b *bout) flow(name string, server *child, clients, window int, dial func(i
 			peers = append(peers, p)
 		}
 		return r.measure(server, b.o.turn, func(d time.Duration, h *hdrhistogram.Histogram) (int64, float64, error) {
-			return flow(b.ctx, peers, window, d, h)
+			return flow(b.ctx, peers, newMessage(), window, d, h)
 		})
 	}
 	return r

@@ -72,7 +72,7 @@ func loginPackets(addr, user, game string, buffer int) (*speaker, error) {
 		nc.Close()
 		return nil, fmt.Errorf("packet client %q: %w", user, err)
 	}
-	s := &speaker{nc: nc, in: newInbox(nc, buffer), wire: packets{}}
+	s := &speaker{nc: nc, in: newInbox(nc, buffer), wire: packets{}, size: messageSize}
 	if err := s.ask("handshake", link.WithOffer(parlor.Encode(credentials(user)), link.Offer{}, nil)); err != nil {
 		nc.Close()
 		return nil, fmt.Errorf("packet client %q: %w", user, err)

@@ -23,6 +23,7 @@ type speaker struct {
 	nc   net.Conn
 	in   inbox
 	wire framing
+	size int // how long the payloads are that count, in bytes
 
 	seq      atomic.Uint64 // the last message that came; written by the receiver
 	answered bool          // an answer has come; the receiver's
@@ -112,7 +113,7 @@ func (c *client) speak(user string, buffer int) (*speaker, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &speaker{nc: c.nc, in: c.in, wire: &sealed{channel: channel}}
+	s := &speaker{nc: c.nc, in: c.in, wire: &sealed{channel: channel}, size: messageSize}
 	s.in.grow(buffer)
 	return s, nil
 }
@@ -276,7 +277,7 @@ func (s *speaker) take(b []byte, each func([]byte)) (rest []byte, counts bool, e
 		return nil, false, fmt.Errorf("message %d comes behind %d", seq, s.seq.Load())
 	}
 	s.seq.Store(seq)
-	if len(payload) == messageSize {
+	if len(payload) == s.size {
 		each(payload)
 		return r.b, true, nil
 	}

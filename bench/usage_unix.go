@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -36,4 +37,13 @@ func openFiles() int {
 		return 0
 	}
 	return int(min(uint64(l.Max), 1<<30)) // which Go programs raise theirs to
+}
+
+// loadAverage is what the system says of how many processes have wanted the processors lately.
+func loadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if fields := strings.Fields(string(text)); err == nil && len(fields) > 2 {
+		return strings.Join(fields[:3], " ")
+	}
+	return "unknown"
 }
