@@ -70,6 +70,9 @@ func (s *Server) invite(ss *session, args arguments) (parlor.Response, bool) {
 	if raw := args.values["uses"]; raw != nil && (pyjson.Bind(raw, &uses) != nil || uses < 1 || uses > maxUses) {
 		return parlor.Unexpected("Expected a number from 1 to 1000000 for argument 'uses'."), true
 	}
+	if uses > 1 && s.cfg.PgnetPasswords {
+		return parlor.Unexpected("With pgnet's save file (--save) a code is good once: make more of them, or serve with --store."), true
+	}
 	if raw := args.values["expires_in"]; raw != nil {
 		var seconds float64
 		if pyjson.Bind(raw, &seconds) != nil || !(seconds >= 0 && seconds <= maxLife.Seconds()) {

@@ -69,6 +69,11 @@ func TestInviteUses(t *testing.T) {
 		same(t, w.stream("admin").answer(parlor.RequestListInvites, nil), `See payload for invite codes. {"invites": [], "more": false}`)
 	})
 	run(server.Config{}, func(w *world) { same(t, w.registers("emma", code), out) })
+	run(server.Config{PgnetPasswords: true}, func(w *world) { // a store that has no place for it
+		admin := w.stream("admin")
+		same(t, admin.answer(parlor.RequestCreateInvite, m{"uses": 2}), "With pgnet's save file (--save) a code is good once: make more of them, or serve with --store.")
+		newCode(t, admin, m{"uses": 1})
+	})
 }
 
 // TestInviteExpiry: a code is good for the server's time, or its own, or for ever.
