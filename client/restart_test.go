@@ -142,9 +142,14 @@ func testKilled(t *testing.T, at int, lands bool) {
 	c.Close()
 	c.Wait()
 	w.stop()
-	for number, want := range map[int64]string{1: `["a","b"]`, 2: `["c","d"]`} {
-		if s, err := memory.Save(t.Context(), number); err != nil || s.Data != want {
-			t.Errorf("game %d has %q, want %q; %v", number, s.Data, want, err)
+	wants := map[string]string{"one": `["a","b"]`, "two": `["c","d"]`}
+	games, err := memory.Games(t.Context())
+	if err != nil || len(games) != len(wants) {
+		t.Errorf("games %v, %v", games, err)
+	}
+	for _, g := range games {
+		if s, err := memory.Save(t.Context(), g.Number); err != nil || s.Data != wants[g.Name] {
+			t.Errorf("game %q has %q, want %q; %v", g.Name, s.Data, wants[g.Name], err)
 		}
 	}
 }

@@ -152,9 +152,6 @@ func (d *durable) startAgain(st Stored, opened func(error)) {
 	if err == nil {
 		opened(nil)
 		d.open(nil)
-		if len(r.seats) == 0 && !r.closed && !r.persistent() { // who made it had not joined yet
-			d.close(func() {})
-		}
 		return
 	}
 	if r.game != nil {

@@ -105,6 +105,20 @@ func (s Stored) after() (entry uint64, save bool) {
 	return entry, save
 }
 
+// Untouched tells whether nothing has happened in the game since it was made: not even its creator has joined.
+func (s Stored) Untouched() bool {
+	if len(s.Save.Room) > 0 || s.Save.Data != "" {
+		return false
+	}
+	n := 0
+	for _, err := range s.entries(0) {
+		if n++; n > 1 || err != nil {
+			return false
+		}
+	}
+	return n == 1
+}
+
 // newest is the newest save, and the number of the last entry.
 func (s Stored) newest() (save Save, last uint64, err error) {
 	after, _ := s.after()

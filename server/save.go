@@ -67,6 +67,10 @@ func (s *Server) restoreGame(ctx context.Context, g store.Game, opening *sync.Wa
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.created = max(s.created, g.Number)
+	if g.Durable && stored.Untouched() { // its creator was told nothing, and may be about to ask for it again
+		s.commits.ask(&write{changes: []store.Change{store.DeleteGame{Number: g.Number}}, owed: true, done: func(error) {}})
+		return nil
+	}
 	if s.cfg.Games[cmp.Or(g.Kind, s.cfg.DefaultKind)] == nil {
 		s.logger.Error("a saved game is of a kind that this server does not have; its save is kept; destroy_game gives it up", "game", g.Name, "kind", g.Kind)
 		s.addUnplayable(g, stored)
