@@ -83,7 +83,7 @@ func TestKillBackup(t *testing.T) {
 	w.populate(3)
 	w.up()
 	kills := 0
-	for round := range *roundsFlag {
+	for round := 0; round < *roundsFlag || kills == 0 && round < 20; round++ {
 		w.wrong(w.look(r))
 		backup := w.timed("backup", file, "--store", data)
 		n, _, err := w.again(r, backup, func() {
@@ -209,7 +209,7 @@ func TestKillImport(t *testing.T) {
 	w.timed("save", "export", file, "--store", source)
 	takes := w.timed("save", "import", file, "--store", filepath.Join(dir, "first"))
 	kills := 0
-	for round := range 3 * *roundsFlag {
+	for round := 0; round < 3**roundsFlag || kills == 0 && round < 20; round++ {
 		data := filepath.Join(dir, fmt.Sprint("data", round))
 		whole := false
 		n, out, err := w.again(r, takes, func() {
