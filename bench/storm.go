@@ -119,7 +119,7 @@ func storm(addr string, networks, logins int) (g guesses) {
 	free := make(chan struct{}, affordable(logins, 1))
 	start := time.Now()
 	for i := range logins {
-		time.Sleep(time.Until(start.Add(time.Duration(i) * time.Second / stormRate)))
+		time.Sleep(time.Until(start.Add(time.Duration(i) * time.Second / stormRate))) // sleep: the storm keeps its pace
 		free <- struct{}{}
 		wg.Go(func() { // ends with the answer, or the connection's deadline
 			defer func() { <-free }()
@@ -303,7 +303,7 @@ func (t *tempest) visit(addr string, until time.Time) {
 		} else {
 			t.home = append(t.home, time.Since(began).Seconds())
 		}
-		time.Sleep(time.Until(began.Add(time.Second / 2)))
+		time.Sleep(time.Until(began.Add(time.Second / 2))) // sleep: twice a second
 	}
 }
 
@@ -316,47 +316,14 @@ func (t *tempest) travel(addr string, until time.Time) {
 		} else {
 			t.away = append(t.away, time.Since(began).Seconds())
 		}
-		time.Sleep(time.Until(began.Add(time.Second / 2)))
+		time.Sleep(time.Until(began.Add(time.Second / 2))) // sleep: twice a second
 	}
 }
 
-// askAll has each peer ask by the clock, for as long as d. A time is that from just before the request until the answer is there.
+// askAll has each peer ask by the clock, for as long as d.
 func askAll(ctx context.Context, peers []peer, d time.Duration, h *hdrhistogram.Histogram) error {
-	defer context.AfterFunc(ctx, func() { closeAll(peers) })()
-	var wg sync.WaitGroup
-	stints := make([]stint, len(peers))
-	start := time.Now()
-	for i, p := range peers {
-		r := &stints[i]
-		r.message, r.latency = newMessage(), newHistogram()
-		first := start.Add(stormInterval * time.Duration(i) / time.Duration(len(peers)))
-		wg.Go(func() { r.err = r.ask(p, first, start.Add(d)) }) // ends by the clock, or the deadline
-	}
-	wg.Wait()
-	err := ctx.Err()
-	for i := range stints {
-		h.Merge(stints[i].latency)
-		err = errors.Join(err, stints[i].err)
-	}
+	_, _, err := pace(ctx, peers, newMessage(), 1, stormInterval, d, h)
 	return err
-}
-
-func (r *stint) ask(p peer, first, until time.Time) error {
-	if err := p.SetDeadline(until.Add(slack)); err != nil {
-		return err
-	}
-	for at := first; at.Before(until); at = at.Add(stormInterval) {
-		time.Sleep(time.Until(at))
-		before := time.Now()
-		if err := p.send(1, r.message); err != nil {
-			return err
-		}
-		if _, err := p.receive(func([]byte) {}); err != nil {
-			return err
-		}
-		r.latency.RecordValue(min(int64(time.Since(before)), int64(slack)))
-	}
-	return nil
 }
 
 func (t *tempest) print(w io.Writer) {

@@ -7,25 +7,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
-)
 
-// disk is a small file system, for as long as the test.
-func disk(t *testing.T, options string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
-		t.Skipf("a file system can be mounted only by an administrator: %v", err)
-	}
-	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
-	return dir
-}
+	"parlor/internal/disktest"
+)
 
 // TestFullDisk fills the disk under load, and makes room again. Now and then the server is killed while it is full.
 func TestFullDisk(t *testing.T) {
-	dir := disk(t, "size=48m")
+	dir := disktest.New(t, t.TempDir(), "48m").Dir
 	filler := filepath.Join(dir, "filler")
 	w := newWorld(t, seed(t), newHost(t, "--store", filepath.Join(dir, "data")))
 	r := w.rand("disk")
@@ -81,13 +71,8 @@ func fill(path string) error {
 // TestReadOnlyDisk starts a server where nothing can be written, and then where it can. A disk on which files are open does not
 // become read-only.
 func TestReadOnlyDisk(t *testing.T) {
-	dir := disk(t, "size=48m")
-	remount := func(flags uintptr) {
-		t.Helper()
-		if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT|flags, "size=48m"); err != nil {
-			t.Fatal(err)
-		}
-	}
+	small := disktest.New(t, t.TempDir(), "48m")
+	dir := small.Dir
 	w := newWorld(t, seed(t), newHost(t, "--store", filepath.Join(dir, "data")))
 	r := w.rand("disk")
 	w.populate(2)
@@ -95,12 +80,12 @@ func TestReadOnlyDisk(t *testing.T) {
 	for range *roundsFlag {
 		w.wrong(w.look(r))
 		w.kill()
-		remount(syscall.MS_RDONLY)
+		small.Change("48m", true)
 		w.start()
 		if err := w.server.await(patience); err == nil || !strings.Contains(w.server.out.String(), "another folder") {
 			w.wrong(fmt.Errorf("on a read-only disk the server has ended with %v", err))
 		}
-		remount(0)
+		small.Change("48m", false)
 		w.up()
 		w.ended("on a disk that was read-only")
 	}

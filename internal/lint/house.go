@@ -73,6 +73,7 @@ func house() table {
 
 		// For tests alone: in nobody's list.
 		{"internal/certtest", nil},
+		{"internal/disktest", nil},
 		{"internal/exampletest", []string{"msgpack", "packet", ".", "room"}},
 		{"internal/pypeer", nil},
 		{"internal/pgtest", nil},

@@ -239,7 +239,7 @@ func (s *Server) Start() {
 		if time.Now().After(end) {
 			s.tb.Fatalf("PostgreSQL has not started within %v; its log:\n%s", patience, s.Log())
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond) // sleep: polls what another process writes
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"parlor/internal/disktest"
 	"parlor/internal/pgtest"
 	"parlor/store"
 	"parlor/store/postgres"
@@ -132,14 +133,7 @@ func TestReadOnly(t *testing.T) {
 func TestFull(t *testing.T) {
 	server := pgtest.New(t)
 	dir := server.Folder("small")
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=24m", "parlor-test", dir).CombinedOutput(); err != nil {
-		t.Skipf("no small disk for this test: mount: %v: %s", err, out)
-	}
-	t.Cleanup(func() {
-		if out, err := exec.Command("umount", "-l", dir).CombinedOutput(); err != nil {
-			t.Errorf("umount: %v: %s", err, out)
-		}
-	})
+	small := disktest.New(t, dir, "24m")
 	if out, err := exec.Command("chown", "--reference="+filepath.Dir(dir), dir).CombinedOutput(); err != nil {
 		t.Fatalf("chown: %v: %s", err, out)
 	}
@@ -165,9 +159,7 @@ func TestFull(t *testing.T) {
 	if n, err := s.CountUsers(t.Context()); err != nil || n != int(entry)-1 {
 		t.Errorf("%d users, error %v, with %d entries", n, err, entry-1)
 	}
-	if out, err := exec.Command("mount", "-o", "remount,size=48m", dir).CombinedOutput(); err != nil {
-		t.Fatalf("mount: %v: %s", err, out)
-	}
+	small.Change("48m", false)
 	for range 5 { // there is room again
 		if err := s.Commit(t.Context(), store.Append{Game: 1, First: entry, Last: entry, Data: noise}); err != nil {
 			t.Fatalf("entry %d: %v", entry, err)

@@ -11,20 +11,10 @@ import (
 	"syscall"
 	"testing"
 
+	"parlor/internal/disktest"
 	"parlor/store"
 	"parlor/store/sqlite"
 )
-
-// disk is a small file system, for as long as the test.
-func disk(t *testing.T, options string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
-		t.Skipf("a file system can be mounted only by an administrator: %v", err)
-	}
-	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
-	return dir
-}
 
 // TestFull fills the disk, again and again.
 func TestFull(t *testing.T) {
@@ -35,7 +25,7 @@ func TestFull(t *testing.T) {
 }
 
 func full(t *testing.T, opt sqlite.Options) {
-	dir := disk(t, "size=6m")
+	dir := disktest.New(t, t.TempDir(), "6m").Dir
 	s := openWith(t, filepath.Join(dir, "data"), opt)
 	commit(t, s, store.PutGame{Number: 1, Name: "a"})
 	filler := filepath.Join(dir, "filler")
@@ -86,7 +76,8 @@ func full(t *testing.T, opt sqlite.Options) {
 // TestNoRoomToBegin opens a store on a full disk.
 func TestNoRoomToBegin(t *testing.T) {
 	t.Parallel()
-	dir := disk(t, "size=64k")
+	small := disktest.New(t, t.TempDir(), "64k")
+	dir := small.Dir
 	if err := os.WriteFile(filepath.Join(dir, "filler"), make([]byte, 60<<10), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -94,32 +85,25 @@ func TestNoRoomToBegin(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "filler")); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, "size=4m"); err != nil {
-		t.Fatal(err)
-	}
+	small.Change("4m", false)
 	commit(t, open(t, filepath.Join(dir, "data")), setting("x"))
 }
 
 // TestReadOnly takes away the right to write, before and while the store is open.
 func TestReadOnly(t *testing.T) {
 	t.Parallel()
-	dir := disk(t, "size=8m")
-	remount := func(flags uintptr) {
-		t.Helper()
-		if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT|flags, "size=8m"); err != nil {
-			t.Skipf("it cannot be made read-only: %v", err)
-		}
-	}
-	remount(syscall.MS_RDONLY)
+	small := disktest.New(t, t.TempDir(), "8m")
+	dir := small.Dir
+	small.Change("8m", true)
 	refused(t, filepath.Join(dir, "data"), sqlite.Options{}, store.ErrReadOnly, "another folder")
-	remount(0)
+	small.Change("8m", false)
 	s := open(t, filepath.Join(dir, "data"))
 	commit(t, s, setting("a"))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	remount(syscall.MS_RDONLY)
+	small.Change("8m", true)
 	refused(t, filepath.Join(dir, "data"), sqlite.Options{}, store.ErrReadOnly, "another folder")
-	remount(0)
+	small.Change("8m", false)
 	hasSettings(t, open(t, filepath.Join(dir, "data")), "a")
 }
