@@ -88,11 +88,12 @@ func (d *durable) wanted() (is bool) {
 func (d *durable) start(opened func(error)) {
 	r := d.room
 	if st := r.cfg.Stored; st != nil {
-		r.cfg.Stored = nil // it may be large
+		r.cfg.Stored, r.cfg.Save = nil, "" // they may be large
 		d.startAgain(*st, opened)
 		return
 	}
 	begin := Save{Version: r.cfg.SaveVersion, Data: r.cfg.Save, Room: d.state(true)}
+	r.cfg.Save = "" // likewise
 	if err := r.make(begin); err != nil || r.durable == nil {
 		opened(err)
 		return
@@ -192,6 +193,9 @@ const mostLate = time.Second
 
 // lateBy is how far the repeated timer that is the most late is behind its time.
 func (d *durable) lateBy(t time.Duration) (late time.Duration) {
+	if q := d.room.timers.queue; len(q) == 0 || t-q[0].due <= mostLate {
+		return 0 // what matters is whether it is more than that
+	}
 	for _, timer := range d.room.timers.queue {
 		if timer.interval > 0 {
 			late = max(late, t-timer.due)
@@ -245,6 +249,9 @@ func (d *durable) push(user string, p *parlor.Push, to []Member) {
 	if d.heard != nil {
 		d.heard(Said{User: user, Push: p})
 	}
+	if !d.replaying {
+		d.room.stats.Pushes.Add(int64(len(to)))
+	}
 	d.say(func() {
 		for _, m := range to {
 			m.Push(p)
@@ -259,8 +266,7 @@ func (d *durable) answers(r *parlor.Response) {
 
 func (d *durable) add(what byte, user, message string, payload []byte) {
 	b := append(d.scratch[:0], what)
-	b = append(binary.AppendUvarint(b, uint64(len(user))), user...)
-	b = append(binary.AppendUvarint(b, uint64(len(message))), message...)
+	b = appendText(appendText(b, user), message)
 	b = append(binary.AppendUvarint(b, uint64(len(payload))), payload...)
 	d.sum.Write(b)
 	d.summed, d.scratch = true, b[:0]

@@ -749,3 +749,35 @@ func TestDurableBound(t *testing.T) {
 		}
 	})
 }
+
+// stubborn is a durable game that cannot be saved.
+type stubborn struct{ asked *atomic.Int64 }
+
+func (stubborn) Durable() bool { return true }
+func (g stubborn) SaveString() string {
+	g.asked.Add(1)
+	panic("no")
+}
+func (stubborn) HandleGamePacket(parlor.Packet) parlor.Response { return parlor.OK("") }
+
+// TestSavesThatFail: a game that cannot be saved is asked again after as many entries as otherwise, and not at each.
+func TestSavesThatFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int64
+		r := room.Open(room.Config{
+			Name: "stubborn", Journal: &paper{}, SaveEvery: 10, Logger: slog.New(slog.DiscardHandler),
+			New: func(parlor.Room, string) (parlor.Game, error) { return stubborn{&asked}, nil },
+		}, func(error) {})
+		m := &member{name: "alice"}
+		r.Join("alice", m, func(room.Joined, error) {})
+		for range 50 {
+			_ = r.Packet(say("alice", "x"), m)
+			synctest.Wait()
+		}
+		if n := asked.Load(); n < 4 || n > 6 {
+			t.Errorf("it was asked %d times in 52 entries, want about 5", n)
+		}
+		r.Stop(func() {})
+		synctest.Wait()
+	})
+}

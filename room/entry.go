@@ -51,7 +51,7 @@ type entry struct {
 	said    [saidSize]byte
 	fired   uint64        // of late and open: timers fired before they moved on
 	end     time.Duration // of drain: the deadline, by the room's clock
-	user    string        // of packet, join, leave, away and back
+	user    string        // of packet, join, return, leave, away and back
 	missed  bool          // of away and back: she has missed something
 	session string        // of join and return: who has the seat
 	request uint64        // of packet, join and return: its number in the session

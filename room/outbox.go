@@ -101,7 +101,7 @@ func (d *durable) flush() {
 	if d.batch = d.batch[:0]; cap(d.batch) > mostScratch {
 		d.batch = nil
 	}
-	if d.entry-max(d.saved, d.tried) >= uint64(d.room.cfg.SaveEvery) && !d.saving {
+	if d.entry >= max(d.saved, d.tried)+uint64(d.room.cfg.SaveEvery) && !d.saving {
 		d.saving = true
 		d.save(func(error) { d.saving = false })
 	}
@@ -143,6 +143,7 @@ func (d *durable) wrote(write uint64, err error) {
 // save saves the game, unless it has nothing new.
 func (d *durable) save(done func(error)) {
 	r := d.room
+	d.tried = d.entry
 	saver, saves := r.game.(parlor.Saver)
 	switch {
 	case r.closed:
@@ -162,7 +163,6 @@ func (d *durable) save(done func(error)) {
 		done(fmt.Errorf("save game %q: the hook panicked", r.cfg.Name))
 		return
 	}
-	d.tried = d.entry
 	if r.cfg.MaySave != nil {
 		if err := r.cfg.MaySave(len(s.Data)); err != nil {
 			done(err)

@@ -18,11 +18,11 @@ func (v view) Send(user, message string, payload any) {
 	if p == nil {
 		return
 	}
-	r.stats.Pushes.Add(1)
 	if d := r.durable; d != nil {
 		d.push(user, p, []Member{s.member})
 		return
 	}
+	r.stats.Pushes.Add(1)
 	s.member.Push(p)
 }
 
@@ -49,8 +49,10 @@ func (v view) Broadcast(message string, payload any, except ...string) {
 		}
 		s.member.Push(p)
 	}
-	r.stats.Pushes.Add(sent)
-	if sent > 0 && d != nil {
+	switch {
+	case d == nil:
+		r.stats.Pushes.Add(sent)
+	case sent > 0:
 		d.push("", p, later)
 	}
 }

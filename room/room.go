@@ -239,7 +239,9 @@ func (r *Room) Stats() *Stats { return r.stats }
 func (r *Room) start(opened func(error)) {
 	if r.cfg.Journal == nil {
 		r.rng = rand.New(rand.NewPCG(r.cfg.Seed[0], r.cfg.Seed[1]))
-		opened(r.make(Save{Version: r.cfg.SaveVersion, Data: r.cfg.Save}))
+		save := Save{Version: r.cfg.SaveVersion, Data: r.cfg.Save}
+		r.cfg.Save = "" // it may be large
+		opened(r.make(save))
 		return
 	}
 	r.beDurable()
@@ -265,6 +267,10 @@ func (r *Room) make(s Save) error {
 	}
 	if d := r.durable; d != nil && !d.replaying && !d.wanted() {
 		r.durable = nil
+		now := r.sinceBegan()
+		for _, t := range r.timers.queue { // which were set on a clock that stood still
+			t.due += now
+		}
 	}
 	if r.cfg.Made != nil {
 		r.cfg.Made(r.game)
