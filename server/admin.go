@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -13,6 +12,7 @@ import (
 	"parlor"
 	"parlor/internal/pyjson"
 	"parlor/link"
+	"parlor/store"
 )
 
 func (s *Server) help(ss *session, _ arguments) (parlor.Response, bool) {
@@ -132,6 +132,11 @@ const maxShown = 10_000
 
 // debug shows the lobby (section 7.4). Passwords and invite codes are not shown (defect 46).
 func (s *Server) debug(ss *session, args arguments) (parlor.Response, bool) {
+	s.withUsers(ss, 0, maxShown, func(users []store.User) parlor.Response { return s.debugOf(args, users) })
+	return parlor.Response{}, false
+}
+
+func (s *Server) debugOf(args arguments, users []store.User) parlor.Response {
 	var payload struct {
 		Packet       string         `json:"packet"`
 		PublicKey    string         `json:"pubkey"`
@@ -147,12 +152,6 @@ func (s *Server) debug(ss *session, args arguments) (parlor.Response, bool) {
 	payload.PublicKey = s.cfg.PublicKey
 	payload.Verbose = s.verbose.Load()
 	payload.Users = append(payload.Users, parlor.AdminName)
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Limits.CommitWait)
-	defer cancel()
-	users, err := s.cfg.Store.Users(ctx, 0, maxShown)
-	if err != nil {
-		return parlor.Unexpected("The users could not be read: " + err.Error()), true
-	}
 	for _, u := range users {
 		payload.Users = append(payload.Users, u.Name)
 	}
@@ -180,7 +179,7 @@ func (s *Server) debug(ss *session, args arguments) (parlor.Response, bool) {
 		invites = pyjson.AppendString(invites, invite.User)
 	}
 	payload.Invites, _ = parlor.ParsePayload(append(invites, '}'))
-	return parlor.OK("Debug", payload), true
+	return parlor.OK("Debug", payload)
 }
 
 func sortedKeys[V any](m map[string]V) []string {

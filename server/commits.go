@@ -102,6 +102,14 @@ func (c *commits) tell(w *write, err error) {
 	w.done(err)
 }
 
+// forget has something deleted, later if the store cannot now. Done may be nil.
+func (s *Server) forget(change store.Change, done func(error)) {
+	if done == nil {
+		done = func(error) {}
+	}
+	s.commits.ask(&write{changes: []store.Change{change}, owed: true, done: done})
+}
+
 // notStored is what users are told of an error of the store.
 func notStored(err error) string {
 	if errors.Is(err, store.ErrUnknown) {

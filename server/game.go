@@ -169,7 +169,7 @@ func (s *Server) removeGame(g *game) {
 // is stored behind this.
 func (s *Server) unstoreGame(g *game, done func(error)) {
 	g.journal.delete()
-	s.commits.ask(&write{changes: []store.Change{store.DeleteGame{Number: g.number}}, owed: true, done: done})
+	s.forget(store.DeleteGame{Number: g.number}, done)
 }
 
 // forgetGame takes a game off the directory. The lock is held.
@@ -226,14 +226,14 @@ func (s *Server) createGame(ss *session, args arguments) (parlor.Response, bool)
 		s.stats.TextsRefused.Add(1)
 		return parlor.Unexpected("Limit of password length reached."), true
 	}
-	s.mu.Lock()
-	refused := s.refuseGame(ss.user, name, kind)
-	s.mu.Unlock()
-	switch {
-	case refused != "":
-		return parlor.Unexpected(refused), true
-	case pass == "":
+	if pass == "" {
 		return s.openGame(ss, store.Game{Name: name, Kind: kind, Creator: ss.user})
+	}
+	s.mu.Lock()
+	refused := s.refuseGame(ss.user, name, kind) // before the hash
+	s.mu.Unlock()
+	if refused != "" {
+		return parlor.Unexpected(refused), true
 	}
 	s.inTurn(ss, func() (parlor.Response, bool) {
 		return s.openGame(ss, store.Game{Name: name, Kind: kind, Creator: ss.user, Secret: s.newGameSecret(pass)})

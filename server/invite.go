@@ -108,6 +108,7 @@ func (s *Server) createInvite(user string, uses int, life time.Duration, done fu
 	now := time.Now()
 	in := &invitation{Invite: store.NewInvite(user, uses, now, life)}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	var changes []store.Change
 	s.invites = slices.DeleteFunc(s.invites, func(i *invitation) bool {
 		if i.expired(now) {
@@ -116,13 +117,11 @@ func (s *Server) createInvite(user string, uses int, life time.Duration, done fu
 		return i.expired(now)
 	})
 	if len(s.invites) >= s.cfg.Limits.Invites {
-		s.mu.Unlock()
 		s.stats.InvitesRefused.Add(1)
 		done("", ErrTooManyCodes)
 		return
 	}
 	s.invites = append(s.invites, in)
-	s.mu.Unlock()
 	s.store(func(err error) {
 		if err != nil {
 			s.mu.Lock()
@@ -174,15 +173,14 @@ func (s *Server) pageSize() int { return s.cfg.Limits.ResponseSize / 12 }
 // revokeInvite answers revoke_invite.
 func (s *Server) revokeInvite(ss *session, args arguments) (parlor.Response, bool) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	i := s.findInvite(args.text("code"))
 	if i < 0 {
-		s.mu.Unlock()
 		return parlor.Unexpected("No such invite code."), true
 	}
 	in := s.invites[i]
 	in.revoked = true
 	s.dropInvite(in)
-	s.mu.Unlock()
 	s.store(func(err error) {
 		if err == nil {
 			ss.finish(parlor.OK("Revoked invite code."))

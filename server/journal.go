@@ -115,6 +115,7 @@ func (j *journal) Read(done func(room.Stored, error)) {
 	if j.over { // nobody waits for those who read any more
 		return
 	}
+	j.joining = nil        // they were not taken
 	srv.saving.Go(func() { // ends when the store has answered, within Limits.CommitWait
 		ctx, cancel := context.WithTimeout(srv.reads, srv.cfg.Limits.CommitWait)
 		defer cancel()

@@ -202,6 +202,7 @@ func (s *Server) prove(p *proving) error {
 		p.check = s.checkOf(parlor.FoldDigits(p.c.user))
 	}
 	p.seen = p.check.version
+	p.fits, p.secret, p.imitated, p.crowded = false, "", false, false // as they were when it was proved before
 	admin, open := s.admin, s.registration || p.c.invite != "" || p.c.badInvite
 	s.mu.Unlock()
 	secret := admin
@@ -221,8 +222,7 @@ func (s *Server) prove(p *proving) error {
 		if err != nil {
 			s.logger.Error("the hash of a password cannot be read", "user", p.c.user, "err", err)
 		}
-		p.fits, p.hashed = fits && !p.c.badPassword, true
-		p.secret = ""
+		p.fits = fits && !p.c.badPassword
 		if old && p.fits && !s.cfg.PgnetPasswords {
 			p.secret = s.passwords.Hash(p.c.password)
 		}
@@ -296,6 +296,7 @@ func (s *Server) checkOf(folded string) *check {
 
 // settled ends the look of a login at a name.
 func (s *Server) settled(p *proving) {
+	p.ss.waitsNoMore()
 	if p.check == nil {
 		return
 	}
@@ -361,7 +362,6 @@ func (s *Server) authenticate(p *proving) {
 		s.mu.Unlock()
 		if old.reclaim(ss.port) {
 			s.succeeded(p)
-			s.stats.Logins.Add(1)
 			return
 		}
 		s.mu.Lock()
@@ -387,13 +387,14 @@ func (s *Server) authenticate(p *proving) {
 	s.sessions[c.user] = ss
 	s.sessionWG.Add(1)
 	ss.user = c.user
-	s.mu.Unlock()
-	s.succeeded(p)
 	if undo == nil {
+		s.mu.Unlock()
+		s.succeeded(p)
 		s.welcome(ss)
 		return
 	}
-	s.store(func(err error) {
+	s.store(func(err error) { // asked for with the lock held, so that changes come to the store in the order in which they were made
+		s.succeeded(p)
 		s.mu.Lock()
 		undo(err)
 		s.mu.Unlock()
@@ -405,6 +406,7 @@ func (s *Server) authenticate(p *proving) {
 		ss.finish(refusal(notStored(err)))
 		ss.free()
 	}, changes...)
+	s.mu.Unlock()
 }
 
 // succeeded is behind a login with the right password.
@@ -518,7 +520,7 @@ func (s *Server) register(p *proving) (refused string, changes []store.Change, s
 		}
 	}
 	switch {
-	case invite == nil && !s.registration:
+	case invite == nil && (!s.registration || p.secret == "" && !p.crowded): // or was when she came, so that nothing was proved
 		return "Registration blocked.", nil, nil
 	case c.badPassword:
 		return textPassword, nil, nil
@@ -583,7 +585,7 @@ func (s *Server) freeName(ss *session) {
 
 // deleteUser deletes a user at once (defects 4 and 5), and ends her session: her next packet is told so, and
 // if none comes within Limits.DeleteWait the link is closed. Until her session is gone, logins under the
-// name are refused. It blocks for the store before done is called.
+// name are refused. It does not block.
 func (s *Server) deleteUser(name string, done func(error)) {
 	s.mu.Lock()
 	before := s.deleting[name]
@@ -634,9 +636,9 @@ func (s *Server) forgetUser(name string) {
 
 func (s *Server) setRegistration(on bool, done func(error)) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	before := s.registration
 	s.registration = on
-	s.mu.Unlock()
 	s.store(func(err error) {
 		if err != nil {
 			s.mu.Lock()

@@ -456,3 +456,29 @@ func TestImitatedNames(t *testing.T) {
 		w.login("dave2").close()
 	})
 }
+
+// TestRegistrationOpensMeanwhile: of a login of a stranger that waits while registration is off nothing was proved: when it is turned on
+// meanwhile she is not stored without a password.
+func TestRegistrationOpensMeanwhile(t *testing.T) {
+	d := new(disk)
+	inWorld(t, server.Config{Store: d, NoRegistration: true}, script{}, func(t *testing.T, w *world) {
+		for i := range 40 { // so that the next one is slowed down
+			w.connectFrom(fmt.Sprintf("192.0.2.%d", i)).send("handshake", parlor.Map{"username": "zoe", "password": "guess"})
+		}
+		synctest.Wait()
+		answer := make(chan string)
+		g := w.connectFrom("198.51.100.1")
+		go func() { answer <- g.tryLogin("zoe", "pw").Message }()
+		pass(time.Second)
+		if err := w.srv.SetRegistration(true); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-answer; got != "Registration blocked." {
+			t.Errorf("she is answered %q", got)
+		}
+		if users, err := d.Users(t.Context(), 0, 10); err != nil || len(users) != 0 {
+			t.Errorf("stored are %v, %v", users, err)
+		}
+		w.login("zoe") // with a password of her own
+	})
+}

@@ -188,7 +188,7 @@ func (ss *session) unstore() {
 
 // unstore has the store forget a session.
 func (s *Server) unstore(id string) {
-	s.commits.ask(&write{changes: []store.Change{store.DeleteSession{ID: id}}, owed: true, done: func(error) {}})
+	s.forget(store.DeleteSession{ID: id}, nil)
 }
 
 // outlives tells whether the user's seat is kept until the next start of the server, which is about to stop. The lock is held.

@@ -817,3 +817,16 @@ func TestResumeOfAWaitingLink(t *testing.T) {
 		c.wants("2 slow is 1", "3 a is 2", "4 b is 3", "5 c is 4")
 	})
 }
+
+// TestReclaimIsOneLogin counts a session that is taken over by the right password as one login more.
+func TestReclaimIsOneLogin(t *testing.T) {
+	runStreams(t, server.Limits{}, func(t *testing.T, srv *server.Server, _ *counting) {
+		c := newStreamClient(t, srv)
+		c.cut()
+		other := &streamClient{t: t, srv: srv, name: c.name}
+		other.connect(-1)
+		if n := srv.Stats().Logins.Load(); n != 2 {
+			t.Errorf("%d logins, want 2", n)
+		}
+	})
+}

@@ -68,7 +68,7 @@ func (s *Server) restoreGame(ctx context.Context, g store.Game, opening *sync.Wa
 	defer s.mu.Unlock()
 	s.created = max(s.created, g.Number)
 	if g.Durable && stored.Untouched() { // its creator was told nothing, and may be about to ask for it again
-		s.commits.ask(&write{changes: []store.Change{store.DeleteGame{Number: g.Number}}, owed: true, done: func(error) {}})
+		s.forget(store.DeleteGame{Number: g.Number}, nil)
 		return nil
 	}
 	if s.cfg.Games[cmp.Or(g.Kind, s.cfg.DefaultKind)] == nil {
@@ -89,7 +89,7 @@ func (s *Server) store(done func(error), changes ...store.Change) {
 	s.commits.ask(&write{changes: changes, done: done})
 }
 
-// saveGames asks all games for their saves, and has those that are new written. A game that fails or is too slow
+// saveGames asks all games for their saves, and has them written. A game that fails or is too slow
 // keeps what it saved before, and does not keep the others from being saved (defect 21).
 func (s *Server) saveGames(done func(error)) {
 	s.saving.Go(func() { // ends after Limits.SaveWait at the latest

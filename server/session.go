@@ -87,6 +87,16 @@ func (ss *session) setCancel(cancel context.CancelFunc) {
 	}
 }
 
+// waitsNoMore is behind what that would have ended.
+func (ss *session) waitsNoMore() {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.cancel != nil {
+		ss.cancel()
+		ss.cancel = nil
+	}
+}
+
 // work works off a request and those behind it, until one is finished elsewhere.
 func (ss *session) work(r request) {
 	for ok := true; ok; r, ok = ss.proceed() {

@@ -279,6 +279,14 @@ func (s *Server) listUsers(ss *session, args arguments) (parlor.Response, bool) 
 	if raw := args.values["limit"]; raw != nil && (pyjson.Bind(raw, &limit) != nil || limit < 1 || limit > maxPage) {
 		return parlor.Unexpected(fmt.Sprintf("Expected a number from 1 to %d for argument 'limit'.", maxPage)), true
 	}
+	s.withUsers(ss, after, limit, func(users []store.User) parlor.Response {
+		return parlor.OK("See payload for users.", s.pageOfUsers(users, len(users) == limit))
+	})
+	return parlor.Response{}, false
+}
+
+// withUsers reads users and answers with them.
+func (s *Server) withUsers(ss *session, after int64, limit int, answer func([]store.User) parlor.Response) {
 	go func() { // ends with the answer of the store
 		ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Limits.CommitWait)
 		defer cancel()
@@ -288,9 +296,8 @@ func (s *Server) listUsers(ss *session, args arguments) (parlor.Response, bool) 
 			ss.finish(parlor.Unexpected("The users could not be read."))
 			return
 		}
-		ss.finish(parlor.OK("See payload for users.", s.pageOfUsers(users, len(users) == limit)))
+		ss.finish(answer(users))
 	}()
-	return parlor.Response{}, false
 }
 
 // pageOfUsers is the payload that shows users, as far as they fit; more tells that there may be others behind them.
