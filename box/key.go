@@ -18,6 +18,8 @@ import (
 
 	//lint:ignore SA1019 HSalsa20 makes the shared key, and box.Precompute would repeat the agreement before it
 	"golang.org/x/crypto/salsa20/salsa"
+
+	"parlor/internal/folder"
 )
 
 // KeySize is the length of public and private keys in bytes.
@@ -152,7 +154,7 @@ func (k *Key) Save(path string) error {
 
 func (k *Key) save(path string) error {
 	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := folder.Make(dir); err != nil {
 		return err
 	}
 	tmp, err := os.CreateTemp(dir, ".parlor-key-*") // mode 0600
@@ -170,7 +172,7 @@ func (k *Key) save(path string) error {
 	if err != nil {
 		return err
 	}
-	return syncFolder(dir)
+	return folder.Sync(dir)
 }
 
 // writeExclusive makes a file that does not exist, mode 0600. It is taken away again if it cannot be written;

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"parlor/internal/folder"
 	"parlor/internal/lockfile"
 	"parlor/internal/snapshot"
 )
@@ -94,7 +95,7 @@ func open(path string, opts Options) (*File, error) {
 		return nil, err
 	}
 	f := &File{path: path, real: real, opts: opts}
-	if err := makeFolder(filepath.Dir(real)); err != nil {
+	if err := folder.Make(filepath.Dir(real)); err != nil {
 		return nil, fmt.Errorf("make its folder: %w", err)
 	}
 	if _, err := f.stat(); err != nil {

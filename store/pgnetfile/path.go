@@ -54,26 +54,6 @@ func absolute(path string) (string, error) {
 	return dir + string(filepath.Separator) + path, err
 }
 
-// makeFolder makes a folder and those above it that are missing. Each is synced into the one above, as a file
-// is not safe in a folder that may vanish.
-func makeFolder(dir string) error {
-	err := os.Mkdir(dir, 0o700)
-	parent := filepath.Dir(dir)
-	if errors.Is(err, fs.ErrNotExist) && parent != dir {
-		if err := makeFolder(parent); err != nil {
-			return err
-		}
-		err = os.Mkdir(dir, 0o700)
-	}
-	if err == nil {
-		return syncFolder(parent)
-	}
-	if info, statErr := os.Stat(dir); statErr == nil && info.IsDir() {
-		return nil // it was there, perhaps where nothing may be made
-	}
-	return err
-}
-
 // stat looks at the file, and returns nil if there is none.
 func (f *File) stat() (fs.FileInfo, error) {
 	info, err := os.Stat(f.real)

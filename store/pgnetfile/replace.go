@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"parlor/internal/folder"
 )
 
 // What is written beside the file. The names are fixed, as the lock leaves only one that writes; what is found
@@ -126,7 +128,7 @@ func (f *File) move(tmp string, isOld bool) error {
 	if err := f.step(stepMove, func() error { return os.Rename(tmp, f.real) }); err != nil {
 		return err
 	}
-	err := f.step(stepSyncFolder, func() error { return syncFolder(filepath.Dir(f.real)) })
+	err := f.step(stepSyncFolder, func() error { return folder.Sync(filepath.Dir(f.real)) })
 	if err == nil {
 		return nil
 	}

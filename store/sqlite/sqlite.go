@@ -21,6 +21,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"parlor/internal/folder"
 	"parlor/internal/lockfile"
 	"parlor/store"
 )
@@ -143,7 +144,7 @@ func newStore(dir string, opt Options) *Store {
 }
 
 func (s *Store) open(ctx context.Context, dir string) (err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := folder.Make(dir); err != nil {
 		return err
 	}
 	if s.lock, err = s.acquire(filepath.Join(dir, lockName)); err != nil {
@@ -171,24 +172,15 @@ func (s *Store) open(ctx context.Context, dir string) (err error) {
 	if err := s.take(); err != nil {
 		return err
 	}
-	if err := s.mark(); err != nil || !fresh {
+	if err := s.mark(); err != nil {
 		return err
 	}
-	// So that the folder and what is in it have their names, whatever happens to the machine.
-	return errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
-}
-
-// syncDir syncs a folder where that is possible.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return nil // its user may pass through, and not look
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil && errors.Is(err, syscall.EIO) {
+	// So that what is in it has its name, whatever happens to the machine. Also if all was there: who made it may have been
+	// killed before.
+	if err := folder.Sync(dir); errors.Is(err, syscall.EIO) {
 		return err
 	}
-	return nil
+	return nil // its user may pass through, and not look
 }
 
 // The cache is in KiB. The checkpointer does what SQLite would do by itself in the midst of a commit, and cuts the log when it has
