@@ -408,3 +408,21 @@ func copied(t *testing.T, dir string) map[string]string {
 		}
 	}
 }
+
+// TestOpenFailsAtItsEnd: an Open that fails when it has the lease gives it back, where no lock does so.
+func TestOpenFailsAtItsEnd(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	lock := filepath.Join(dir, "parlor.lock")
+	if err := os.Symlink(filepath.Join(dir, "gone", "parlor.lock"), lock); err != nil {
+		t.Skip("there are no symbolic links here")
+	}
+	opt := sqlite.Options{}.NoLock(time.Hour)
+	if s, err := sqlite.Open(t.Context(), dir, opt); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("opened %v, error %v, want ErrNotExist", s, err)
+	}
+	if err := os.Remove(lock); err != nil {
+		t.Fatal(err)
+	}
+	openWith(t, dir, opt)
+}
