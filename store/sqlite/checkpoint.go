@@ -21,7 +21,7 @@ func (s *Store) note() {
 	}
 }
 
-// checkpoint writes the log into the database when there is a note, until the store closes.
+// checkpoint writes the log into the database when there is a note, until the store closes or is found to be damaged.
 func (s *Store) checkpoint() {
 	var c *conn
 	defer func() { c.Close() }()
@@ -35,9 +35,14 @@ func (s *Store) checkpoint() {
 		var err error
 		if c == nil {
 			c, err = s.connect(s.ended, writerPragmas)
+			err = s.explain(s.ended, "open the store", err)
 		}
 		if err == nil {
 			err = s.shorten(c)
+		}
+		if errors.Is(err, store.ErrDamaged) {
+			s.opt.Logger.Error("the log of the store is not written into the database any more", "store", s.path, "error", err)
+			return
 		}
 		if err == nil || errors.Is(err, sqlite3.BUSY) || s.ended.Err() != nil {
 			failed = false
@@ -54,11 +59,19 @@ func (s *Store) checkpoint() {
 	}
 }
 
-// shorten writes most of the log while commits go on, and what they have written meanwhile with the turn, so that the log
-// begins anew. It can do so only when nobody reads what was before: a stream that goes on for too long is ended.
+// shorten writes the log into the database, unless damage was seen, or is: then nothing is written any more.
 func (s *Store) shorten(c *conn) error {
+	return s.explain(s.ended, "write the log into the database", s.writeLog(c))
+}
+
+// writeLog writes most of the log while commits go on, and what they have written meanwhile with the turn, so that the log
+// begins anew. It can do so only when nobody reads what was before: a stream that goes on for too long is ended.
+func (s *Store) writeLog(c *conn) error {
 	before := 0
 	for range 4 { // each time what was written during the last one
+		if err := s.damaged.Load(); err != nil {
+			return *err
+		}
 		_, done, err := c.WALCheckpoint("main", sqlite3.CHECKPOINT_PASSIVE)
 		if err != nil {
 			return err
@@ -74,6 +87,9 @@ func (s *Store) shorten(c *conn) error {
 		return nil
 	}
 	defer func() { <-s.turn }()
+	if err := s.damaged.Load(); err != nil {
+		return *err
+	}
 	if int64(s.logSize)*(frameHeader+pageSize) > s.opt.test.maxLog {
 		s.readers.evict(s.logTooLong())
 	}

@@ -231,3 +231,44 @@ func TestDamagedLog(t *testing.T) {
 		s.Close()
 	}
 }
+
+// TestDamageEndsCheckpoints: once damage was seen, the log is not written into the database any more either.
+func TestDamageEndsCheckpoints(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	fill(t, s)
+	shorten, end, err := s.Checkpointer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer end()
+	if err := shorten(); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, s, setting("in the log"))
+	path := filepath.Join(dir, "parlor.db")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := len(b) / 2; i < len(b)/2+20*4096; i += 4096 {
+		b[i] ^= 4
+	}
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Check(t.Context()); !errors.Is(err, store.ErrDamaged) {
+		t.Fatalf("check: error %v, want ErrDamaged", err)
+	}
+	before := files(t, dir)
+	if err := shorten(); !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("checkpoint: error %v, want ErrDamaged", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if !cmp.Equal(before, files(t, dir)) {
+		t.Error("it was written into")
+	}
+}

@@ -61,6 +61,12 @@ func Notes(b []byte) (all []store.Piece, err error) {
 	return all, nil
 }
 
+// Checkpointer is what writes the log into the database, with a connection until end is called.
+func (s *Store) Checkpointer() (shorten, end func() error, err error) {
+	c, err := s.connect(s.ended, writerPragmas)
+	return func() error { return s.shorten(c) }, c.Close, err
+}
+
 // ReadLog reads a log, and tells if it is damaged.
 func ReadLog(path string) (damaged bool, err error) {
 	if _, err = readLog(path, 0); errors.Is(err, errLog) {

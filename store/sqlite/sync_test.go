@@ -8,16 +8,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/vfs"
 
 	"parlor/store"
 	"parlor/store/sqlite"
 )
 
-// badDisk fails to sync the log a number of times.
+// badDisk fails to sync the log a number of times, or to read it.
 type badDisk struct {
 	vfs.VFSFilename
 	failures atomic.Int64
+	corrupt  atomic.Bool // its log is not what was written
 }
 
 func (d *badDisk) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
@@ -31,6 +33,13 @@ func (d *badDisk) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File
 type badFile struct {
 	sqlite.File
 	disk *badDisk
+}
+
+func (f badFile) ReadAt(p []byte, off int64) (int, error) {
+	if f.disk.corrupt.Load() {
+		return 0, vfs.SystemError(errors.New("a wrong checksum"), sqlite3.IOERR_DATA)
+	}
+	return f.File.ReadAt(p, off)
 }
 
 func (f badFile) Sync(flags vfs.SyncFlag) error {
@@ -70,4 +79,27 @@ func TestFailingSync(t *testing.T) {
 	commit(t, s, setting("d"))
 	hasSettings(t, s, "a", "d")
 	hasSettings(t, open(t, place(t, files(t, dir))), "a", "d")
+}
+
+// TestCheckpointFindsDamage: what a checkpoint finds is as what others find: nothing is written from then on.
+func TestCheckpointFindsDamage(t *testing.T) {
+	t.Parallel()
+	d := &badDisk{VFSFilename: vfs.Find(sqlite.VFSName).(vfs.VFSFilename)}
+	vfs.Register("bad log", d)
+	t.Cleanup(func() { vfs.Unregister("bad log") }) // when the store is closed
+	s := openWith(t, t.TempDir(), sqlite.Options{}.VFS("bad%20log"))
+	commit(t, s, setting("a"))
+	shorten, end, err := s.Checkpointer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer end()
+	d.corrupt.Store(true)
+	if err := shorten(); !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("checkpoint: error %v, want ErrDamaged", err)
+	}
+	d.corrupt.Store(false)
+	if err := s.Commit(t.Context(), setting("b")); !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("commit: error %v, want ErrDamaged", err)
+	}
 }
