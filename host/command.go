@@ -96,6 +96,7 @@ func ServeCommand(games map[string]parlor.NewGame, defaultKind string) *cobra.Co
 	f.BoolVar(&cfg.NoAutoCreate, "no-auto-create", false, "refuse to join a game that does not exist, instead of creating it")
 	f.BoolVar(&cfg.Takeover, "takeover", false, "let a login with the right password take the seat of a user who is connected; a session on pgnet's wire ends for it")
 	StoreFlag(cmd, &cfg.Store)
+	f.Lookup("store").Usage += "; memory ends with the server"
 	f.BoolVar(&cfg.Standby, "standby", false, "while another server has the store, wait, and take over when that has ended")
 	f.StringVar(&cfg.SaveFile, "save", "", "in place of --store: file to keep users, invites and games in (pgnet's format); its key, lock and previous version stand beside it")
 	f.StringVar(&cfg.KeyFile, "key", "", "file to keep the server's key in (default: server.key in the store's folder, or SAVE.key)")

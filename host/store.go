@@ -33,8 +33,8 @@ const (
 
 // StoreFlag gives a command the flag --store, with DefaultStore as its default.
 func StoreFlag(cmd *cobra.Command, at *string) {
-	cmd.Flags().StringVar(at, "store", DefaultStore, "where users, games and all else is kept: a folder, postgres://USER@HOST/DATABASE (its password as PGPASSWORD, "+
-		"or in ~/.pgpass), or memory, which ends with the server")
+	cmd.Flags().StringVar(at, "store", DefaultStore, "where users, games and all else is kept: a folder, or postgres://USER@HOST/DATABASE (its password as PGPASSWORD, "+
+		"or in ~/.pgpass)")
 }
 
 // KeyFile is where a server keeps its key that has its store at a place, if it is not told otherwise: in the store's folder. Empty: nowhere.
@@ -48,9 +48,26 @@ func KeyFile(at string) string {
 // isFolder tells whether a store's place is a folder.
 func isFolder(at string) bool { return at != "" && at != MemoryStore && !strings.Contains(at, "://") }
 
-// OpenStore opens the store at a place, as Config.Store says, for this process alone; it is made if it is not there. Errors are those of the
-// stores, for errors.Is: store.ErrInUse and so on, and backup.ErrUnfinished for a store with a part of a backup only. They have no secrets
-// in them. What is there is not changed then.
+// CheckStore is what is wrong with a place at which OpenStore and ReadStore open nothing, whatever is there: it is empty, MemoryStore, which is
+// within one server and ends with it, a file, or a URL of no store that there is. They say it too; who has much to do before asks here.
+func CheckStore(at string) error {
+	scheme, _, isURL := strings.Cut(at, "://")
+	switch {
+	case at == "":
+		return fmt.Errorf("--store is empty: give a folder such as %s, or postgres://USER@HOST/DATABASE", DefaultStore)
+	case at == MemoryStore:
+		return errors.New("--store memory is within one server, and would be gone at once: give a folder, or postgres://USER@HOST/DATABASE")
+	case isFolder(at):
+		return checkFolder(at)
+	case !isURL || scheme != "postgres" && scheme != "postgresql":
+		return fmt.Errorf("--store %s://...: there are no such stores: try a folder, or postgres://USER@HOST/DATABASE", scheme)
+	}
+	return nil
+}
+
+// OpenStore opens the store at a place, a folder or a database as Config.Store says, for this process alone; it is made if it is not there. Errors
+// are that of CheckStore and those of the stores, for errors.Is: store.ErrInUse and so on, and backup.ErrUnfinished for a store with a part of a
+// backup only. They have no secrets in them. What is there is not changed then.
 func OpenStore(ctx context.Context, at string, logger *slog.Logger) (store.Store, error) {
 	st, err := openPlace(ctx, at, logger)
 	if err != nil {
@@ -67,12 +84,12 @@ func OpenStoreToRestore(ctx context.Context, at string, logger *slog.Logger) (st
 // ReadStore opens the store at a place for reading, also while a server has it, which goes on. It must be there: else the error is store.ErrNotFound.
 // Other errors are those of OpenStore, but for store.ErrInUse.
 func ReadStore(ctx context.Context, at string) (st store.Store, err error) {
-	switch {
-	case at == MemoryStore:
-		return nil, errors.New("--store memory: what a server keeps in its memory can be read by nobody else")
-	case isFolder(at):
+	if err := CheckStore(at); err != nil {
+		return nil, err
+	}
+	if isFolder(at) {
 		st, err = opened(sqlite.OpenReadOnly(ctx, at, sqlite.Options{}))
-	default:
+	} else {
 		st, err = opened(postgres.OpenReadOnly(ctx, at, postgres.Options{}))
 	}
 	if err != nil {
@@ -94,19 +111,13 @@ func finished(ctx context.Context, st store.Store) (store.Store, error) {
 }
 
 func openPlace(ctx context.Context, at string, logger *slog.Logger) (store.Store, error) {
-	scheme, _, isURL := strings.Cut(at, "://")
-	switch {
-	case at == "" || at == MemoryStore:
-		return new(store.Memory), nil
-	case isURL && (scheme == "postgres" || scheme == "postgresql"):
-		return opened(postgres.Open(ctx, at, postgres.Options{}))
-	case isURL:
-		return nil, fmt.Errorf("--store %s://...: there are no such stores: try a folder, or postgres://USER@HOST/DATABASE", scheme)
-	}
-	if err := checkFolder(at); err != nil {
+	if err := CheckStore(at); err != nil {
 		return nil, err
 	}
-	return opened(sqlite.Open(ctx, at, sqlite.Options{Logger: logger}))
+	if isFolder(at) {
+		return opened(sqlite.Open(ctx, at, sqlite.Options{Logger: logger}))
+	}
+	return opened(postgres.Open(ctx, at, postgres.Options{}))
 }
 
 // opened is a store without a nil of its type in it.
@@ -151,12 +162,15 @@ func (s *Server) openStore(ctx context.Context) error {
 	return nil
 }
 
-// awaitStore opens the store, and as a standby waits for it.
+// awaitStore opens the store, and as a standby waits for it. One in memory is this server's own.
 func (s *Server) awaitStore(ctx context.Context) (store.Store, error) {
 	if s.cfg.SaveFile != "" {
 		// As text a save takes up to eight times its bytes. A smaller limit than the file's own would stop registrations.
 		most := max(1<<30, 8*int64(s.cfg.Limits.SavesSize))
 		return opened(pgnetfile.OpenStore(s.cfg.SaveFile, pgnetfile.Options{Logger: s.cfg.Logger, MaxSize: most}))
+	}
+	if s.cfg.Store == MemoryStore {
+		return new(store.Memory), nil
 	}
 	for waiting := false; ; waiting = true {
 		st, err := OpenStore(ctx, s.cfg.Store, s.cfg.Logger)

@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -175,6 +176,28 @@ func TestBadFolders(t *testing.T) {
 	wantError(t, err, "damaged", db, "parlor restore")
 	if after, err := os.ReadFile(db); err != nil || string(after) != string(before) {
 		t.Errorf("the database was changed, or %v", err)
+	}
+}
+
+// TestBadPlaces: whatever opens a store for itself, or looks at it, refuses what is none, as nothing would be left of it or in it.
+func TestBadPlaces(t *testing.T) {
+	t.Parallel()
+	for at, want := range map[string]string{
+		"": "--store is empty", "memory": "would be gone at once", "store_test.go": "this is a file, and not a folder",
+		"redis://localhost": "--store redis://...: there are no such stores",
+	} {
+		wantError(t, host.CheckStore(at), want)
+		_, err := host.OpenStore(t.Context(), at, slog.New(slog.DiscardHandler))
+		wantError(t, err, want)
+		_, err = host.OpenStoreToRestore(t.Context(), at, slog.New(slog.DiscardHandler))
+		wantError(t, err, want)
+		_, err = host.ReadStore(t.Context(), at)
+		wantError(t, err, want)
+	}
+	for _, at := range []string{t.TempDir(), filepath.Join(t.TempDir(), "new"), "postgres://localhost/x", "postgresql://localhost/x"} {
+		if err := host.CheckStore(at); err != nil {
+			t.Errorf("%s: %v", at, err)
+		}
 	}
 }
 

@@ -311,7 +311,7 @@ func TestBackupErrors(t *testing.T) {
 	for line, want := range map[string]string{
 		"backup x --store " + missing:                    "there is no store in " + missing,
 		"backup":                                         "one FILE is needed",
-		"backup x --store memory":                        "can be read by nobody else",
+		"backup x --store memory":                        "within one server",
 		"restore x --store memory":                       "would be gone at once",
 		"restore " + missing + " --store " + missing:     "no such file",
 		"save import " + missing + " --store " + missing: "does not exist",
@@ -320,6 +320,16 @@ func TestBackupErrors(t *testing.T) {
 		"save nonsense": "try import or export",
 		"save export " + dir + " --store " + missing:        "is there already",
 		"save export " + missing + ".json --store redis://": "postgres://",
+		"save import " + missing + " --store=":              "--store is empty",
+		"save export " + missing + " --store=":              "--store is empty",
+		"restore " + missing + " --store=":                  "--store is empty",
+		"backup x --store=":                                 "--store is empty",
+		"backup x --store main.go":                          "this is a file, and not a folder",
+		"user list --store main.go":                         "this is a file, and not a folder",
+		"user add bob --store main.go":                      "this is a file, and not a folder",
+		"game list --store main.go":                         "this is a file, and not a folder",
+		"game list --store=":                                "--store is empty",
+		"invite list --store redis://localhost":             "there are no such stores",
 	} {
 		_, _, err := runParlor(t, strings.Fields(line)...)
 		if want == "" && err == nil {

@@ -44,8 +44,8 @@ func restoreCommand() *cobra.Command {
 }
 
 func restore(ctx context.Context, cmd *cobra.Command, file, at, key string) error {
-	if at == host.MemoryStore {
-		return errors.New("--store memory would be gone at once: give a folder, or postgres://USER@HOST/DATABASE")
+	if err := host.CheckStore(at); err != nil {
+		return err
 	}
 	in, err := os.Open(file)
 	if err != nil {

@@ -59,8 +59,8 @@ func saveSubcommand(name, short, help string, run func(ctx context.Context, cmd 
 			if err := host.BindEnv(cmd); err != nil {
 				return err
 			}
-			if at == host.MemoryStore {
-				return errors.New("--store memory would be gone at once: give a folder, or postgres://USER@HOST/DATABASE")
+			if err := host.CheckStore(at); err != nil {
+				return err
 			}
 			ctx, stop := untilSignal(cmd)
 			defer stop()
