@@ -78,12 +78,16 @@ func (o *accountsOptions) flags(cmd *cobra.Command) {
 func accountsCommand(cmd *cobra.Command, changes bool, run func(ctx context.Context, cmd *cobra.Command, args []string, all accounts) error) *cobra.Command {
 	var o accountsOptions
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		given, keyGiven := cmd.Flags().Changed, cmd.Flags().Changed("key")
-		if given("store") && given("connect") {
+		given := cmd.Flags().Changed
+		storeGiven, keyGiven := given("store"), given("key")
+		if storeGiven && given("connect") {
 			return errors.New("--store and --connect: give one of them")
 		}
 		if err := host.BindEnv(cmd); err != nil {
 			return err
+		}
+		if storeGiven {
+			o.connect.address = "" // that of the environment is of another server than the one that is meant
 		}
 		o.connect.tls.settle(cmd, keyGiven)
 		o.connect.passwordGiven = given("admin-password")

@@ -234,6 +234,19 @@ func TestAccountsErrors(t *testing.T) {
 	p.want("CODE  FOR  USES  EXPIRES\n", "", with([]string{"--store", emptyStore(t)}, "invite", "list")...)
 }
 
+// TestAccountsPlace: what is given on the command line is meant, and not what the environment has, which may be another server.
+func TestAccountsPlace(t *testing.T) {
+	t.Parallel()
+	p := &program{t: t, dir: t.TempDir()}
+	at := emptyStore(t)
+	p.env = []string{"PARLOR_CONNECT=localhost:1", "PARLOR_STORE=missing", "PARLOR_ADMIN_PASSWORD=x"}
+	p.want("added user alice\n", "pw\n", "user", "add", "alice", "--store", at)
+	p.want("deleted user alice\n", "", "user", "delete", "alice", "--store", at)
+	p.refused("", []string{"user", "list"}, "localhost:1", "no server listens there")
+	p.refused("", []string{"user", "list", "--connect", "localhost:2"}, "localhost:2", "no server listens there")
+	p.refused("", []string{"user", "list", "--connect="}, "there is no store in missing")
+}
+
 // emptyStore is a store that was served once.
 func emptyStore(t *testing.T) string {
 	t.Helper()
