@@ -150,8 +150,8 @@ func testAccounts(t *testing.T, at string) {
 			}
 			return out[:32]
 		}
-		twice, hers, brief := code("--uses", "2"), code("--user", prefix+"dora"), code("--expires-in", "1h")
-		p.refused("", with(where, "invite", "create", "--user", "a b"), "nobody can register so")
+		twice, hers, brief := code("--uses", "2"), code("--for", prefix+"dora"), code("--expires-in", "1h")
+		p.refused("", with(where, "invite", "create", "--for", "a b"), `--for "a b": nobody can register so`)
 		p.refused("", with(where, "invite", "create", "--uses", "0"), "--uses 0")
 		p.refused("", with(where, "invite", "create", "--expires-in", "-1s"), "--expires-in -1s")
 		for i, invite := range invites(t, p, where) {
@@ -242,6 +242,13 @@ func TestAccountsPlace(t *testing.T) {
 	p.env = []string{"PARLOR_CONNECT=localhost:1", "PARLOR_STORE=missing", "PARLOR_ADMIN_PASSWORD=x"}
 	p.want("added user alice\n", "pw\n", "user", "add", "alice", "--store", at)
 	p.want("deleted user alice\n", "", "user", "delete", "alice", "--store", at)
+	p.env = append(p.env, "PARLOR_USER=alice") // who connects
+	if _, err := p.run("", "invite", "create", "--store", at); err != nil {
+		t.Error(err)
+	}
+	if all := invites(t, p, []string{"--store", at}); len(all) != 1 || all[0].Username != "" {
+		t.Errorf("the codes are %+v, want one for anybody", all)
+	}
 	p.refused("", []string{"user", "list"}, "localhost:1", "no server listens there")
 	p.refused("", []string{"user", "list", "--connect", "localhost:2"}, "localhost:2", "no server listens there")
 	p.refused("", []string{"user", "list", "--connect="}, "there is no store in missing")

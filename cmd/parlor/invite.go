@@ -26,8 +26,8 @@ func inviteCreateCommand() *cobra.Command {
 		Use: "create", Short: "Create a code that lets users register",
 		Long: "Create a code that lets users register where registration is off, and print it.", Args: host.NoArgs,
 	}
-	f := cmd.Flags()
-	f.StringVar(&user, "user", "", "the name that it is for (default: any)")
+	f := cmd.Flags() // not --user: PARLOR_USER is who connects
+	f.StringVar(&user, "for", "", "the name that it is for (default: any)")
 	f.IntVar(&uses, "uses", 1, "how many may register with it")
 	f.DurationVar(&life, "expires-in", 0, "how long it is good, such as 48h; 0 is for ever (default: as the server's --invite-life says, else 720h)")
 	return accountsCommand(cmd, true, func(ctx context.Context, cmd *cobra.Command, _ []string, all accounts) error {
@@ -37,7 +37,7 @@ func inviteCreateCommand() *cobra.Command {
 		case life < 0:
 			return fmt.Errorf("--expires-in %v: it must be positive, such as 48h, or 0 for ever", life)
 		case user != "" && !parlor.UserNameAllowed(user):
-			return fmt.Errorf("--user %q: nobody can register so: a user's name has %s", user, userNameRule)
+			return fmt.Errorf("--for %q: nobody can register so: a user's name has %s", user, userNameRule)
 		case !cmd.Flags().Changed("expires-in"):
 			life = -1
 		}
