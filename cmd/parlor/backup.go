@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"parlor/box"
 	"parlor/host"
 	"parlor/store"
 	"parlor/store/backup"
@@ -132,6 +133,9 @@ func readKey(head *backup.Head, at, key string) error {
 		return fmt.Errorf("the server's key: %w", err)
 	}
 	head.Key = string(bytes.TrimSpace(text))
+	if _, err := box.ParseKey(head.Key); err != nil { // before restore finds it, when there may be no other copy
+		return fmt.Errorf("the server's key, %s: %w: restore that file from a copy, or name another with --key", key, err)
+	}
 	head.Logins, err = os.ReadFile(key + keyLogins)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("the logins that the server has seen: %w", err)

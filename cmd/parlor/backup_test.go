@@ -303,6 +303,24 @@ func awaitUnfinished(t *testing.T, at string) {
 	}
 }
 
+// TestBackupBadKey: what is no key is not taken for one, as restore would refuse all of the backup.
+func TestBackupBadKey(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	at, file := filepath.Join(dir, "data"), filepath.Join(dir, "backup")
+	fillWith(t, at)
+	for path, args := range map[string][]string{filepath.Join(at, "server.key"): nil, filepath.Join(dir, "other"): {"--key", filepath.Join(dir, "other")}} {
+		if err := os.WriteFile(path, []byte("no key\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := runParlor(t, append([]string{"backup", file, "--store", at}, args...)...)
+		checkError(t, err, "the server's key, "+path, "not a usable key")
+	}
+	if _, err := os.Stat(file); err == nil {
+		t.Error("a backup was made")
+	}
+}
+
 // TestBackupErrors: what to try.
 func TestBackupErrors(t *testing.T) {
 	t.Parallel()
