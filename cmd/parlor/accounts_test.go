@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"parlor/client"
 	"parlor/internal/exampletest"
 	"parlor/internal/pgtest"
+	"parlor/store"
 )
 
 // program runs the program in a folder of its own.
@@ -252,6 +254,20 @@ func TestAccountsPlace(t *testing.T) {
 	p.refused("", []string{"user", "list"}, "localhost:1", "no server listens there")
 	p.refused("", []string{"user", "list", "--connect", "localhost:2"}, "localhost:2", "no server listens there")
 	p.refused("", []string{"user", "list", "--connect="}, "there is no store in missing")
+}
+
+// TestUserListBlocks: users are printed a thousand at a time, with a head above each, and none above nobody.
+func TestUserListBlocks(t *testing.T) {
+	t.Parallel()
+	at := filepath.Join(t.TempDir(), "data")
+	var changes []store.Change
+	for i := range 1000 {
+		changes = append(changes, store.PutUser{Name: fmt.Sprint("user", i), Folded: fmt.Sprint("user", i)})
+	}
+	fillWith(t, at, changes...)
+	if out := mustParlor(t, "user", "list", "--store", at); strings.Count(out, "NUMBER") != 1 || strings.Count(out, "\n") != 1001 {
+		t.Errorf("%d heads in %d lines", strings.Count(out, "NUMBER"), strings.Count(out, "\n"))
+	}
 }
 
 // emptyStore is a store that was served once.

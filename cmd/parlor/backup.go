@@ -93,7 +93,7 @@ func makeBackup(ctx context.Context, cmd *cobra.Command, file, at, key string) e
 	}
 	out := cmd.OutOrStdout()
 	if file == "-" {
-		if isTerminal(out) {
+		if terminalFile(out) != nil {
 			return errors.New("a backup is not for a terminal: give a FILE, or send it on with a pipe")
 		}
 		err, out = write(out), cmd.ErrOrStderr()
@@ -105,16 +105,6 @@ func makeBackup(ctx context.Context, cmd *cobra.Command, file, at, key string) e
 	}
 	fmt.Fprintf(out, "backup of %s: %s; %d bytes\n", st.Path(), counts, counts.Bytes)
 	return nil
-}
-
-// isTerminal tells whether output goes to one.
-func isTerminal(w io.Writer) bool {
-	f, is := w.(*os.File)
-	if !is {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&fs.ModeCharDevice != 0
 }
 
 // readKey reads the key file, and the logins beside it. Only a file that was asked for must be there.

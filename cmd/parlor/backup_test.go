@@ -303,6 +303,27 @@ func awaitUnfinished(t *testing.T, at string) {
 	}
 }
 
+// TestBackupDevice: a backup may go to a device that is no terminal.
+func TestBackupDevice(t *testing.T) {
+	t.Parallel()
+	at := filepath.Join(t.TempDir(), "data")
+	fillWith(t, at)
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	cmd := rootCommand()
+	cmd.SetArgs([]string{"backup", "-", "--store", at})
+	cmd.SetOut(null)
+	var news bytes.Buffer
+	cmd.SetErr(&news)
+	if err := cmd.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	checkContains(t, news.String(), "backup of "+at)
+}
+
 // TestBackupBadKey: what is no key is not taken for one, as restore would refuse all of the backup.
 func TestBackupBadKey(t *testing.T) {
 	t.Parallel()

@@ -29,12 +29,13 @@ func userListCommand() *cobra.Command {
 	return accountsCommand(cmd, false, func(ctx context.Context, cmd *cobra.Command, _ []string, all accounts) error {
 		const block = 1000 // users whose columns are aligned; there may be a million
 		var rows []userRow
+		printed := false
 		flush := func() error {
 			head := "NUMBER\tNAME"
 			if _, is := all.(running); is {
 				head += "\tCONNECTED"
 			}
-			defer func() { rows = nil }()
+			defer func() { rows, printed = nil, true }()
 			return printRows(cmd.OutOrStdout(), asJSON, head, rows, func(u userRow) []any {
 				if u.Connected == nil {
 					return []any{u.Number, u.Username}
@@ -48,10 +49,10 @@ func userListCommand() *cobra.Command {
 			}
 			return flush()
 		})
-		if err != nil {
+		if err != nil || printed && len(rows) == 0 {
 			return err
 		}
-		return flush()
+		return flush() // of nobody at all the head
 	})
 }
 
