@@ -222,7 +222,7 @@ func (s *Server) openKey() (*box.Key, *wslink.Nonces, error) {
 			"--pubkey will refuse this server; if there was one, end the server and restore it from a copy",
 			"store", s.store.Path(), "key", s.cfg.KeyFile)
 	}
-	logins := s.cfg.KeyFile + ".logins"
+	logins := LoginsFile(s.cfg.KeyFile)
 	lock, err := lockfile.Acquire(logins) // two servers would overwrite what the other remembers
 	if err != nil {
 		return nil, nil, fmt.Errorf("open file of logins: %w", err)

@@ -45,6 +45,9 @@ func KeyFile(at string) string {
 	return filepath.Join(at, keyName)
 }
 
+// LoginsFile is where a server keeps the logins that it has seen, so that they are not taken twice: beside its key file.
+func LoginsFile(key string) string { return key + ".logins" }
+
 // isFolder tells whether a store's place is a folder.
 func isFolder(at string) bool { return at != "" && at != MemoryStore && !strings.Contains(at, "://") }
 

@@ -28,9 +28,6 @@ standard output.
 Who has the file has the key, and can try passwords on their hashes: keep it private. parlor restore puts it back, also
 into another kind of store.`
 
-// keyLogins is what a server's file of logins has behind the name of its key file.
-const keyLogins = ".logins"
-
 // oneFile is the Args of a command that takes one file.
 func oneFile(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
@@ -126,7 +123,7 @@ func readKey(head *backup.Head, at, key string) error {
 	if _, err := box.ParseKey(head.Key); err != nil { // before restore finds it, when there may be no other copy
 		return fmt.Errorf("the server's key, %s: %w: restore that file from a copy, or name another with --key", key, err)
 	}
-	head.Logins, err = os.ReadFile(key + keyLogins)
+	head.Logins, err = os.ReadFile(host.LoginsFile(key))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("the logins that the server has seen: %w", err)
 	}

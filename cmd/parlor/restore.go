@@ -101,7 +101,7 @@ func keyToPut(head backup.Head, path string) (*box.Key, error) {
 		return nil, err
 	}
 	if there.Public() != key.Public() {
-		return nil, fmt.Errorf("%s has another key than the backup: move it away, with %[1]s%s, or give another --key", path, keyLogins)
+		return nil, fmt.Errorf("%s has another key than the backup: move it away, with %s, or give another --key", path, host.LoginsFile(path))
 	}
 	return key, nil
 }
@@ -117,7 +117,7 @@ func putKey(key *box.Key, head backup.Head, path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	err := replaceFile(path+keyLogins, func(w io.Writer) error {
+	err := replaceFile(host.LoginsFile(path), func(w io.Writer) error {
 		_, err := w.Write(head.Logins)
 		return err
 	})
