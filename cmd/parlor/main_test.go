@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
 	"go.uber.org/goleak"
 
 	"parlor/internal/exampletest"
@@ -59,4 +61,20 @@ func TestVersion(t *testing.T) {
 			t.Errorf("parlor %s: %v, printed %q", arg, err, &out)
 		}
 	}
+}
+
+// TestFlagErrors: each command says where to look, and what a flag takes.
+func TestFlagErrors(t *testing.T) {
+	t.Parallel()
+	var all func(cmd *cobra.Command, path ...string)
+	all = func(cmd *cobra.Command, path ...string) {
+		_, _, err := runParlor(t, append(path, "--nothing")...)
+		checkError(t, err, "unknown flag: --nothing; see "+strings.Join(append([]string{"parlor"}, path...), " ")+" --help")
+		for _, c := range cmd.Commands() {
+			all(c, append(slices.Clip(path), c.Name())...)
+		}
+	}
+	all(rootCommand())
+	_, _, err := runParlor(t, "invite", "create", "--uses", "many")
+	checkError(t, err, `--uses: "many" is not a whole number; see parlor invite create --help`)
 }

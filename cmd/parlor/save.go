@@ -44,8 +44,8 @@ const importHelp = `Take over users with their passwords, games with theirs, inv
 file of pgnet, or of parlor serve --save, into a store. Its server must be stopped. All of it is taken in one step, or
 nothing; users and games that are there already are never replaced.
 
-Users log in with the passwords they had. The server's key is not in the save file: to keep it, copy FILE.key to the
-store's folder as server.key, with mode 0600.`
+Users log in with the passwords they had. The server's key is not in the save file: to keep it, copy FILE.key and
+FILE.key.logins, the logins that it has seen, to the store's folder as server.key and server.key.logins, with mode 0600.`
 
 const exportHelp = `Write users, games, invite codes, and whether new users may register, as a save file that pgnet reads, and parlor serve
 --save. The server may run. What that file has no place for is listed: most of all, the passwords of users who have
