@@ -64,7 +64,6 @@ password in PARLOR_ADMIN_PASSWORD, or at a prompt.`
 
 // flags are these for a command.
 func (o *accountsOptions) flags(cmd *cobra.Command) {
-	cmd.SetFlagErrorFunc(host.FlagError)
 	host.StoreFlag(cmd, &o.store)
 	f := cmd.Flags()
 	f.StringVar(&o.connect.address, "connect", "", "in place of --store: address of a server that runs, such as localhost:38929")
@@ -213,7 +212,6 @@ func family(name, short string, commands ...*cobra.Command) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.SetFlagErrorFunc(host.FlagError)
 	cmd.AddCommand(commands...)
 	return cmd
 }

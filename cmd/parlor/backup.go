@@ -28,17 +28,8 @@ standard output.
 Who has the file has the key, and can try passwords on their hashes: keep it private. parlor restore puts it back, also
 into another kind of store.`
 
-// oneFile is the Args of a command that takes one file.
-func oneFile(cmd *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return fmt.Errorf("one FILE is needed, and here are %d; see %s --help", len(args), cmd.CommandPath())
-	}
-	return nil
-}
-
 // storeFlags are the flags of commands that work on a store and its key.
 func storeFlags(cmd *cobra.Command, at, key *string) {
-	cmd.SetFlagErrorFunc(host.FlagError)
 	host.StoreFlag(cmd, at)
 	if key != nil {
 		cmd.Flags().StringVar(key, "key", "", "the server's key file (default: server.key in the store's folder)")
@@ -53,7 +44,7 @@ func untilSignal(cmd *cobra.Command) (context.Context, context.CancelFunc) {
 func backupCommand() *cobra.Command {
 	var at, key string
 	cmd := &cobra.Command{
-		Use: "backup FILE", Short: "Write all that a server keeps into a file, while it runs", Long: backupHelp, Args: oneFile,
+		Use: "backup FILE", Short: "Write all that a server keeps into a file, while it runs", Long: backupHelp, Args: oneName("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := host.BindEnv(cmd); err != nil {
 				return err

@@ -356,7 +356,7 @@ func TestBackupErrors(t *testing.T) {
 		"save import " + missing + " --store " + missing: "does not exist",
 		"save import " + missing + " --store memory":     "would be gone at once",
 		"save":          "",
-		"save nonsense": "try import or export",
+		"save nonsense": "try import, export",
 		"save export " + dir + " --store " + missing:        "is there already",
 		"save export " + missing + ".json --store redis://": "postgres://",
 		"save import " + missing + " --store=":              "--store is empty",

@@ -152,7 +152,7 @@ func gameReplayCommand(games map[string]parlor.NewGame, usual string) *cobra.Com
 		Use: "replay FILE", Short: "Play an exported game again, step by step",
 		Long: "Play a game again that parlor game export has written, print each entry of its journal, and end with an error at the first that does\n" +
 			"something else than it did. The games are those of parlor serve; for others there is parlortest.Replay.",
-		Args: oneFile,
+		Args: oneName("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in, err := os.Open(args[0])
 			if err != nil {

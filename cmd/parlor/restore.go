@@ -26,7 +26,7 @@ the same again, which begins anew.`
 func restoreCommand() *cobra.Command {
 	var at, key string
 	cmd := &cobra.Command{
-		Use: "restore FILE", Short: "Put a backup into an empty store", Long: restoreHelp, Args: oneFile,
+		Use: "restore FILE", Short: "Put a backup into an empty store", Long: restoreHelp, Args: oneName("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := host.BindEnv(cmd); err != nil {
 				return err

@@ -23,21 +23,9 @@ import (
 )
 
 func saveCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "save", Short: "Take over pgnet's save file into a store, or make one of it",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return fmt.Errorf("unknown command %q: try import or export; see parlor save --help", args[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.SetFlagErrorFunc(host.FlagError)
-	cmd.AddCommand(
+	return family("save", "Take over pgnet's save file into a store, or make one of it",
 		saveSubcommand("import", "Take over users, games and all else of pgnet's save file into a store", importHelp, importSave),
 		saveSubcommand("export", "Write what a store has as pgnet's save file", exportHelp, exportSave))
-	return cmd
 }
 
 const importHelp = `Take over users with their passwords, games with theirs, invite codes, and whether new users may register, from a save
@@ -54,7 +42,7 @@ logged in to this server are hashed in a way that pgnet does not know.`
 func saveSubcommand(name, short, help string, run func(ctx context.Context, cmd *cobra.Command, file, at string) error) *cobra.Command {
 	var at string
 	cmd := &cobra.Command{
-		Use: name + " FILE", Short: short, Long: help, Args: oneFile,
+		Use: name + " FILE", Short: short, Long: help, Args: oneName("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := host.BindEnv(cmd); err != nil {
 				return err
