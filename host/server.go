@@ -39,7 +39,8 @@ type Server struct {
 	reached   string      // an address that others than this machine can reach; empty: there is none
 	generated bool        // the administrator's password was made up here
 	store     store.Store
-	fresh     bool // there was nothing at the store's place
+	fresh     bool // the store had no settings when it was opened, which a server makes at its first start: it has had none
+	hasAdmin  bool // it had the hash of an administrator's password
 }
 
 // shutdownWait is how long clients may hold up the end, from its beginning: the saves before and after their
@@ -104,7 +105,7 @@ func (s *Server) start(ctx context.Context, at, packetsAt []netip.AddrPort, secu
 			return err
 		}
 	}
-	if err := s.settleAdmin(ctx); err != nil {
+	if err := s.settleAdmin(); err != nil {
 		return err
 	}
 	return s.open(secured)
@@ -121,15 +122,9 @@ func (s *Server) noAdmin() error {
 }
 
 // settleAdmin makes up the administrator's password if none was given, and the store has none.
-func (s *Server) settleAdmin(ctx context.Context) error {
-	if s.cfg.AdminPassword != "" {
-		return nil
-	}
-	settings, err := s.store.Settings(ctx)
+func (s *Server) settleAdmin() error {
 	switch {
-	case err != nil:
-		return err
-	case settings[store.SettingAdmin] != "":
+	case s.cfg.AdminPassword != "" || s.hasAdmin:
 		return nil
 	case s.reached != "":
 		return s.noAdmin()

@@ -23,6 +23,7 @@ import (
 	"parlor/client"
 	"parlor/host"
 	"parlor/internal/certtest"
+	"parlor/internal/pgtest"
 	"parlor/link/wslink"
 )
 
@@ -192,6 +193,33 @@ func TestLostKey(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+// TestLostKeyOfStore: that is so with stores of each kind.
+func TestLostKeyOfStore(t *testing.T) {
+	t.Parallel()
+	const warning = "a new key was made"
+	for name, place := range map[string]func(*testing.T) string{
+		"SQLite":     func(t *testing.T) string { return filepath.Join(t.TempDir(), "data") },
+		"PostgreSQL": func(t *testing.T) string { return pgtest.Database(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			at, key := place(t), filepath.Join(t.TempDir(), "key")
+			for i, warns := range []bool{false, false, true, false} {
+				if warns {
+					if err := os.Remove(key); err != nil {
+						t.Fatal(err)
+					}
+				}
+				var log output
+				start(t, host.Config{Store: at, KeyFile: key, Logger: slog.New(slog.NewTextHandler(&log, nil))}).stop()
+				if is := strings.Contains(log.String(), warning); is != warns {
+					t.Errorf("start %d: warned %t, want %t:\n%s", i, is, warns, &log)
+				}
+			}
+		})
 	}
 }
 

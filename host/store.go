@@ -147,18 +147,19 @@ func isThere(path string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// openStore opens what the configuration says.
+// openStore opens what the configuration says, and looks at the settings in it.
 func (s *Server) openStore(ctx context.Context) error {
-	s.fresh = !isThere(s.cfg.SaveFile)
-	if isFolder(s.cfg.Store) {
-		s.fresh = !isThere(filepath.Join(s.cfg.Store, databaseName))
-	}
 	st, err := s.awaitStore(ctx)
 	if err != nil {
 		return err
 	}
 	s.closers = append(s.closers, st)
 	s.store = st
+	settings, err := st.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	s.fresh, s.hasAdmin = len(settings) == 0, settings[store.SettingAdmin] != ""
 	if s.fresh && s.cfg.Store == DefaultStore {
 		s.mentionSaves()
 	}
