@@ -73,17 +73,6 @@ func (c Cost) fill() Cost {
 // Hash is the hash of a password, with a salt of its own.
 func Hash(password string) string { return Cost{}.Hash(password) }
 
-// Check tells whether a hash is the password's, and whether it is old: pgnet's, or one that costs less than those of
-// today; after a login with the right password it should be made anew. The error is ErrMalformed, and says what is wrong
-// without any of the text.
-//
-// How long it takes does not tell how much of the hash fits, nor that it is an old one which does not: for that takes as
-// long as one of today, and so long as Dummy, which is checked for names that nobody has.
-func Check(text, password string) (fits, old bool, err error) { return Cost{}.Check(text, password) }
-
-// Dummy is a hash of today that no password has.
-func Dummy() string { return Cost{}.Dummy() }
-
 // Hash is as the function of this name, at this cost.
 func (c Cost) Hash(password string) string {
 	h := c.empty()
@@ -92,10 +81,15 @@ func (c Cost) Hash(password string) string {
 	return h.String()
 }
 
-// Dummy is as the function of this name, at this cost.
+// Dummy is a hash of this cost that no password has.
 func (c Cost) Dummy() string { return c.empty().String() }
 
-// Check is as the function of this name, where today's cost is this one.
+// Check tells whether a hash is the password's, and whether it is old: pgnet's, or one that costs less than this, which is
+// today's cost; after a login with the right password it should be made anew. The error is ErrMalformed, and says what is wrong
+// without any of the text.
+//
+// How long it takes does not tell how much of the hash fits, nor that it is an old one which does not: for that takes as
+// long as one of today, and so long as Dummy, which is checked for names that nobody has.
 func (c Cost) Check(text, password string) (fits, old bool, err error) {
 	c = c.fill()
 	if strings.HasPrefix(text, pgnetPrefix) {

@@ -67,7 +67,7 @@ func TestHash(t *testing.T) {
 
 func check(t *testing.T, text, word string, fits, old bool) {
 	t.Helper()
-	gotFits, gotOld, err := password.Check(text, word)
+	gotFits, gotOld, err := password.Cost{}.Check(text, word)
 	if err != nil || gotFits != fits || gotOld != old {
 		t.Errorf("Check(%s, %.20q): fits %t, old %t, error %v, want %t, %t", text, word, gotFits, gotOld, err, fits, old)
 	}
@@ -150,7 +150,7 @@ func TestMalformed(t *testing.T) {
 		"$argon2id$v=19$m=64,t=1,p=1$" + salt[:21] + "B$" + sum, // bits that are in no byte
 		"$argon2id$v=19$m=64,t=1,p=1$" + salt + "$" + strings.Replace(sum, "A", "_", 1),
 	} {
-		fits, old, err := password.Check(text, "")
+		fits, old, err := password.Cost{}.Check(text, "")
 		if fits || old || !errors.Is(err, password.ErrMalformed) {
 			t.Errorf("Check(%.80q): fits %t, old %t, error %v, want ErrMalformed", text, fits, old, err)
 		}
@@ -212,7 +212,7 @@ func TestPgnet(t *testing.T) {
 			}
 		}
 	}
-	for _, text := range []string{cheap.Hash(""), password.Dummy(), "", "$pgnet$", "$pgnet$a", "pgnet$a$b", "$pgnet$a$b$c", "$pgnet$%41$b"} {
+	for _, text := range []string{cheap.Hash(""), password.Cost{}.Dummy(), "", "$pgnet$", "$pgnet$a", "pgnet$a$b", "$pgnet$a$b$c", "$pgnet$%41$b"} {
 		if salt, hash, ok := password.AsPgnet(text); ok || salt != "" || hash != "" {
 			t.Errorf("AsPgnet(%s): %q, %q, %t, want none", text, salt, hash, ok)
 		}
@@ -234,14 +234,14 @@ func roundTrip(t *testing.T, salt, hash string) {
 // hash of today, of imported ones, and of those with a cheaper one. The quickest of several tries is taken, as others
 // use the machine too.
 func TestSameTime(t *testing.T) {
-	if fits, old, err := password.Check(password.Dummy(), ""); fits || old || err != nil {
+	if fits, old, err := (password.Cost{}).Check(password.Cost{}.Dummy(), ""); fits || old || err != nil {
 		t.Errorf("Check of the dummy: fits %t, old %t, error %v", fits, old, err)
 	}
 	quickest := func(text string) time.Duration {
 		best := time.Hour
 		for range 3 {
 			start := time.Now()
-			if fits, _, err := password.Check(text, "wrong"); fits || err != nil {
+			if fits, _, err := (password.Cost{}).Check(text, "wrong"); fits || err != nil {
 				t.Fatalf("Check(%s): fits %t, error %v", text, fits, err)
 			}
 			best = min(best, time.Since(start))
@@ -255,7 +255,7 @@ func TestSameTime(t *testing.T) {
 	} {
 		var unknown, known time.Duration
 		for range 10 {
-			unknown, known = quickest(password.Dummy()), quickest(text)
+			unknown, known = quickest(password.Cost{}.Dummy()), quickest(text)
 			if unknown < 2*known && known < 2*unknown {
 				known = unknown
 				break
@@ -363,7 +363,7 @@ func BenchmarkCheck(b *testing.B) {
 	text := password.Hash("right")
 	b.ReportAllocs()
 	for b.Loop() {
-		if fits, _, err := password.Check(text, "right"); !fits || err != nil {
+		if fits, _, err := (password.Cost{}).Check(text, "right"); !fits || err != nil {
 			b.Fatal(fits, err)
 		}
 	}
