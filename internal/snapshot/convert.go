@@ -20,7 +20,7 @@ func Changes(s Snapshot, fold, secret func(string) string) (all []store.Change, 
 	if s.Registration {
 		registration = "on"
 	}
-	all = append(all, store.PutSetting{Name: "registration", Value: registration})
+	all = append(all, store.PutSetting{Name: store.SettingRegistration, Value: registration})
 	users, games, codes := map[string]bool{"admin": true}, map[string]bool{}, map[string]bool{}
 	for _, u := range s.Users {
 		if users[u.Name] {
@@ -114,7 +114,7 @@ type outgoingGame struct {
 func (o *outgoing) take(s *Snapshot, c store.Change) {
 	switch c := c.(type) {
 	case store.PutSetting:
-		if c.Name == "registration" {
+		if c.Name == store.SettingRegistration {
 			s.Registration = c.Value != "off"
 		}
 	case store.PutUser:
