@@ -124,3 +124,27 @@ func textsIn(f *ast.FuncDecl) []string {
 	})
 	return texts
 }
+
+// TestTables: each row of a table has as many cells as its head; what it has more is not shown.
+func TestTables(t *testing.T) {
+	files, err := filepath.Glob("*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range append(files, "../README.md", "../bench/README.md") {
+		head := 0
+		for i, line := range strings.Split(readText(t, file), "\n") {
+			if !strings.HasPrefix(line, "|") {
+				head = 0
+				continue
+			}
+			cells := strings.Count(line, "|") - strings.Count(line, `\|`)
+			if head == 0 {
+				head = cells
+			}
+			if cells != head {
+				t.Errorf("%s:%d: %d cells in a table of %d", file, i+1, cells-1, head-1)
+			}
+		}
+	}
+}
