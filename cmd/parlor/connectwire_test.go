@@ -265,7 +265,7 @@ func TestConnectOtherKey(t *testing.T) {
 	c.news.Await(t, "Logged in as alice")
 	h.stop()
 	startHost(t, host.Config{Listen: h.address()})
-	checkError(t, c.end(t), "connection lost: the server that answers now has another key (a server that keeps nothing, with --store memory, makes a new one at each start")
+	checkError(t, c.end(t), "connection lost: the server that answers now has another key (a server without --key, and with --store memory or in PostgreSQL, makes a new one at each start")
 }
 
 // TestConnectGone: a server that is gone for good is waited for, but no longer than somebody likes.

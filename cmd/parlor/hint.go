@@ -58,7 +58,7 @@ var reasonHints = map[string]string{
 	client.ReasonUndecrypted: "what answers there speaks another protocol or version: check the address and port",
 	client.ReasonTimeout:     "the server is too busy, or the network too slow: try again later",
 	client.ReasonWrongKey: "the server has another key than --pubkey: check the key that the server printed at its start " +
-		"(one that keeps a store or has --key keeps it); if that is not it, somebody else is answering",
+		"(one that has its store in a folder, --save or --key keeps it); if that is not it, somebody else is answering",
 	client.ReasonByClient: "it was given up before the server had answered: try again",
 	reasonNotNative:       "leave out --wire native, or take --wire pgnet, which all servers speak",
 	client.ReasonClosed:   "check that the address is that of a lobby, and look at the server's log",
@@ -147,7 +147,7 @@ func lostError(err error) error {
 		e.hint = "a request that was not answered may still be carried out; connect again"
 	case d.Reason == client.ReasonWrongKey:
 		e.reason = "the server that answers now has another key"
-		e.hint = "a server that keeps nothing, with --store memory, makes a new one at each start: connect again if it was started anew; if not, somebody else is answering"
+		e.hint = "a server without --key, and with --store memory or in PostgreSQL, makes a new one at each start: connect again if it was started anew; if not, somebody else is answering"
 	case d.Reason == client.ReasonCallFailed:
 		e.reason, e.hint = "the server could not be reached again", "connect again when it is back"
 	case refusalHints[d.Reason] != "":
