@@ -1,6 +1,9 @@
 package store
 
-import "errors"
+import (
+	"errors"
+	"net"
+)
 
 // The errors that callers branch on, with errors.Is. Those of stores say more: what is wrong with which file or server, and
 // what to do.
@@ -22,9 +25,14 @@ var (
 	ErrReadOnly = errors.New("the store cannot be written")
 	// ErrUnavailable means that the store cannot be reached for now.
 	ErrUnavailable = errors.New("the store cannot be reached")
-	// ErrClosed is what a store says that was closed.
-	ErrClosed = errors.New("the store is closed")
+	// ErrClosed is what a store says that was closed. It is net.ErrClosed to errors.Is.
+	ErrClosed error = closedError{}
 	// ErrConflict means changes that cannot be made: a name or number that something else has, or a piece of a journal that
 	// does not follow the one before. It is a fault of the caller.
 	ErrConflict = errors.New("the changes do not fit what is stored")
 )
+
+type closedError struct{}
+
+func (closedError) Error() string        { return "the store is closed" }
+func (closedError) Is(target error) bool { return target == net.ErrClosed }

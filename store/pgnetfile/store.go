@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"sync"
 
 	"parlor"
 	"parlor/internal/password"
@@ -16,7 +17,10 @@ import (
 // password, is gone with the process. Each commit writes the whole file.
 type Store struct {
 	store.Memory
-	file *File
+
+	mu     sync.Mutex // guards closed, and what file writes
+	file   *File
+	closed bool
 }
 
 var _ store.Store = (*Store)(nil)
@@ -69,6 +73,11 @@ func (s *Store) write(_ context.Context, all []store.Change) error {
 	if err != nil {
 		return err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return fmt.Errorf("%w: %s", store.ErrClosed, s.Path())
+	}
 	return s.file.Save(snap)
 }
 
@@ -85,5 +94,11 @@ func each(all []store.Change) iter.Seq2[store.Change, error] {
 // Path is the path that was given to OpenStore.
 func (s *Store) Path() string { return s.file.Path() }
 
-// Close lets go of the file.
-func (s *Store) Close() error { return s.file.Close() }
+// Close waits for a commit that is being written, and lets go of the file: Commit is store.ErrClosed from then on. What is in memory can
+// be read all the same.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	return s.file.Close()
+}

@@ -2,6 +2,8 @@ package pgnetfile_test
 
 import (
 	"errors"
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -65,5 +67,42 @@ func TestRead(t *testing.T) {
 	}
 	if text, err := os.ReadFile(path); err != nil || b.String() != string(text) {
 		t.Errorf("wrote %q, and the file has %q, %v", b.String(), text, err)
+	}
+}
+
+// TestStoreClosed: nothing is written after Close, also by who commits meanwhile.
+func TestStoreClosed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "save.json")
+	s, err := pgnetfile.OpenStore(path, pgnetfile.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun, done := make(chan struct{}), make(chan error)
+	go func() {
+		var err error
+		for i := 0; err == nil; i++ {
+			err = s.Commit(t.Context(), store.PutUser{Name: fmt.Sprint(i), Folded: fmt.Sprint(i)})
+			if i == 0 {
+				close(begun)
+			}
+		}
+		done <- err
+	}()
+	<-begun
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; !errors.Is(err, store.ErrClosed) || !errors.Is(err, net.ErrClosed) {
+		t.Errorf("commit: error %v, want ErrClosed", err)
+	}
+	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
+		t.Errorf("it was written after Close, or %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }
