@@ -54,7 +54,7 @@ func isFolder(at string) bool { return at != "" && at != MemoryStore && !strings
 // CheckStore is what is wrong with a place at which OpenStore and ReadStore open nothing, whatever is there: it is empty, MemoryStore, which is
 // within one server and ends with it, a file, or a URL of no store that there is. They say it too; who has much to do before asks here.
 func CheckStore(at string) error {
-	scheme, _, isURL := strings.Cut(at, "://")
+	scheme, _, _ := strings.Cut(at, "://")
 	switch {
 	case at == "":
 		return fmt.Errorf("--store is empty: give a folder such as %s, or postgres://USER@HOST/DATABASE", DefaultStore)
@@ -62,7 +62,7 @@ func CheckStore(at string) error {
 		return errors.New("--store memory is within one server, and would be gone at once: give a folder, or postgres://USER@HOST/DATABASE")
 	case isFolder(at):
 		return checkFolder(at)
-	case !isURL || scheme != "postgres" && scheme != "postgresql":
+	case scheme != "postgres" && scheme != "postgresql":
 		return fmt.Errorf("--store %s://...: there are no such stores: try a folder, or postgres://USER@HOST/DATABASE", scheme)
 	}
 	return nil
