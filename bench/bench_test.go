@@ -66,7 +66,7 @@ func TestQuick(t *testing.T) {
 	if runtime.GOOS == "linux" {
 		const percents = `: \d+ % \(\d+\.\.\d+\)   aim at most 200 %: (reached|MISSED)$`
 		for _, from := range []string{"one address", "100 addresses"} {
-			wants = append(wants, `(?m)^from `+from+`: the last 200 took .* failed$\n(  the first .*\n)?.*\n  before .*\n  in the storm .*\n  p50, of that before`+percents+`\n  p99, of that before`+percents,
+			wants = append(wants, `(?m)^from `+from+`: the last 200 took .* failed$\n(  the first .*\n)?.*\n  before .*\n  beside .*\n  in the storm .*\n  p50, of that before`+percents+`\n  p99, of that before`+percents,
 				`(?m)^  in, where she was before: after \d.* 0 not let in   aim all, and at most 5s: reached$`, `(?m)^  memory of the server at most: -?\d+ MB .* aim at most 128 MB: (reached|MISSED)$`)
 		}
 		wants = append(wants, `(?m)^20 idle packet connections: -?\d+\.\d MB, -?\d+\.\d\d kB each +aim 10 KiB: (reached|MISSED)$`,

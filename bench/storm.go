@@ -171,15 +171,28 @@ func addresses(n int) string {
 // tempest is what storms from so many addresses have done.
 type tempest struct {
 	networks, logins int
-	calm, wild       *hdrhistogram.Histogram // latencies of others
-	p50s, p99s       []float64               // ratios, of each storm
-	home, away       []float64               // seconds until somebody was in
-	locked           int                     // who was not let in at home
-	why              error                   // of the first of them
-	lockedAway       int                     // nor elsewhere
-	memory           []float64               // MB at most beyond what it was before, of each
-	cpu              []float64               // seconds of the server's CPU time, of each
-	last             guesses
+
+	calm, away, wild   *hdrhistogram.Histogram // latencies of others: before, beside a storm at another server, and in the storm
+	p50s, p99s         []float64               // ratios to those before, of each storm
+	p50sAway, p99sAway []float64               // ratios to those beside a storm at another server, likewise
+
+	regular, traveller visits
+	memory             []float64 // MB at most beyond what it was before, of each
+	cpu                []float64 // seconds of the server's CPU time, of each
+	last               guesses
+}
+
+// visits are logins of somebody who knows her password.
+type visits struct {
+	took   []float64 // seconds until she was in
+	locked int       // who was not let in
+	why    error     // of the first of them
+}
+
+// stormed is a server with one who makes storms.
+type stormed struct {
+	server, attack     *child
+	regular, traveller visits
 }
 
 // measureStorm is the part of wrong logins.
@@ -192,7 +205,7 @@ func measureStorm(ctx context.Context, o options, w io.Writer) error {
 		o.storm, time.Duration(o.storm)*time.Second/stormRate, stormAbsent+2, o.clients, stormInterval)
 	fmt.Fprintf(w, "users logs in twice a second from where she did before, and another from somewhere new.\n")
 	for _, networks := range []int{1, 100} {
-		t := &tempest{networks: networks, logins: o.storm, calm: newHistogram(), wild: newHistogram()}
+		t := &tempest{networks: networks, logins: o.storm, calm: newHistogram(), away: newHistogram(), wild: newHistogram()}
 		for range o.pairs {
 			if err := t.measure(ctx, o); err != nil {
 				return fmt.Errorf("storm from %s: %w", addresses(networks), err)
@@ -203,82 +216,125 @@ func measureStorm(ctx context.Context, o options, w io.Writer) error {
 	return nil
 }
 
-// measure has one server be asked, without a storm and with one.
+// measure has one server be asked, without a storm, with one at another server, which takes as much of this machine, and with one.
 func (t *tempest) measure(ctx context.Context, o options) (err error) {
-	lobby, err := start(ctx, o.profiled("server", "-game", "storm")...)
+	here, err := t.open(ctx, o)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, lobby.close()) }()
-	attack, err := start(ctx, "storm", "-addr", lobby.addr, "-networks", fmt.Sprint(t.networks), "-logins", fmt.Sprint(t.logins))
+	defer func() { err = errors.Join(err, here.close()) }()
+	there, err := t.open(ctx, o)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, attack.close()) }()
-	for i := range stormAbsent {
-		if err := mustLogin(nthOf(homes, i), lobby.addr, absent(i)); err != nil {
-			return err
-		}
-	}
-	for _, user := range []string{regular, traveller} {
-		if err := mustLogin(nthOf(homes, 0), lobby.addr, user); err != nil {
-			return err
-		}
-	}
+	defer func() { err = errors.Join(err, there.close()) }()
 	var users []peer
 	defer func() { closeAll(users) }()
 	for i := range o.clients {
-		s, err := loginNative(lobby.addr, fmt.Sprint("player", i), gameName(i), crowdBuffer)
+		s, err := loginNative(here.server.addr, fmt.Sprint("player", i), gameName(i), crowdBuffer)
 		if err != nil {
 			return err
 		}
 		users = append(users, s)
 	}
 	d := time.Duration(t.logins) * time.Second / stormRate
-	calm, wild := newHistogram(), newHistogram()
+	calm, away, wild := newHistogram(), newHistogram(), newHistogram()
 	if err := askAll(ctx, users, d, calm); err != nil {
 		return err
 	}
-	before, err := settled(lobby)
+	if _, err := there.storm(d, func() error { return askAll(ctx, users, d, away) }); err != nil {
+		return err
+	}
+	before, err := settled(here.server)
 	if err != nil {
 		return err
 	}
-	if err := lobby.forgetPeak(); err != nil {
+	if err := here.server.forgetPeak(); err != nil {
 		return err
 	}
-	r, err := lobby.ask(commandStats)
+	r, err := here.server.ask(commandStats)
 	if err != nil {
 		return err
 	}
 	cpu := r.CPU
-	if _, err := fmt.Fprintln(attack.in); err != nil {
+	if t.last, err = here.storm(d, func() error { return askAll(ctx, users, d, wild) }); err != nil {
 		return err
 	}
-	var wg sync.WaitGroup
-	until := time.Now().Add(d)
-	wg.Go(func() { t.visit(lobby.addr, until) })  // ends by the clock
-	wg.Go(func() { t.travel(lobby.addr, until) }) // likewise
-	err = askAll(ctx, users, d, wild)
-	wg.Wait()
-	if err != nil {
-		return err
-	}
-	if r, err = lobby.ask(commandStats); err != nil {
+	if r, err = here.server.ask(commandStats); err != nil {
 		return err
 	}
 	t.cpu = append(t.cpu, (r.CPU - cpu).Seconds())
-	if err := attack.out.Decode(&t.last); err != nil {
-		return fmt.Errorf("the storm's end: %w", err)
-	}
-	peak, err := lobby.memory("VmHWM:")
+	peak, err := here.server.memory("VmHWM:")
 	t.memory = append(t.memory, (peak-before)/1000)
-	ratio := func(q float64) float64 {
-		return float64(wild.ValueAtQuantile(q)) / max(float64(calm.ValueAtQuantile(q)), 1)
+	ratio := func(of *hdrhistogram.Histogram, q float64) float64 {
+		return float64(wild.ValueAtQuantile(q)) / max(float64(of.ValueAtQuantile(q)), 1)
 	}
-	t.p50s, t.p99s = append(t.p50s, ratio(50)), append(t.p99s, ratio(99))
+	t.p50s, t.p99s = append(t.p50s, ratio(calm, 50)), append(t.p99s, ratio(calm, 99))
+	t.p50sAway, t.p99sAway = append(t.p50sAway, ratio(away, 50)), append(t.p99sAway, ratio(away, 99))
 	t.calm.Merge(calm)
+	t.away.Merge(away)
 	t.wild.Merge(wild)
+	t.regular.add(here.regular)
+	t.traveller.add(here.traveller)
 	return err
+}
+
+// open starts a server that knows all whose passwords are guessed, and one who guesses.
+func (t *tempest) open(ctx context.Context, o options) (_ *stormed, err error) {
+	s := &stormed{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if s.server, err = start(ctx, o.profiled("server", "-game", "storm")...); err != nil {
+		return nil, err
+	}
+	if s.attack, err = start(ctx, "storm", "-addr", s.server.addr, "-networks", fmt.Sprint(t.networks), "-logins", fmt.Sprint(t.logins)); err != nil {
+		return nil, err
+	}
+	for i := range stormAbsent {
+		if err := mustLogin(nthOf(homes, i), s.server.addr, absent(i)); err != nil {
+			return nil, err
+		}
+	}
+	for _, user := range []string{regular, traveller} {
+		if err := mustLogin(nthOf(homes, 0), s.server.addr, user); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (s *stormed) close() (err error) {
+	for _, c := range []*child{s.attack, s.server} {
+		if c != nil {
+			err = errors.Join(err, c.close())
+		}
+	}
+	return err
+}
+
+// storm has a storm and visits come while something is done, which takes as long.
+func (s *stormed) storm(d time.Duration, do func() error) (g guesses, err error) {
+	if _, err := fmt.Fprintln(s.attack.in); err != nil {
+		return g, err
+	}
+	var wg sync.WaitGroup
+	until := time.Now().Add(d)
+	wg.Go(func() { s.regular.make(s.server.addr, regular, func(int) netip.Addr { return nthOf(homes, 0) }, until) }) // ends by the clock
+	wg.Go(func() {
+		s.traveller.make(s.server.addr, traveller, func(i int) netip.Addr { return nthOf(journeys, i) }, until)
+	}) // likewise
+	err = do()
+	wg.Wait()
+	if err != nil {
+		return g, err
+	}
+	if err := s.attack.out.Decode(&g); err != nil {
+		return g, fmt.Errorf("the storm's end: %w", err)
+	}
+	return g, nil
 }
 
 // mustLogin registers a user, or logs her in.
@@ -293,31 +349,24 @@ func mustLogin(from netip.Addr, addr, user string) error {
 	return nil
 }
 
-// visit has somebody log in where she did before, twice a second.
-func (t *tempest) visit(addr string, until time.Time) {
+// make has somebody log in twice a second.
+func (v *visits) make(addr, user string, from func(i int) netip.Addr, until time.Time) {
 	for time.Now().Before(until) {
 		began := time.Now()
-		if err := mustLogin(nthOf(homes, 0), addr, regular); err != nil {
-			t.locked++
-			t.why = cmp.Or(t.why, err)
+		if err := mustLogin(from(len(v.took)+v.locked), addr, user); err != nil {
+			v.locked++
+			v.why = cmp.Or(v.why, err)
 		} else {
-			t.home = append(t.home, time.Since(began).Seconds())
+			v.took = append(v.took, time.Since(began).Seconds())
 		}
 		time.Sleep(time.Until(began.Add(time.Second / 2))) // sleep: twice a second
 	}
 }
 
-// travel has somebody log in where she never did, one login after the other.
-func (t *tempest) travel(addr string, until time.Time) {
-	for time.Now().Before(until) {
-		began := time.Now()
-		if mustLogin(nthOf(journeys, len(t.away)+t.lockedAway), addr, traveller) != nil {
-			t.lockedAway++
-		} else {
-			t.away = append(t.away, time.Since(began).Seconds())
-		}
-		time.Sleep(time.Until(began.Add(time.Second / 2))) // sleep: twice a second
-	}
+func (v *visits) add(more visits) {
+	v.took = append(v.took, more.took...)
+	v.locked += more.locked
+	v.why = cmp.Or(v.why, more.why)
 }
 
 // askAll has each peer ask by the clock, for as long as d.
@@ -339,28 +388,31 @@ func (t *tempest) print(w io.Writer) {
 	}
 	fmt.Fprintf(tw, "  others' requests\tp50\tp99\tp99.9\n")
 	fmt.Fprintf(tw, "  before\t%v\t%v\t%v\n", at(t.calm, 50), at(t.calm, 99), at(t.calm, 99.9))
+	fmt.Fprintf(tw, "  beside a storm at another server\t%v\t%v\t%v\n", at(t.away, 50), at(t.away, 99), at(t.away, 99.9))
 	fmt.Fprintf(tw, "  in the storm\t%v\t%v\t%v\n", at(t.wild, 50), at(t.wild, 99), at(t.wild, 99.9))
 	tw.Flush()
-	percents := func(what string, v []float64, aim float64) {
+	percents := func(what, of string, v []float64, aims bool) {
 		m := median(v)
-		fmt.Fprintf(w, "  %s, of that before: %.0f %% (%.0f..%.0f)%s\n", what, 100*m, 100*slices.Min(v), 100*slices.Max(v),
-			verdict(true, m <= aim, fmt.Sprintf("at most %.0f %%", 100*aim)))
+		fmt.Fprintf(w, "  %s, of that %s: %.0f %% (%.0f..%.0f)%s\n", what, of, 100*m, 100*slices.Min(v), 100*slices.Max(v),
+			verdict(aims, m <= aimStormP99, fmt.Sprintf("at most %d %%", 100*aimStormP99)))
 	}
-	percents("p50", t.p50s, aimStormP99)
-	percents("p99", t.p99s, aimStormP99)
-	logins := func(where string, seconds []float64, locked int, aims bool) {
-		if len(seconds) == 0 {
-			seconds = []float64{0}
+	percents("p50", "before", t.p50s, true)
+	percents("p99", "before", t.p99s, true)
+	percents("p50", "beside", t.p50sAway, false)
+	percents("p99", "beside", t.p99sAway, false)
+	logins := func(where string, v visits, aims bool) {
+		if len(v.took) == 0 {
+			v.took = []float64{0}
 		}
-		worst := slices.Max(seconds)
-		fmt.Fprintf(w, "  in, %s: after %.2f s, the slowest %.2f s; %d not let in%s\n", where, median(seconds), worst, locked,
-			verdict(aims, locked == 0 && worst <= aimStormLogin.Seconds(), fmt.Sprintf("all, and at most %v", aimStormLogin)))
+		worst := slices.Max(v.took)
+		fmt.Fprintf(w, "  in, %s: after %.2f s, the slowest %.2f s; %d not let in%s\n", where, median(v.took), worst, v.locked,
+			verdict(aims, v.locked == 0 && worst <= aimStormLogin.Seconds(), fmt.Sprintf("all, and at most %v", aimStormLogin)))
+		if v.why != nil {
+			fmt.Fprintf(w, "    the first of them: %v\n", v.why)
+		}
 	}
-	logins("where she was before", t.home, t.locked, true)
-	if t.locked > 0 {
-		fmt.Fprintf(w, "    the first of them: %v\n", t.why)
-	}
-	logins("somewhere new", t.away, t.lockedAway, false)
+	logins("where she was before", t.regular, true)
+	logins("somewhere new", t.traveller, false)
 	fmt.Fprintf(w, "  memory of the server at most: %.0f MB more than before (%.0f..%.0f)%s\n", median(t.memory), slices.Min(t.memory), slices.Max(t.memory),
 		verdict(true, slices.Max(t.memory) <= aimStormMemory, fmt.Sprintf("at most %.0f MB", aimStormMemory)))
 	fmt.Fprintf(w, "  CPU time of the server: %.1f s\n\n", median(t.cpu))
