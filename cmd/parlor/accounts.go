@@ -146,12 +146,21 @@ func (o *accountsOptions) dial(ctx context.Context, cmd *cobra.Command) (account
 		Username: c.user, Password: c.password, ServerKey: c.pubkey, Dialer: c.dialer, Logger: logger, Reconnect: client.Reconnect{For: -1},
 	})
 	if err != nil {
-		return nil, loginError(ctx, *c, err)
+		return nil, administratorError(loginError(ctx, *c, err))
 	}
 	if !cl.Streams() {
 		return nil, errors.Join(fmt.Errorf("%s speaks pgnet's wire only, which has no requests for this", visible(c.address)), cl.Close())
 	}
 	return running{cl}, nil
+}
+
+// administratorError has the hint name what these commands take the password from.
+func administratorError(err error) error {
+	var e *connectError
+	if errors.As(err, &e) && e.hint == refusalHints[textPassword] {
+		e.hint = "give the administrator's with PARLOR_ADMIN_PASSWORD: " + adminPasswordHint
+	}
+	return err
 }
 
 // printRows prints rows as a table, or with --json as one object a line.

@@ -46,6 +46,9 @@ func gameStoreCommand(cmd *cobra.Command, run func(ctx context.Context, cmd *cob
 		ctx, stop := untilSignal(cmd)
 		defer stop()
 		st, err := host.ReadStore(ctx, at)
+		if errors.Is(err, store.ErrNotFound) {
+			err = fmt.Errorf("%w: name the server's with --store", err)
+		}
 		if err != nil {
 			return err
 		}
@@ -151,7 +154,8 @@ func gameReplayCommand(games map[string]parlor.NewGame, usual string) *cobra.Com
 	return &cobra.Command{
 		Use: "replay FILE", Short: "Play an exported game again, step by step",
 		Long: "Play a game again that parlor game export has written, print each entry of its journal, and end with an error at the first that does\n" +
-			"something else than it did. The games are those of parlor serve; for others there is parlortest.Replay.",
+			"something else than it did. The games are those of parlor serve. Those of a server of your own, for which parlor game list shows no\n" +
+			"kind, are played by parlortest.Replay in a test beside their code.",
 		Args: oneName("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in, err := os.Open(args[0])
@@ -172,14 +176,18 @@ func gameReplayCommand(games map[string]parlor.NewGame, usual string) *cobra.Com
 				return fmt.Errorf("%s: game %q is not durable: it has no journal", args[0], f.Name)
 			}
 			logger := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+			hint := ""
+			if f.Kind == "" {
+				hint = "; it does not say of which kind it is, and was played as " + usual + ": if it is a game of another program, use parlortest.Replay"
+			}
 			steps := 0
 			for step, err := range room.Replay(f.Name, newGame, f.Stored, logger) {
 				if err != nil {
-					return fmt.Errorf("%s: %w", args[0], err)
+					return fmt.Errorf("%s: %w%s", args[0], err, hint)
 				}
 				fmt.Fprintln(cmd.OutOrStdout(), visible(step.Entry.String()))
 				if steps++; step.Diverged != nil {
-					return fmt.Errorf("%s: %w", args[0], step.Diverged)
+					return fmt.Errorf("%s: %w%s", args[0], step.Diverged, hint)
 				}
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%d entries were played, and did what they did\n", steps)

@@ -37,12 +37,17 @@ const (
 	gameNameRule = "3 to 50 letters A-Z a-z, digits and spaces between them, without the word admin"
 )
 
+// textPassword is what a server answers to a wrong password (section 5.3).
+const textPassword = "Incorrect password."
+
+// adminPasswordHint says where the administrator's password is from.
+const adminPasswordHint = "it is the one that the server was given, or has shown at its first start; parlor user passwd admin sets another, on the store of a server that is stopped"
+
 // refusalHints are what to try after each refusal of a login (section 5.3).
 var refusalHints = map[string]string{
-	"User deleted.":               "the administrator has deleted this user: take another --user",
-	"Username already connected.": "end the other session of this user, or take another --user",
-	"Incorrect password.": "give the user's own password with PARLOR_PASSWORD or --password; " +
-		"that of admin is the one that the server was given, or has shown at its first start; parlor user passwd admin sets another",
+	"User deleted.":                      "the administrator has deleted this user: take another --user",
+	"Username already connected.":        "end the other session of this user, or take another --user",
+	textPassword:                         "give the user's own password with PARLOR_PASSWORD or --password; that of admin: " + adminPasswordHint,
 	"Incorrect username or invite code.": "check --invite, and that the code was made for this --user",
 	"Registration blocked.":              "ask the administrator for an invite code, and give it with --invite",
 	"User password required.":            "choose a password, and give it with PARLOR_PASSWORD or --password",
