@@ -18,7 +18,8 @@ import (
 )
 
 const restoreHelp = `Put a backup into a store that is empty, or is made by this: a folder, or a PostgreSQL database, whatever kind the
-backup is from. The server's key is put back too.
+backup is from. The server's key is put back too: into the folder, or into the file of --key, without which it is not
+when the store is a PostgreSQL database.
 
 All of FILE is verified before anything is written. If this is ended before its end, no server takes the store; restore
 the same again, which begins anew.`
@@ -79,7 +80,7 @@ func restore(ctx context.Context, cmd *cobra.Command, file, at, key string) erro
 	case b.Head.Key == "":
 		fmt.Fprintln(cmd.ErrOrStderr(), "the server's key is not in the backup: clients that give the old one with --pubkey will refuse this server")
 	case key == "":
-		fmt.Fprintln(cmd.ErrOrStderr(), "the server's key, which is in the backup, was not put anywhere: give --key FILE to this and to parlor serve")
+		fmt.Fprintln(cmd.ErrOrStderr(), "the server's key, which is in the backup, was not put anywhere; to have it, drop what was restored (DROP SCHEMA parlor CASCADE), and restore again with --key FILE, which parlor serve needs too")
 	}
 	return nil
 }
