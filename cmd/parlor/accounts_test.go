@@ -113,7 +113,7 @@ func testAccounts(t *testing.T, at string) {
 	p.want("NUMBER  NAME\n", "", with(store, "user", "list")...) // which goes on beside it
 	there := []string{"--connect", addr}
 	p.refused("", with(there, "user", "list"), "no administrator's password: give PARLOR_ADMIN_PASSWORD")
-	p.refused("", with(there, "user", "list", "--admin-password", "guess"), "Incorrect password.")
+	p.refused("", with(there, "user", "list", "--admin-password", "guess"), "Incorrect password.", "PARLOR_ADMIN_PASSWORD")
 	p.env = []string{"PARLOR_ADMIN_PASSWORD=first"}
 
 	check := func(where []string, addr string, prefix string, running bool) {

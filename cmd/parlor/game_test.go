@@ -90,12 +90,23 @@ func TestGameCommands(t *testing.T) {
 	if err == nil || strings.Count(out, "throw") != 1 {
 		t.Errorf("a game that cheats: %v:\n%s", err, out)
 	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(t.TempDir(), "other.json")
+	if err := os.WriteFile(other, bytes.Replace(text, []byte(`"kind": "dice",`), nil, 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = run(1, "replay", other); err == nil || !strings.Contains(err.Error(), "was played as dice") {
+		t.Errorf("a game of no kind that cheats: %v", err)
+	}
 	for want, args := range map[string][]string{
 		`there is no game "x"`:           {"export", "x", file, "--store", folder},
 		"a NAME and a FILE are needed":   {"export", "x"},
 		"this is no game":                {"replay", filepath.Join(folder, "server.key")},
 		"no such file":                   {"replay", "missing"},
-		"there is no store":              {"list", "--store", t.TempDir()},
+		"name the server's with --store": {"list", "--store", t.TempDir()},
 		"try list, export, replay; see ": {"nonsense"},
 	} {
 		if _, err := run(0, args...); err == nil || !strings.Contains(err.Error(), want) {
