@@ -274,6 +274,29 @@ func TestSeatIsKept(t *testing.T) {
 	})
 }
 
+// TestReclaimedIsResumed: who has taken her seat back with her password, on another client, is resumed there after a restart.
+func TestReclaimedIsResumed(t *testing.T) {
+	inAges(t, server.Config{}, func(t *testing.T, a *ages) {
+		old := &streamClient{t: t, name: "alice", srv: a.srv}
+		old.connect(-1)
+		old.ask(parlor.RequestCreateGame)
+		old.ask("one")
+		old.cut()
+		c := &streamClient{t: t, name: "alice", key: "another", srv: a.srv}
+		c.connect(-1)
+		c.ask("two")
+		a.again()
+		c.srv = a.srv
+		if c.connect(-1); c.resumed != 1 {
+			t.Fatal("she was not resumed")
+		}
+		c.ask("all")
+		if got := c.got[len(c.got)-1]; got != "2 one,two" {
+			t.Errorf("she hears %q", got)
+		}
+	})
+}
+
 // TestSeatIsNotKeptForEver: who does not come in time leaves.
 func TestSeatIsNotKeptForEver(t *testing.T) {
 	inAges(t, server.Config{}, func(t *testing.T, a *ages) {

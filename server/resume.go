@@ -375,6 +375,7 @@ func (ss *session) reclaim(p *port) bool {
 		next := ss.nextToken(tokenHash{}, newToken())
 		w = &next
 	}
+	ss.peer = p.link.Peer() // whose key is stored
 	ss.beginAnew()
 	ss.srv.stats.Logins.Add(1) // before she hears of it
 	before := ss.connect(p, w)

@@ -116,6 +116,7 @@ type streamClient struct {
 	name string
 
 	addr     netip.Addr
+	key      string // name if it is empty
 	password string // "pw" if it is empty
 	payloads bool   // got has the payloads, too
 	refuses  func(m link.Message) error
@@ -135,7 +136,7 @@ type streamClient struct {
 // connect opens a link that takes so many messages, logs in, and sends again what the server does not have.
 func (c *streamClient) connect(takes int) {
 	c.t.Helper()
-	c.link = &streamLink{offer: link.Offer{Token: c.token, Seq: c.seq, ID: c.answered}, key: c.name, addr: c.addr, takes: takes, refuses: c.refuses}
+	c.link = &streamLink{offer: link.Offer{Token: c.token, Seq: c.seq, ID: c.answered}, key: cmp.Or(c.key, c.name), addr: c.addr, takes: takes, refuses: c.refuses}
 	var err error
 	if c.link.session, err = c.srv.Open(c.link); err != nil {
 		c.t.Fatal(err)
