@@ -149,6 +149,9 @@ func (d *durable) save(done func(error)) {
 	case r.closed:
 		d.say(func() { done(ErrClosed) }, func() { done(ErrClosed) })
 		return
+	case d.failed != nil && d.failed.why != nil: // what is stored is all that has come of it
+		done(nil)
+		return
 	case d.failed != nil:
 		done(ErrNotStored)
 		return

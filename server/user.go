@@ -94,6 +94,9 @@ var errWrong = errors.New("wrong password")
 // changePassword answers change_password. It needs the old one, whoever has the session, and who guesses is slowed down as at a login. The
 // session goes on, and can be resumed as before; there is no other one of the name.
 func (s *Server) changePassword(ss *session, args arguments) (parlor.Response, bool) {
+	if args.text("new_password") == "" { // it may have been forgotten, and whoever gives the name would be let in
+		return parlor.Unexpected(textNoPassword), true
+	}
 	if text := s.refusePassword(ss.user, args.text("new_password")); text != "" {
 		return parlor.Unexpected(text), true
 	}

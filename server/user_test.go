@@ -83,7 +83,7 @@ type m = parlor.Map
 
 // TestChangePassword: a user changes her own password, if she has the old one, and keeps her session.
 func TestChangePassword(t *testing.T) {
-	cfg := server.Config{Store: new(disk), RequirePassword: true, Limits: server.Limits{PasswordSize: 40}}
+	cfg := server.Config{Store: new(disk), Limits: server.Limits{PasswordSize: 40}}
 	inWorld(t, cfg, script{}, func(t *testing.T, w *world) {
 		alice := w.stream("alice")
 		change := func(old, new string) string {

@@ -119,7 +119,7 @@ func (n *news) noteSubscription(message string, status parlor.Status) {
 }
 
 func (n *news) pushesLost(count int) {
-	n.tell("LOST", fmt.Sprintf("%d pushes, which were more than are kept, or were not kept as the server was started again: ask the game how it stands", count))
+	n.tell("LOST", fmt.Sprintf("pushes may be lost, %d or more, as more waited than are kept, or the server was started again: ask the game how it stands", count))
 }
 
 // heartbeat prints answers that are not as the one before.

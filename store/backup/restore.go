@@ -79,7 +79,7 @@ func prepare(ctx context.Context, st store.Store) error {
 			return err
 		}
 		if counts.add(c); counts != (Counts{}) {
-			return fmt.Errorf("%w: %s: a backup replaces all: restore it into another one, or move this one away", ErrNotEmpty, st.Path())
+			return fmt.Errorf("%w: %s: a backup replaces all: restore it into an empty one", ErrNotEmpty, st.Path())
 		}
 	}
 	changes := []store.Change{store.PutSetting{Name: store.SettingRestoring, Value: "since " + time.Now().UTC().Format(time.RFC3339)}}

@@ -104,5 +104,5 @@ func (s *Store) inUseBy(l held) error {
 	if l.holder != "" {
 		who = l.holder + ", since " + l.since.Format(time.RFC3339)
 	}
-	return fmt.Errorf("%w: %s is held by %s; stop that one, or give this server a folder of its own", store.ErrInUse, s.path, who)
+	return fmt.Errorf("%w: %s is held by %s; stop that one, or use another folder", store.ErrInUse, s.path, who)
 }

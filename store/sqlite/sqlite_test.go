@@ -147,7 +147,7 @@ func TestInUse(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	host, _ := os.Hostname()
-	refused(t, dir, sqlite.Options{}, store.ErrInUse, fmt.Sprint("process ", os.Getpid(), " on ", host, ", since "), "give this server a folder of its own")
+	refused(t, dir, sqlite.Options{}, store.ErrInUse, fmt.Sprint("process ", os.Getpid(), " on ", host, ", since "), "use another folder")
 	commit(t, s, setting("a"))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
