@@ -63,7 +63,7 @@ func TestSaveSize(t *testing.T) {
 		keep("two", "12345678", `"two" (limit of one user's saves reached: 16 bytes, and 14 are left for all`)
 		keep("two", "1234567", "<nil>")
 		snap := d.content()
-		if got := fmt.Sprint(snap.Games); got != "[{one   12345678 alice} {two   1234567 alice}]" {
+		if got := fmt.Sprint(snap.Games); got != "[{one   12345678 0 alice} {two   1234567 0 alice}]" {
 			t.Errorf("stored %s", got)
 		}
 		if n := w.srv.Stats().SavesRefused.Load(); n < 2 {

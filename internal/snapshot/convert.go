@@ -48,7 +48,7 @@ func Changes(s Snapshot, fold, secret func(string) string) (all []store.Change, 
 		if g.Password != "" {
 			put.Secret = secret(g.Password)
 		}
-		all = append(all, put, store.PutSave{Save: store.Save{Game: put.Number, Data: g.Data}})
+		all = append(all, put, store.PutSave{Save: store.Save{Game: put.Number, Version: g.Version, Data: g.Data}})
 	}
 	return all, leftOut
 }
@@ -139,7 +139,7 @@ func (o *outgoing) take(s *Snapshot, c store.Change) {
 		}
 	case store.PutSave:
 		if g := o.games[c.Game]; g != nil {
-			g.Data = c.Data
+			g.Data, g.Version = c.Data, c.Version
 			g.unsaved = g.entry > c.Entry
 		}
 	}

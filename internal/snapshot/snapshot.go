@@ -49,6 +49,7 @@ type Game struct {
 	Password string // in clear, as pgnet keeps it; empty for none
 	Kind     string // which of the server's kinds of game it is; empty for the default
 	Data     string // the save
+	Version  int    // the game's own, of Data
 	Creator  string // the user who created it; empty if that is not known
 }
 

@@ -101,6 +101,7 @@ func TestDamage(t *testing.T) {
 		"parlor a list":     {start + `, "parlor": []}`, "parlor", "an object and is a list", 1, 80},
 		"kind a number":     {start + `, "parlor": {"kinds": {"abc": 1}}}`, `parlor.kinds["abc"]`, "a text and is a number", 1, 98},
 		"creator null":      {start + `, "parlor": {"creators": {"abc": null}}}`, `parlor.creators["abc"]`, "a text and is null", 1, 101},
+		"version a number":  {start + `, "parlor": {"versions": {"abc": 2}}}`, `parlor.versions["abc"]`, "a text and is a number", 1, 101},
 		"exact data null":   {start + `, "parlor": {"data": null}}`, "parlor.data", "an object and is null", 1, 89},
 	} {
 		t.Run(name, func(t *testing.T) {

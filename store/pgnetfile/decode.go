@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"math"
 	"strconv"
 
 	"parlor"
@@ -19,7 +20,7 @@ var (
 	topKeys    = []string{"users", "games", "registration", "invite_codes", "parlor"}
 	userKeys   = []string{"name", "salt", "password"}
 	gameKeys   = []string{"name", "password", "data"}
-	parlorKeys = []string{"kinds", "data", "expires", "creators"}
+	parlorKeys = []string{"kinds", "data", "expires", "creators", "versions"}
 )
 
 // A decoder reads one save file. The text is walked by Python's rules, so that what pgnet reads is read and
@@ -116,24 +117,21 @@ func (d *decoder) invites(raw []byte) *DamagedError {
 // parlor reads what pgnet has no place for. What it says of games that are not there is ignored: pgnet may
 // have written the file meanwhile, or somebody with an editor.
 func (d *decoder) parlor(raw []byte) *DamagedError {
-	var sub [4][]byte
+	var sub [5][]byte
 	if err := d.members("parlor", raw, parlorKeys, sub[:]); err != nil {
 		return err
 	}
-	if sub[0] != nil {
-		err := d.table("parlor.kinds", sub[0], func(game, kind string) {
-			if i, ok := d.gameAt[game]; ok {
-				d.snap.Games[i].Kind = kind
-			}
-		})
-		if err != nil {
-			return err
+	for i, set := range [5]func(g *snapshot.Game, text string){
+		0: func(g *snapshot.Game, kind string) { g.Kind = kind },
+		3: func(g *snapshot.Game, creator string) { g.Creator = creator },
+		4: setVersion,
+	} {
+		if set == nil || sub[i] == nil {
+			continue
 		}
-	}
-	if sub[3] != nil {
-		err := d.table("parlor.creators", sub[3], func(game, creator string) {
-			if i, ok := d.gameAt[game]; ok {
-				d.snap.Games[i].Creator = creator
+		err := d.table("parlor."+parlorKeys[i], sub[i], func(game, text string) {
+			if at, ok := d.gameAt[game]; ok {
+				set(&d.snap.Games[at], text)
 			}
 		})
 		if err != nil {
@@ -156,6 +154,15 @@ func (d *decoder) parlor(raw []byte) *DamagedError {
 		d.exactData(game, data)
 	}
 	return nil
+}
+
+// setVersion sets the version of a save. What is not a number is taken as one above all, of which no game is made.
+func setVersion(g *snapshot.Game, text string) {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		n = math.MaxInt
+	}
+	g.Version = n
 }
 
 // expires reads when invites end. What is not a number is taken as the past, which is the safe side.

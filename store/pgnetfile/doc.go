@@ -9,12 +9,14 @@
 //	    "kinds": {"chess 7": "chess"},
 //	    "data": {"dungeon": "/wABAg=="},
 //	    "expires": {"1a2b": "2000000000"},
-//	    "creators": {"dungeon": "alice"}
+//	    "creators": {"dungeon": "alice"},
+//	    "versions": {"dungeon": "2"}
 //	}
 //
 // kinds says which games are of a kind other than the default. data holds, in base64, saves that are not text
 // and that a JSON string therefore cannot hold; the game's own data has U+FFFD in their place, and counts
-// if somebody changed it. expires says when invites end, in seconds since 1970, and creators who created a game.
+// if somebody changed it. expires says when invites end, in seconds since 1970, creators who created a game, and
+// versions of which version a save is that is not of version 0.
 //
 // # Files
 //

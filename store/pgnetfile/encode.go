@@ -145,47 +145,48 @@ const indent = "\n        "
 
 // appendParlor appends what pgnet has no place for, if there is any.
 func appendParlor(b []byte, s snapshot.Snapshot, exact []byte) []byte {
-	var kinds, created []snapshot.Game
-	var expire []snapshot.Invite
+	var kinds, expires, creators, versions table
 	for _, g := range s.Games {
 		if g.Kind != "" {
-			kinds = append(kinds, g)
+			kinds.add(g.Name, g.Kind)
 		}
 		if g.Creator != "" {
-			created = append(created, g)
+			creators.add(g.Name, g.Creator)
+		}
+		if g.Version != 0 {
+			versions.add(g.Name, strconv.Itoa(g.Version))
 		}
 	}
 	for _, invite := range s.Invites {
 		if invite.Expires != 0 {
-			expire = append(expire, invite)
+			expires.add(invite.Code, strconv.FormatInt(invite.Expires, 10))
 		}
 	}
 	sep := ",\n    \"parlor\": {"
-	if len(kinds) > 0 {
-		b = append(b, sep+indent+`"kinds": `...)
-		b = appendTable(b, indent, len(kinds), func(i int) (string, string) { return kinds[i].Name, kinds[i].Kind })
-		sep = ","
+	for i, text := range [][]byte{kinds.text(), exact, expires.text(), creators.text(), versions.text()} {
+		if len(text) > 0 {
+			b = append(b, sep+indent+`"`+parlorKeys[i]+`": `...)
+			b = append(b, text...)
+			sep = ","
+		}
 	}
-	if len(exact) > 0 {
-		b = append(b, sep+indent+`"data": `...)
-		b = append(b, exact...)
-		sep = ","
-	}
-	if len(expire) > 0 {
-		b = append(b, sep+indent+`"expires": `...)
-		b = appendTable(b, indent, len(expire), func(i int) (string, string) {
-			return expire[i].Code, strconv.FormatInt(expire[i].Expires, 10)
-		})
-		sep = ","
-	}
-	if len(created) > 0 {
-		b = append(b, sep+indent+`"creators": `...)
-		b = appendTable(b, indent, len(created), func(i int) (string, string) { return created[i].Name, created[i].Creator })
-	}
-	if len(kinds)+len(exact)+len(expire)+len(created) > 0 {
+	if sep == "," {
 		b = append(b, "\n    }"...)
 	}
 	return b
+}
+
+// table is one of what pgnet has no place for: pairs of a key and a value.
+type table [][2]string
+
+func (t *table) add(key, value string) { *t = append(*t, [2]string{key, value}) }
+
+// text is empty for an empty table.
+func (t table) text() []byte {
+	if len(t) == 0 {
+		return nil
+	}
+	return appendTable(nil, indent, len(t), func(i int) (string, string) { return t[i][0], t[i][1] })
 }
 
 // isText tells whether a JSON string can hold s.

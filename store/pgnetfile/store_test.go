@@ -3,6 +3,7 @@ package pgnetfile_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -38,6 +39,42 @@ func TestStoreRefusesDurable(t *testing.T) {
 	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
 		t.Errorf("the file has changed, or %v", err)
 	}
+}
+
+// TestVersions: a save keeps its version, as the game would take it for an older one, and one that cannot be read is above all.
+func TestVersions(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "save.json")
+	open := func() *pgnetfile.Store {
+		s, err := pgnetfile.OpenStore(path, pgnetfile.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+		return s
+	}
+	s := open()
+	if err := s.Commit(t.Context(), store.PutGame{Number: 1, Name: "old"}, store.PutSave{Save: store.Save{Game: 1, Data: "x"}},
+		store.PutGame{Number: 2, Name: "new"}, store.PutSave{Save: store.Save{Game: 2, Data: "y", Version: 2}}); err != nil {
+		t.Fatal(err)
+	}
+	want := func(s *pgnetfile.Store, old, newer int) {
+		t.Helper()
+		for game, want := range map[int64]int{1: old, 2: newer} {
+			if save, err := s.Save(t.Context(), game); err != nil || save.Version != want {
+				t.Errorf("game %d: version %d, error %v, want %d", game, save.Version, err, want)
+			}
+		}
+	}
+	s.Close()
+	s = open()
+	want(s, 0, 2)
+	s.Close()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, strings.Replace(string(text), `"new": "2"`, `"new": "two", "old": "99999999999999999999"`, 1))
+	want(open(), math.MaxInt, math.MaxInt)
 }
 
 // TestRead: beside who has the file, and with nothing made beside it.

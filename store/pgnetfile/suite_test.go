@@ -51,7 +51,7 @@ func equal(a, b snapshot.Snapshot) bool {
 func sample() snapshot.Snapshot {
 	return snapshot.Snapshot{
 		Users:        []snapshot.User{snapshot.NewUser("zoe", "pass"), {Name: "bob", Salt: "any text", Hash: "00ff"}},
-		Games:        []snapshot.Game{{Name: "chess 7", Password: "sesame", Kind: "chess", Data: "e4 e5", Creator: "zoe"}, {Name: "plain", Data: "x"}},
+		Games:        []snapshot.Game{{Name: "chess 7", Password: "sesame", Kind: "chess", Data: "e4 e5", Version: 3, Creator: "zoe"}, {Name: "plain", Data: "x"}},
 		Registration: true,
 		Invites:      []snapshot.Invite{{Code: "1a2b", User: "carol"}, {Code: "0000"}, {Code: "ffff", Expires: 2_000_000_000}},
 	}
