@@ -99,14 +99,20 @@ func TestSaveExportLosses(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	fillWith(t, dir,
+		store.PutSetting{Name: store.SettingAdmin, Value: "$argon2id$"},
 		store.PutUser{Name: "alice", Secret: "$argon2id$"},
-		store.PutInvite{Code: "x", Expires: 5, Left: 3},
+		store.PutInvite{Code: "x", Expires: 5, Left: 3}, store.PutInvite{Code: "used up"},
 		store.PutGame{Number: 1, Name: "one", Durable: true}, store.Append{Game: 1, First: 1, Last: 2},
 		store.PutGame{Number: 2, Name: "two", Durable: true}, store.Append{Game: 2, First: 1, Last: 2},
-		store.PutSave{Save: store.Save{Game: 2, Entry: 1, Data: "state"}},
-		store.PutGame{Number: 3, Name: "three", Secret: "$argon2id$"}, store.PutSave{Save: store.Save{Game: 3, Data: "state"}})
+		store.PutSave{Save: store.Save{Game: 2, Entry: 1, Data: "state", Room: []byte("{}")}},
+		store.PutSession{ID: "s", User: "bobby", Game: 2},
+		store.PutGame{Number: 3, Name: "three", Secret: "$argon2id$"}, store.PutSave{Save: store.Save{Game: 3, Data: "state"}},
+		store.PutGame{Number: 4, Name: "four"},
+		store.PutGame{Number: 5, Name: "five", Durable: true}, store.Append{Game: 5, First: 1, Last: 1},
+		store.PutSave{Save: store.Save{Game: 5, Entry: 1, Data: "state"}, KeepJournal: true})
 	out := mustParlor(t, "save", "export", filepath.Join(t.TempDir(), "save.json"), "--store", dir)
-	checkContains(t, out, "1 users, 2 games, 1 invite codes", `the passwords of "alice"`, `the games "one", which were never saved`,
-		`since their last save in the games "two"`, `the passwords of the games "three"`, `codes for "anybody" are good more than once`,
+	checkContains(t, out, "1 users, 3 games, 1 invite codes", `the passwords of "alice", who`, `the password of "admin", which`,
+		`the games "one", "four", which were never saved`, `since their last save in the games "two"`+"\n", `seats of the games "two", which`,
+		`the sessions of "bobby", who`, `the passwords of the games "three", which`, `codes for "anybody" are good more than once`,
 		"when invite codes expire")
 }

@@ -54,8 +54,8 @@ func Changes(s Snapshot, fold, secret func(string) string) (all []store.Change, 
 }
 
 // Of is the snapshot of what a store exports. What a snapshot has no form for is left out, and told of, a line for each sort: hashes of
-// another kind than pgnet's, whose users cannot log in; passwords of games, but those in clear; how often an invite code is good; what is
-// in journals; games without a save, and sessions.
+// another kind than pgnet's, whose users cannot log in; the administrator's password; those of games, but those in clear; how often an
+// invite code is good; games without a save; of durable ones, what is in journals and what rooms keep beside saves; and sessions.
 func Of(export iter.Seq2[store.Change, error]) (s Snapshot, lost []string, err error) {
 	s.Registration = true
 	o := outgoing{games: make(map[int64]*outgoingGame)}
@@ -66,28 +66,32 @@ func Of(export iter.Seq2[store.Change, error]) (s Snapshot, lost []string, err e
 		o.take(&s, c)
 	}
 	for _, g := range o.order {
-		switch {
-		case g.unsaved && g.Data == "":
+		if g.Data == "" {
 			o.unsaved.add(g.Name)
 			continue
-		case g.unsaved:
-			o.journals.add(g.Name)
 		}
-		if g.secret && g.Data != "" {
+		if g.secret {
 			o.open.add(g.Name)
 		}
-		if g.Data != "" {
-			s.Games = append(s.Games, g.Game)
+		if g.behind {
+			o.journals.add(g.Name)
 		}
+		if g.room {
+			o.rooms.add(g.Name)
+		}
+		s.Games = append(s.Games, g.Game)
 	}
 	for _, l := range []struct {
 		names names
 		what  string
 	}{
 		{o.secrets, "the passwords of %s, who cannot log in with what is in the file"},
+		{o.admins, "the password of %s, which a server is given when it starts"},
 		{o.open, "the passwords of the games %s, which anybody can join"},
 		{o.unsaved, "the games %s, which were never saved"},
 		{o.journals, "what has happened since their last save in the games %s"},
+		{o.rooms, "the clocks, random numbers and seats of the games %s, which begin anew with their saves"},
+		{o.sessions, "the sessions of %s, who have to join their games again"},
 		{o.counts, "that the invite codes for %s are good more than once"},
 	} {
 		if l.names.n > 0 {
@@ -99,23 +103,28 @@ func Of(export iter.Seq2[store.Change, error]) (s Snapshot, lost []string, err e
 
 // outgoing is what is kept while a store's export becomes a snapshot.
 type outgoing struct {
-	games                                    map[int64]*outgoingGame
-	order                                    []*outgoingGame
-	secrets, open, unsaved, journals, counts names
+	games map[int64]*outgoingGame
+	order []*outgoingGame
+
+	secrets, admins, open, unsaved, journals, rooms, sessions, counts names
 }
 
 type outgoingGame struct {
 	Game
-	secret  bool // it has a password that is lost
-	unsaved bool // its journal has something that is not in the save
-	entry   uint64
+	secret bool   // it has a password that is lost
+	entry  uint64 // the last of its journal
+	behind bool   // its journal has something that is not in the save
+	room   bool   // its room has kept something beside the save
 }
 
 func (o *outgoing) take(s *Snapshot, c store.Change) {
 	switch c := c.(type) {
 	case store.PutSetting:
-		if c.Name == store.SettingRegistration {
+		switch c.Name {
+		case store.SettingRegistration:
 			s.Registration = c.Value != "off"
+		case store.SettingAdmin:
+			o.admins.add("admin")
 		}
 	case store.PutUser:
 		salt, hash, ok := password.AsPgnet(c.Secret)
@@ -124,24 +133,29 @@ func (o *outgoing) take(s *Snapshot, c store.Change) {
 		}
 		s.Users = append(s.Users, User{Name: c.Name, Salt: salt, Hash: hash})
 	case store.PutInvite:
+		if c.Left < 1 {
+			return // it is used up
+		}
 		if c.Left > 1 {
 			o.counts.add(cmp.Or(c.User, "anybody"))
 		}
 		s.Invites = append(s.Invites, Invite{Code: c.Code, User: c.User, Expires: c.Expires})
 	case store.PutGame:
 		pass, clear := password.AsClear(c.Secret)
-		g := &outgoingGame{Game: Game{Name: c.Name, Password: pass, Kind: c.Kind, Creator: c.Creator}, secret: c.Secret != "" && !clear, unsaved: c.Durable}
+		g := &outgoingGame{Game: Game{Name: c.Name, Password: pass, Kind: c.Kind, Creator: c.Creator}, secret: c.Secret != "" && !clear}
 		o.games[c.Number] = g
 		o.order = append(o.order, g)
 	case store.Append: // a game's journal comes before its save
 		if g := o.games[c.Game]; g != nil {
-			g.unsaved, g.entry = true, c.Last
+			g.entry = c.Last
 		}
 	case store.PutSave:
 		if g := o.games[c.Game]; g != nil {
 			g.Data, g.Version = c.Data, c.Version
-			g.unsaved = g.entry > c.Entry
+			g.behind, g.room = g.entry > c.Entry, len(c.Room) > 0
 		}
+	case store.PutSession:
+		o.sessions.add(c.User)
 	}
 }
 
