@@ -22,7 +22,7 @@ type File struct {
 	room.Stored
 }
 
-// Format is what the file says that it is. The last word is raised when older programs cannot read it any more.
+// What the file says that it is. The version is raised when older programs cannot read what newer ones write.
 const format, version = "parlor game", 1
 
 // layout is how a File is written.

@@ -199,8 +199,8 @@ func (s *Store) until(ctx context.Context) (context.Context, context.CancelFunc)
 // Path is the URL without the password.
 func (s *Store) Path() string { return s.path }
 
-// Close waits 5 s at most for a commit under way, ends what is read, and gives the lease back. Loops over a journal or an
-// export end before it returns.
+// Close waits 5 s at most for a commit under way, ends what is read, and gives the lease back. It may be called within a loop over
+// a journal or an export: it does not wait for these, which get store.ErrClosed when they read on.
 func (s *Store) Close() error {
 	s.once.Do(func() {
 		timer := time.AfterFunc(grace, s.end)

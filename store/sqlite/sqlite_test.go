@@ -289,25 +289,6 @@ func TestLongReaders(t *testing.T) {
 	}
 }
 
-// TestCloseInLoops closes the store while streams are open.
-func TestCloseInLoops(t *testing.T) {
-	t.Parallel()
-	s := open(t, t.TempDir())
-	commit(t, s, storetest.Sample()...)
-	var last error
-	for _, err := range s.Export(t.Context()) {
-		if last = err; err != nil {
-			break
-		}
-		if err := s.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	}
-	if !errors.Is(last, store.ErrClosed) {
-		t.Errorf("the export's error is %v, want ErrClosed", last)
-	}
-}
-
 // TestReadInLoops reads within as many streams as there can be.
 func TestReadInLoops(t *testing.T) {
 	t.Parallel()

@@ -53,6 +53,7 @@ func Run(t *testing.T, place func(t *testing.T) Place) {
 		{"opened again", again},
 		{"one server at a time", oneServer},
 		{"closed", closed},
+		{"closed in a loop", closedInLoop},
 		{"random changes", random},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -705,5 +706,26 @@ func closed(t *testing.T, new func() *opened) {
 	}
 	if s.Path() == "" {
 		t.Error("the path is empty")
+	}
+}
+
+// closedInLoop: Close does not wait for the loop that it is called in, which is told.
+func closedInLoop(t *testing.T, new func() *opened) {
+	s := new()
+	if !s.place.Lasts {
+		return
+	}
+	s.commit(Sample()...)
+	var last error
+	for _, err := range s.Export(t.Context()) {
+		if last = err; err != nil {
+			break
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	}
+	if !errors.Is(last, store.ErrClosed) {
+		t.Errorf("the export's error is %v, want ErrClosed", last)
 	}
 }
