@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 
@@ -79,7 +78,7 @@ func (g *grouping) change(c store.Change) error {
 		}
 		g.add("append", []key{game(c.Game)}, c.Game, int64(c.First), int64(c.Last), c.Data)
 	case store.PutSession:
-		g.add("put_sessions", []key{game(c.Game), {what: 't', text: c.ID}}, c.ID, c.User, c.Key, c.Game, packTokens(c.Tokens))
+		g.add("put_sessions", []key{game(c.Game), {what: 't', text: c.ID}}, c.ID, c.User, c.Key, c.Game, store.PackTokens(c.Tokens))
 	case store.DeleteSession:
 		g.add("delete_sessions", []key{{what: 't', text: c.ID}}, c.ID)
 	default:
@@ -128,26 +127,4 @@ func (g *grouping) add(function string, keys []key, values ...any) {
 			c.size += len(v)
 		}
 	}
-}
-
-// packTokens puts each behind its length.
-func packTokens(tokens [][]byte) (b []byte) {
-	for _, token := range tokens {
-		b = binary.AppendUvarint(b, uint64(len(token)))
-		b = append(b, token...)
-	}
-	return b
-}
-
-func unpackTokens(b []byte) (tokens [][]byte, err error) {
-	for len(b) > 0 {
-		n, size := binary.Uvarint(b)
-		if size <= 0 || n > uint64(len(b)-size) {
-			return nil, fmt.Errorf("%w: the tokens of a session are cut off", store.ErrDamaged)
-		}
-		b = b[size:]
-		tokens = append(tokens, b[:n:n])
-		b = b[n:]
-	}
-	return tokens, nil
 }

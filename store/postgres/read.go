@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"math"
 
@@ -235,7 +236,9 @@ func scanSession(row pgx.CollectableRow) (store.Session, error) {
 		return s, err
 	}
 	s.ID, s.User, s.Key = string(id), string(user), string(key)
-	var err error
-	s.Tokens, err = unpackTokens(tokens)
-	return s, err
+	var ok bool
+	if s.Tokens, ok = store.UnpackTokens(tokens); !ok {
+		return s, fmt.Errorf("%w: the tokens of a session are cut off", store.ErrDamaged)
+	}
+	return s, nil
 }

@@ -310,7 +310,7 @@ func (s *Store) putSession(v store.Session) error {
 	}
 	return s.writer.run("INSERT INTO sessions VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "+
 		"user = excluded.user, key = excluded.key, game = excluded.game, tokens = excluded.tokens",
-		nil, v.ID, v.User, v.Key, v.Game, appendTokens(nil, v.Tokens))
+		nil, v.ID, v.User, v.Key, v.Game, store.PackTokens(v.Tokens))
 }
 
 // head is where a game's journal ends.

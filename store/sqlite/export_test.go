@@ -43,10 +43,8 @@ const VFSName = vfsName
 type File = mappedFile
 
 var (
-	AppendTokens = appendTokens
-	Tokens       = tokens
-	AppendPiece  = appendPiece
-	AppendDrop   = appendDrop
+	AppendPiece = appendPiece
+	AppendDrop  = appendDrop
 )
 
 // Notes are those of a row of the table recent.

@@ -14,24 +14,6 @@ import (
 	"parlor/store/sqlite"
 )
 
-// FuzzTokens reads the tokens of a session from any bytes: those that can be read are written and read again.
-func FuzzTokens(f *testing.F) {
-	f.Add([]byte{})
-	f.Add([]byte{0, 1, 7, 2, 8, 9})
-	f.Add([]byte{3, 1})
-	f.Add(bytes.Repeat([]byte{255}, 12))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		all, err := sqlite.Tokens(b)
-		if err != nil {
-			return
-		}
-		again, err := sqlite.Tokens(sqlite.AppendTokens(nil, all))
-		if err != nil || !cmp.Equal(all, again, cmpopts.EquateEmpty()) {
-			t.Errorf("%v became %v, error %v", all, again, err)
-		}
-	})
-}
-
 // FuzzNotes reads rows of journals from any bytes: what can be read is written and read again.
 func FuzzNotes(f *testing.F) {
 	f.Add([]byte{})

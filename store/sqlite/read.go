@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"iter"
 	"math"
@@ -159,32 +158,14 @@ func (s *Store) Sessions(ctx context.Context) (all []store.Session, err error) {
 // sessions are so many in the order of their names, without the first ones from a name on.
 func sessions(c *conn, from string, skip, limit int64) (all []store.Session, err error) {
 	err = c.run("SELECT id, user, key, game, tokens FROM sessions WHERE id >= ? ORDER BY id LIMIT ? OFFSET ?", func(r *sqlite3.Stmt) error {
-		tokens, err := tokens(r.ColumnRawBlob(4))
+		tokens, ok := store.UnpackTokens(r.ColumnRawBlob(4))
+		if !ok {
+			return fmt.Errorf("%w: a session's tokens", sqlite3.CORRUPT)
+		}
 		all = append(all, store.Session{ID: text(r, 0), User: text(r, 1), Key: text(r, 2), Game: r.ColumnInt64(3), Tokens: tokens})
-		return err
+		return nil
 	}, from, limit, skip)
 	return all, err
-}
-
-func appendTokens(b []byte, all [][]byte) []byte {
-	for _, token := range all {
-		b = binary.AppendUvarint(b, uint64(len(token)))
-		b = append(b, token...)
-	}
-	return b
-}
-
-func tokens(b []byte) (all [][]byte, err error) {
-	for len(b) > 0 {
-		n, size := binary.Uvarint(b)
-		if size <= 0 || n > uint64(len(b)-size) {
-			return nil, fmt.Errorf("%w: a session's tokens", sqlite3.CORRUPT)
-		}
-		b = b[size:]
-		all = append(all, slices.Clone(b[:n:n]))
-		b = b[n:]
-	}
-	return all, nil
 }
 
 // What is read at once of a stream: rows, and bytes from which on no more are.
