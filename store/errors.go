@@ -32,6 +32,21 @@ var (
 	ErrConflict = errors.New("the changes do not fit what is stored")
 )
 
+// kinds are all of them.
+var kinds = []error{
+	ErrNotFound, ErrUnknown, ErrFenced, ErrInUse, ErrNewer, ErrDamaged, ErrFull, ErrReadOnly, ErrUnavailable, ErrClosed, ErrConflict,
+}
+
+// Kind is which of the errors of this package an error is, or nil.
+func Kind(err error) error {
+	for _, kind := range kinds {
+		if errors.Is(err, kind) {
+			return kind
+		}
+	}
+	return nil
+}
+
 type closedError struct{}
 
 func (closedError) Error() string        { return "the store is closed" }

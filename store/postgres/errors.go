@@ -60,21 +60,11 @@ func (s *Store) explain(ctx context.Context, err error) error {
 			return fmt.Errorf("%s: %w: %w", s.path, kind, err)
 		}
 		return fmt.Errorf("%s: %w", s.path, err)
-	case isOurs(err):
+	case store.Kind(err) != nil:
 		return fmt.Errorf("%s: %w", s.path, err)
 	}
 	// Everything else is of the network.
 	return fmt.Errorf("%s: %w: %w", s.path, store.ErrUnavailable, err)
-}
-
-// isOurs tells whether an error says already what callers branch on.
-func isOurs(err error) bool {
-	for _, kind := range []error{store.ErrNotFound, store.ErrUnavailable, store.ErrDamaged, store.ErrFenced, store.ErrNewer, store.ErrInUse, store.ErrConflict} {
-		if errors.Is(err, kind) {
-			return true
-		}
-	}
-	return false
 }
 
 // class is the first two characters of the SQLSTATE.

@@ -63,7 +63,7 @@ func read[T any](ctx context.Context, s *Store, scan func(pgx.CollectableRow) (T
 func lost(err error) bool {
 	var pg *pgconn.PgError
 	var connect *pgconn.ConnectError
-	if errors.As(err, &connect) || isOurs(err) {
+	if errors.As(err, &connect) || store.Kind(err) != nil {
 		return false // a new one could not be made
 	}
 	return !errors.As(err, &pg) || class(pg) == "57" || class(pg) == "08"

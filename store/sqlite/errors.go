@@ -16,7 +16,7 @@ func (s *Store) explain(ctx context.Context, doing string, err error) error {
 	switch advice, kind := classify(err); {
 	case err == nil:
 		return nil
-	case explained(err):
+	case store.Kind(err) != nil: // it is one already
 		return err
 	case errors.Is(err, sqlite3.INTERRUPT) && ctx.Err() != nil:
 		return fmt.Errorf("%s: %w", doing, context.Cause(ctx))
@@ -27,16 +27,6 @@ func (s *Store) explain(ctx context.Context, doing string, err error) error {
 	default:
 		return fmt.Errorf("%s: %w: %s: %w; %s", doing, kind, s.path, err, advice)
 	}
-}
-
-// explained tells if it is already one that callers branch on.
-func explained(err error) bool {
-	for _, kind := range []error{store.ErrDamaged, store.ErrInUse, store.ErrNewer, store.ErrUnavailable, store.ErrConflict, store.ErrFenced, store.ErrUnknown, store.ErrClosed} {
-		if errors.Is(err, kind) {
-			return true
-		}
-	}
-	return false
 }
 
 // classify tells which of the store's errors one of SQLite or of the system is; nil if it is none of these.

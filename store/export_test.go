@@ -1,0 +1,4 @@
+package store
+
+// Kinds are all errors that callers branch on.
+var Kinds = kinds
