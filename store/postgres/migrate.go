@@ -34,21 +34,14 @@ func migrations() []string {
 // migrate makes the steps that are not made yet, each in a transaction, on the connection that holds the lease's lock: no
 // two servers do so at once, and a connection that breaks takes its step back before the lock is free.
 func migrate(ctx context.Context, conn *pgx.Conn, schema string, steps []string) error {
-	var there bool
-	if err := conn.QueryRow(ctx, "SELECT to_regclass('migrations') IS NOT NULL").Scan(&there); err != nil {
+	made, there, err := madeSteps(ctx, conn, schema, steps)
+	if err != nil {
 		return err
 	}
 	if !there {
 		if err := prepare(ctx, conn, schema); err != nil {
 			return err
 		}
-	}
-	var made int
-	if err := conn.QueryRow(ctx, "SELECT coalesce(max(number), 0) FROM migrations").Scan(&made); err != nil {
-		return err
-	}
-	if made > len(steps) {
-		return newer(made, schema, steps)
 	}
 	for ; made < len(steps); made++ {
 		err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
@@ -71,28 +64,28 @@ func migrate(ctx context.Context, conn *pgx.Conn, schema string, steps []string)
 	return nil
 }
 
-func newer(made int, schema string, steps []string) error {
-	return fmt.Errorf("%w of this program: it has version %d of the tables in schema %q, and this one knows them up to %d; start the newer program again",
-		store.ErrNewer, made, schema, len(steps))
+// madeSteps is how many of the steps are made; there tells if the table is there that says so. The error is ErrNewer if there are more.
+func madeSteps(ctx context.Context, q querier, schema string, steps []string) (made int, there bool, err error) {
+	there, err = one(collect(ctx, q, pgx.RowTo[bool], "SELECT to_regclass('migrations') IS NOT NULL"))
+	if err != nil || !there {
+		return 0, false, err
+	}
+	made, err = one(collect(ctx, q, pgx.RowTo[int], "SELECT coalesce(max(number), 0) FROM migrations"))
+	if made > len(steps) {
+		err = fmt.Errorf("%w of this program: it has version %d of the tables in schema %q, and this one knows them up to %d; start the newer program again",
+			store.ErrNewer, made, schema, len(steps))
+	}
+	return made, true, err
 }
 
 // check sees to it that the tables are those of this version.
 func (s *Store) check(ctx context.Context, steps []string) error {
-	var there bool
-	if err := s.readers.QueryRow(ctx, "SELECT to_regclass('migrations') IS NOT NULL").Scan(&there); err != nil {
-		return err
-	}
-	made := 0
-	if there {
-		if err := s.readers.QueryRow(ctx, "SELECT coalesce(max(number), 0) FROM migrations").Scan(&made); err != nil {
-			return err
-		}
-	}
+	made, _, err := madeSteps(ctx, s.readers, s.options.Schema, steps)
 	switch {
+	case err != nil:
+		return err
 	case made == 0:
 		return fmt.Errorf("there is no store in schema %q: %w", s.options.Schema, store.ErrNotFound)
-	case made > len(steps):
-		return newer(made, s.options.Schema, steps)
 	case made < len(steps):
 		return fmt.Errorf("%w: the tables in schema %q are of an older version: start a server of this version on them first", store.ErrUnavailable, s.options.Schema)
 	}

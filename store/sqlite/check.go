@@ -108,23 +108,8 @@ func (s *Store) recognize(ctx context.Context, fresh bool) error {
 			return err
 		}
 	}
-	app, _, err := c.number("PRAGMA application_id")
-	if err != nil {
+	if _, err := s.schema(c); err != nil {
 		return err
-	}
-	version, _, err := c.number("PRAGMA user_version")
-	if err != nil {
-		return err
-	}
-	tables, _, err := c.number("SELECT count(*) FROM sqlite_schema")
-	known, _ := fs.ReadDir(migrations, "migrations")
-	switch {
-	case err != nil:
-		return err
-	case app != application && (app != 0 || version != 0 || tables != 0):
-		return s.damage(errors.New("it is the database of another program"))
-	case version > int64(len(known)):
-		return newer(s.path, version, len(known))
 	}
 	var mode string
 	if err := c.run("PRAGMA journal_mode = wal", func(r *sqlite3.Stmt) error { mode = r.ColumnText(0); return nil }); err != nil {

@@ -2,8 +2,11 @@ package sqlite
 
 import (
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
+
+	"github.com/ncruces/go-sqlite3"
 
 	"parlor/store"
 )
@@ -17,52 +20,71 @@ var migrations embed.FS
 // application is what tells a store from other databases (PRAGMA application_id): "Prlr".
 const application = 0x50726c72
 
+// steps are the migrations' files.
+func steps() []fs.DirEntry {
+	files, err := migrations.ReadDir("migrations")
+	if err != nil {
+		panic(err) // it is in the program
+	}
+	return files
+}
+
+// schema is the number of the last migration that a database has had, 0 of one with nothing in it. Errors are ErrDamaged for a
+// database of another program, and ErrNewer.
+func (s *Store) schema(c *conn) (version int64, err error) {
+	var app, tables int64
+	// All as of one moment: another process may just be making it.
+	err = c.run("SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_application_id, pragma_user_version", func(r *sqlite3.Stmt) error {
+		app, version, tables = r.ColumnInt64(0), r.ColumnInt64(1), r.ColumnInt64(2)
+		return nil
+	})
+	switch known := int64(len(steps())); {
+	case err != nil:
+		return 0, err
+	case app == 0 && version == 0 && tables == 0:
+		return 0, nil
+	case app != application || version < 1:
+		return 0, s.damage(errors.New("it is the database of another program"))
+	case version > known:
+		return 0, fmt.Errorf("%w: %s has the schema %d, and this program knows those up to %d; start the version of the program that wrote it, or a later one",
+			store.ErrNewer, s.path, version, known)
+	}
+	return version, nil
+}
+
 // migrate brings the schema up to this version, each step in a transaction with the number of it, so that a step is there or not whoever
 // is killed, and made once whoever else is at it.
-func migrate(c *conn, path string) error {
-	files, err := fs.ReadDir(migrations, "migrations")
-	if err != nil {
-		return err
-	}
-	for {
-		if done, err := step(c, path, files); done || err != nil {
+func (s *Store) migrate() error {
+	for n, file := range steps() {
+		if err := s.step(int64(n), file.Name()); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
-// step makes the next step, or tells that all are done.
-func step(c *conn, path string, files []fs.DirEntry) (done bool, err error) {
-	if version, _, err := c.number("PRAGMA user_version"); err != nil || version == int64(len(files)) {
-		return true, err
+// step makes a step if the schema has had so many.
+func (s *Store) step(before int64, name string) error {
+	c := s.writer
+	if version, err := s.schema(c); err != nil || version != before {
+		return err
 	}
 	if err := c.run("BEGIN IMMEDIATE", nil); err != nil {
-		return false, err
+		return err
 	}
 	defer c.rollback()
-	version, _, err := c.number("PRAGMA user_version") // another process may have been faster
-	switch {
-	case err != nil:
-		return false, err
-	case version == int64(len(files)):
-		return true, nil
-	case version < 0 || version > int64(len(files)):
-		return false, newer(path, version, len(files))
+	if version, err := s.schema(c); err != nil || version != before { // another process was faster
+		return err
 	}
-	text, err := fs.ReadFile(migrations, "migrations/"+files[version].Name())
+	text, err := migrations.ReadFile("migrations/" + name)
 	if err != nil {
-		return false, err
+		return err
 	}
 	if err := c.Exec(string(text)); err != nil {
-		return false, fmt.Errorf("migration %s: %w", files[version].Name(), err)
+		return fmt.Errorf("migration %s: %w", name, err)
 	}
-	if err := c.Exec(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", application, version+1)); err != nil {
-		return false, err
+	if err := c.Exec(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", application, before+1)); err != nil {
+		return err
 	}
-	return false, c.run("COMMIT", nil)
-}
-
-func newer(path string, version int64, known int) error {
-	return fmt.Errorf("%w: %s has the schema %d, and this program knows those up to %d; start the version of the program that wrote it, or a later one",
-		store.ErrNewer, path, version, known)
+	return c.run("COMMIT", nil)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 
 	"parlor/internal/lockfile"
@@ -34,7 +33,7 @@ func (s *Store) openReadOnly(ctx context.Context, dir string) error {
 		return err
 	}
 	if size == 0 && !s.isSuspect(dir) {
-		return fmt.Errorf("there is no store in %s: %w", dir, store.ErrNotFound)
+		return noStore(dir)
 	}
 	lock, err := s.lockForLook(dir)
 	if err != nil {
@@ -52,7 +51,20 @@ func (s *Store) openReadOnly(ctx context.Context, dir string) error {
 		return err
 	}
 	defer c.Close()
-	return s.known(c)
+	version, err := s.schema(c)
+	switch {
+	case err != nil:
+		return err
+	case version == 0:
+		return noStore(dir)
+	case version < int64(len(steps())):
+		return fmt.Errorf("%w: %s has the schema %d of an older version: start a server of this version on it first", store.ErrUnavailable, s.path, version)
+	}
+	return nil
+}
+
+func noStore(dir string) error {
+	return fmt.Errorf("there is no store in %s: %w", dir, store.ErrNotFound)
 }
 
 // isSuspect tells whether there was a store in a folder whose database is empty.
@@ -68,28 +80,4 @@ func (s *Store) lockForLook(dir string) (*lockfile.Lock, error) {
 		return nil, nil
 	}
 	return lock, err
-}
-
-// known sees to it that the database is a store of this version.
-func (s *Store) known(c *conn) error {
-	app, _, err := c.number("PRAGMA application_id")
-	if err != nil {
-		return err
-	}
-	version, _, err := c.number("PRAGMA user_version")
-	if err != nil {
-		return err
-	}
-	files, err := fs.ReadDir(migrations, "migrations")
-	switch known := int64(len(files)); {
-	case err != nil:
-		return err
-	case app != application:
-		return s.damage(errors.New("it is the database of another program"))
-	case version > known:
-		return newer(s.path, version, len(files))
-	case version < known:
-		return fmt.Errorf("%w: %s has the schema %d of an older version: start a server of this version on it first", store.ErrUnavailable, s.path, version)
-	}
-	return nil
 }

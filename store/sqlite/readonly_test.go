@@ -106,4 +106,15 @@ func TestOpenReadOnlyRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	for pragma, want := range map[string]error{"user_version = 99": store.ErrNewer, "user_version = 0": store.ErrDamaged, "application_id = 7": store.ErrDamaged} {
+		dir := t.TempDir()
+		s := open(t, dir)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		sql(t, s, "PRAGMA "+pragma)
+		if _, err := sqlite.OpenReadOnly(t.Context(), dir, sqlite.Options{}); !errors.Is(err, want) {
+			t.Errorf("%s: error %v, want %v", pragma, err, want)
+		}
+	}
 }

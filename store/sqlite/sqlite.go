@@ -170,7 +170,7 @@ func (s *Store) open(ctx context.Context, dir string) (err error) {
 	if err := s.recognize(ctx, fresh); err != nil {
 		return err
 	}
-	if err := migrate(s.writer, s.path); err != nil {
+	if err := s.migrate(); err != nil {
 		return err
 	}
 	if err := s.take(); err != nil {
