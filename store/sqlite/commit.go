@@ -32,13 +32,13 @@ func (s *Store) usable(ctx context.Context) error {
 	return nil
 }
 
-// await waits for the turn, as long as ctx and the store last.
-func (s *Store) await(ctx context.Context) error {
+// enter takes one of the places that a channel has, which is received from it again. It waits for one as long as ctx and the store last.
+func (s *Store) enter(ctx context.Context, places chan struct{}) error {
 	if err := s.usable(ctx); err != nil {
 		return err
 	}
 	select {
-	case s.turn <- struct{}{}:
+	case places <- struct{}{}:
 	case <-s.ended.Done():
 		return s.usable(ctx)
 	case <-ctx.Done():
@@ -46,7 +46,7 @@ func (s *Store) await(ctx context.Context) error {
 	}
 	err := s.usable(ctx)
 	if err != nil {
-		<-s.turn
+		<-places
 	}
 	return err
 }
@@ -55,7 +55,7 @@ func (s *Store) transact(ctx context.Context, changes []store.Change) error {
 	if s.readOnly {
 		return fmt.Errorf("%w: %s was opened for reading", store.ErrReadOnly, s.path)
 	}
-	if err := s.await(ctx); err != nil {
+	if err := s.enter(ctx, s.turn); err != nil {
 		return err
 	}
 	defer func() { <-s.turn }()

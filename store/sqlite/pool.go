@@ -100,15 +100,8 @@ func (p *pool) streaming() int {
 
 // read calls f with a connection.
 func (s *Store) read(ctx context.Context, doing string, f func(*conn) error) error {
-	if err := s.usable(ctx); err != nil {
+	if err := s.enter(ctx, s.readers.reads); err != nil {
 		return err
-	}
-	select {
-	case s.readers.reads <- struct{}{}:
-	case <-s.ended.Done():
-		return s.usable(ctx)
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 	defer func() { <-s.readers.reads }()
 	c, err := s.readers.take(ctx)
@@ -141,16 +134,9 @@ var (
 // stream calls f with a stream. It calls moment with the recent of its moment. What f returns is explained; errLeft
 // is no error.
 func (s *Store) stream(ctx context.Context, doing string, moment func(*recent), f func(*stream) error) error {
-	if err := s.usable(ctx); err != nil {
-		return err
-	}
 	p := s.readers
-	select {
-	case p.streams <- struct{}{}:
-	case <-s.ended.Done():
-		return s.usable(ctx)
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := s.enter(ctx, p.streams); err != nil {
+		return err
 	}
 	defer func() { <-p.streams }()
 	t := &stream{pool: p, ctx: ctx}
@@ -187,7 +173,7 @@ func (t *stream) begin(moment func(*recent)) error {
 			moment(&r)
 			return err
 		})
-	} else if err = s.await(t.ctx); err == nil {
+	} else if err = s.enter(t.ctx, s.turn); err == nil {
 		err = t.snapshot(func(c *conn) error {
 			moment(&s.recent)
 			epoch, _, err := c.number("SELECT epoch FROM lease")
