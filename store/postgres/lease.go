@@ -1,10 +1,12 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -61,13 +63,19 @@ func (s *Store) take(ctx context.Context, conn *pgx.Conn, steps []string) error 
 			return err
 		}
 		err := tx.QueryRow(ctx, `INSERT INTO lease SELECT coalesce(max(epoch), 0) + 1, $1, now(), NULL, 0 FROM lease RETURNING epoch`,
-			[]byte(s.options.Holder)).Scan(&s.epoch)
+			[]byte(holder())).Scan(&s.epoch)
 		if err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, "DELETE FROM lease WHERE epoch < $1", s.epoch-history)
 		return err
 	})
+}
+
+// holder is who others are told that has the store.
+func holder() string {
+	host, _ := os.Hostname()
+	return fmt.Sprintf("process %d on %s", os.Getpid(), cmp.Or(host, "a machine without a name"))
 }
 
 // inUse is the error that says who has the store.

@@ -3,6 +3,8 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -41,14 +43,14 @@ func put(t testing.TB, s store.Store, name string) {
 
 func TestInUseNamesTheHolder(t *testing.T) {
 	url, name := pgtest.Shared(t).URL(), schema()
-	first, err := postgres.Open(t.Context(), url, postgres.Options{Schema: name, Holder: "the first server"})
+	first := open(t, url, name)
+	host, err := os.Hostname()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer first.Close()
 	_, err = postgres.Open(t.Context(), url, postgres.Options{Schema: name})
 	year := time.Now().UTC().Format("2006-")
-	if !errors.Is(err, store.ErrInUse) || !strings.Contains(err.Error(), "the first server has it since "+year) {
+	if !errors.Is(err, store.ErrInUse) || !strings.Contains(err.Error(), fmt.Sprintf("process %d on %s has it since %s", os.Getpid(), host, year)) {
 		t.Errorf("error %v", err)
 	}
 	first.Close()

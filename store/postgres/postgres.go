@@ -30,7 +30,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
@@ -44,32 +43,23 @@ import (
 type Options struct {
 	// Schema is where the tables are; "parlor" if it is empty. Each is a store of its own.
 	Schema string
-	// Holder is who others are told that has the store; name and process of this machine if it is empty.
-	Holder string
-	// Readers is how many reads there are at once at most, others wait; 8 if it is 0. A commit has another connection, as has the
-	// lease, each export, and each journal that is read and is a long one.
-	Readers int
 }
 
 func (o Options) withDefaults() Options {
 	o.Schema = cmp.Or(o.Schema, "parlor")
-	o.Readers = cmp.Or(o.Readers, 8)
-	if o.Holder == "" {
-		host, _ := os.Hostname()
-		o.Holder = fmt.Sprintf("process %d on %s", os.Getpid(), cmp.Or(host, "a machine without a name"))
-	}
 	return o
 }
 
 func (o Options) check() error {
-	switch {
-	case len(o.Schema) > 63:
+	if len(o.Schema) > 63 {
 		return fmt.Errorf("the schema's name %q is longer than PostgreSQL's 63 bytes", o.Schema)
-	case o.Readers < 1 || o.Readers > 1000:
-		return fmt.Errorf("%d readers: 1 to 1000 can be", o.Readers)
 	}
 	return nil
 }
+
+// maxReads is how many reads there are at once; others wait. A commit has another connection, as has the lease, each export, and each
+// journal that is read and is a long one.
+const maxReads = 8
 
 // grace is how long Close waits for a commit under way before it cuts it off.
 const grace = 5 * time.Second
@@ -142,7 +132,7 @@ func (s *Store) makeReaders(ctx context.Context) (err error) {
 	config := s.place.pool.Copy()
 	// Plans are made anew, by what is in the tables: one of an early moment would be kept for long.
 	config.ConnConfig = s.with(s.name("reader"), "plan_cache_mode", "force_custom_plan")
-	config.MaxConns = int32(s.options.Readers)
+	config.MaxConns = maxReads
 	config.MinConns, config.MinIdleConns = 0, 0
 	s.readers, err = pgxpool.NewWithConfig(context.WithoutCancel(ctx), config)
 	return err

@@ -137,12 +137,6 @@ func check(ctx context.Context, c *conn, pragma string) error {
 	})
 }
 
-// Check looks at every page and every index, which takes a second for some 100 MB. The error is ErrDamaged if one is not what was written.
-// Commits go on meanwhile.
-func (s *Store) Check(ctx context.Context) error {
-	return s.read(ctx, "check the store", func(c *conn) error { return check(ctx, c, "PRAGMA integrity_check(1)") })
-}
-
 // mark leaves behind that there is a store, by which one is told that is gone.
 func (s *Store) mark() error {
 	path := filepath.Join(filepath.Dir(s.path), lockName)

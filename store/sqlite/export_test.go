@@ -1,11 +1,18 @@
 package sqlite
 
 import (
+	"context"
 	"errors"
 	"time"
 
 	"parlor/store"
 )
+
+// Readers has so many reads under way at once, and as many exports and journals.
+func (o Options) Readers(n int) Options {
+	o.test.readers = n
+	return o
+}
 
 // NoLock makes it as where files have no locks, with a lease that is good for so long.
 func (o Options) NoLock(lease time.Duration) Options {
@@ -57,6 +64,11 @@ func Notes(b []byte) (all []store.Piece, err error) {
 		return nil, n.err
 	}
 	return all, nil
+}
+
+// Check looks at every page and every index.
+func (s *Store) Check(ctx context.Context) error {
+	return s.read(ctx, "check the store", func(c *conn) error { return check(ctx, c, "PRAGMA integrity_check(1)") })
 }
 
 // Checkpointer is what writes the log into the database, with a connection until end is called.

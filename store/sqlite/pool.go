@@ -24,7 +24,7 @@ type pool struct {
 }
 
 func newPool(s *Store) *pool {
-	n := s.opt.Readers
+	n := s.opt.test.readers
 	return &pool{s: s, reads: make(chan struct{}, n), streams: make(chan struct{}, n), open: make(map[*stream]struct{})}
 }
 

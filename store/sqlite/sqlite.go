@@ -34,9 +34,6 @@ const (
 
 // Options are for [Open]. The zero value is good.
 type Options struct {
-	// Readers is how many reads are under way at once; others wait for them. 0 is 4. As many [Store.Export] and
-	// [Store.Journal] may be besides.
-	Readers int
 	// Logger gets what is for the operator: servers that were taken over, checkpoints that fail. nil is none.
 	Logger *slog.Logger
 
@@ -45,6 +42,7 @@ type Options struct {
 
 // testing is what tests set.
 type testing struct {
+	readers  int           // reads that are under way at once, and streams
 	noLock   bool          // as where files have no locks
 	lease    time.Duration // for how long the lease is good without being renewed
 	checking time.Duration // what Open takes for looking at the pages
@@ -55,7 +53,7 @@ type testing struct {
 }
 
 func (o Options) withDefaults() Options {
-	o.Readers = cmp.Or(max(o.Readers, 0), 4)
+	o.test.readers = cmp.Or(o.test.readers, 4)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -292,7 +292,7 @@ func TestLongReaders(t *testing.T) {
 // TestReadInLoops reads within as many streams as there can be.
 func TestReadInLoops(t *testing.T) {
 	t.Parallel()
-	s := openWith(t, t.TempDir(), sqlite.Options{Readers: 1})
+	s := openWith(t, t.TempDir(), sqlite.Options{}.Readers(1))
 	commit(t, s, storetest.Sample()...)
 	for c, err := range s.Export(t.Context()) {
 		if err != nil {
