@@ -253,7 +253,7 @@ func (s *Server) newGameSecret(text string) string {
 func (s *Server) inTurn(ss *session, answer func() (parlor.Response, bool)) {
 	ctx, cancel := context.WithTimeout(context.Background(), maxLoginDelay)
 	key := turnstile.Key{Network: link.Network(ss.address()), Name: ss.user}
-	err := s.gate.Do(ctx, key, func(err error) {
+	s.inLine(ctx, key, func(err error) {
 		defer cancel()
 		if err != nil || ss.hasEnded() {
 			ss.finish(parlor.Unexpected(textBusy))
@@ -261,10 +261,6 @@ func (s *Server) inTurn(ss *session, answer func() (parlor.Response, bool)) {
 			ss.finish(resp)
 		}
 	})
-	if err != nil {
-		cancel()
-		ss.finish(parlor.Unexpected(textBusy))
-	}
 }
 
 // openGame makes a new game and has its creator join it.

@@ -150,6 +150,7 @@ type Stats struct {
 	Logins            atomic.Int64 // logins accepted
 	LoginsRefused     atomic.Int64 // logins refused, for whatever reason
 	LoginsSlowed      atomic.Int64 // logins, and guesses of a game's password, delayed or refused because too many had failed
+	TurnsRefused      atomic.Int64 // logins, and requests that need a hash of a password, refused because too many waited for theirs
 	LinksRefused      atomic.Int64 // links over Limits.Links
 	UsersRefused      atomic.Int64 // registrations over Limits.Users or Limits.RegistrationsPerSecond
 	GamesRefused      atomic.Int64 // games over Limits.Games

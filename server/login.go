@@ -171,7 +171,7 @@ func (s *Server) refused(p *proving, text string) {
 // queue has the password looked at in its turn.
 func (s *Server) queue(p *proving) {
 	key := turnstile.Key{Network: link.Network(p.ss.peer.Addr), Name: p.c.user}
-	err := s.gate.Do(p.ctx, key, func(err error) {
+	s.inLine(p.ctx, key, func(err error) {
 		if err != nil || p.ss.hasEnded() {
 			s.refused(p, textBusy)
 			return
@@ -189,8 +189,18 @@ func (s *Server) queue(p *proving) {
 		}
 		s.authenticate(p)
 	})
-	if err != nil {
-		s.refused(p, textBusy)
+}
+
+// inLine has work called when it is its turn of the turnstile, or with why there is none, at once if too many wait.
+func (s *Server) inLine(ctx context.Context, key turnstile.Key, work func(error)) {
+	counted := func(err error) {
+		if errors.Is(err, turnstile.ErrBusy) {
+			s.stats.TurnsRefused.Add(1)
+		}
+		work(err)
+	}
+	if err := s.gate.Do(ctx, key, counted); err != nil {
+		counted(err)
 	}
 }
 

@@ -138,6 +138,26 @@ func TestBackOut(t *testing.T) {
 	})
 }
 
+// TestTurnsRefused has so many networks log in at once that more come than may wait for a hash: the others are told at once, and counted.
+func TestTurnsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, server.Config{Store: new(slowLogins)}, script{})
+		var guests []*guest
+		for i := range 4300 { // 4096 may wait
+			g := w.connectFrom(fmt.Sprintf("192.0.%d.1", i/35))
+			g.send("handshake", parlor.Map{"username": fmt.Sprint("user", i%35), "password": "x"})
+			guests = append(guests, g)
+		}
+		synctest.Wait()
+		if n := w.srv.Stats().TurnsRefused.Load(); n == 0 || n != w.srv.Stats().LoginsRefused.Load() {
+			t.Errorf("%d were refused a turn, and %d a login", n, w.srv.Stats().LoginsRefused.Load())
+		}
+		for _, g := range guests {
+			g.close()
+		}
+	})
+}
+
 // TestRegistrationStorm has a network register more than it may: the rest is refused before there is a hash, and so uses up no budget.
 func TestRegistrationStorm(t *testing.T) {
 	inWorld(t, server.Config{Limits: server.Limits{RegistrationBurst: 1}}, script{}, func(t *testing.T, w *world) {

@@ -15,3 +15,10 @@ func (t *Turnstile) Remembered() int {
 	defer t.mu.Unlock()
 	return len(t.known.young) + len(t.known.old)
 }
+
+// Waiting is how many wait for their turn.
+func (t *Turnstile) Waiting() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.lines[strangers].len() + t.lines[regulars].len()
+}

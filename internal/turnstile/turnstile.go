@@ -30,17 +30,16 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
-// Config is how much is done at once, and how much may wait. The zero value is ready.
-type Config struct {
-	// Share is the part of the processors (GOMAXPROCS) that the work may take, up to 1; default 1/4. So many pieces are done
-	// at once as that is processors, rounded up. What is too much then is made up for by rests: with the default and two
-	// processors it is one piece at a time, and behind each a rest as long as it took.
-	Share float64
+// share is the part of the processors (GOMAXPROCS) that the work may take. So many pieces are done at once as that is processors,
+// rounded up. What is too much then is made up for by rests: with two processors it is one piece at a time, and behind each a
+// rest as long as it took.
+const share = 0.25
 
+// Config is how much may wait. The zero value is ready.
+type Config struct {
 	// How many may wait, in each of the two lines. Who comes in addition is refused, or else, where it is the limit of all,
 	// the newest of the network that has most in the line.
 	PerName    int // of one name of one network; default 8
@@ -52,10 +51,6 @@ type Config struct {
 }
 
 func (c *Config) fill() {
-	if c.Share <= 0 {
-		c.Share = 0.25
-	}
-	c.Share = min(c.Share, 1)
 	def(&c.PerName, 8)
 	def(&c.PerNetwork, 256)
 	def(&c.Waiting, 4096)
@@ -80,17 +75,6 @@ var (
 	ErrClosed = errors.New("turnstile closed")
 )
 
-// Stats counts what happened since the start.
-type Stats struct {
-	Turns      atomic.Int64 // work begun
-	KnownTurns atomic.Int64 // of that, for keys that had succeeded before
-	Waited     atomic.Int64 // work that could not begin at once
-	GaveUp     atomic.Int64 // work whose context ended before
-	NameFull   atomic.Int64 // refused over Config.PerName
-	NetFull    atomic.Int64 // refused over Config.PerNetwork
-	Full       atomic.Int64 // refused, or pushed out, over Config.Waiting
-}
-
 // Turnstile is one. Close must follow.
 type Turnstile struct {
 	cfg     Config
@@ -99,7 +83,6 @@ type Turnstile struct {
 	seed    maphash.Seed
 	closing chan struct{}  // closed by Close
 	wg      sync.WaitGroup // workers, and those who tell that there will be no turn
-	stats   Stats
 
 	mu      sync.Mutex // guards the fields below
 	closed  bool
@@ -119,7 +102,7 @@ const (
 func New(cfg Config) *Turnstile {
 	cfg.fill()
 	t := &Turnstile{cfg: cfg, seed: maphash.MakeSeed(), closing: make(chan struct{}), known: memory{size: cfg.Known}}
-	t.workers, t.rest = split(cfg.Share * float64(runtime.GOMAXPROCS(0)))
+	t.workers, t.rest = split(share * float64(runtime.GOMAXPROCS(0)))
 	for i := range t.lines {
 		t.lines[i] = newLine()
 	}
@@ -152,7 +135,7 @@ func (t *Turnstile) Do(ctx context.Context, key Key, work func(error)) error {
 		return ErrClosed
 	case t.working < t.workers: // and nobody waits
 		t.working++
-		t.count(which)
+		t.last = which
 		t.wg.Go(func() { t.work(work) }) // ends when nobody waits; Close waits for it
 		return nil
 	}
@@ -160,7 +143,6 @@ func (t *Turnstile) Do(ctx context.Context, key Key, work func(error)) error {
 	if err := t.makeRoom(l, id, key.Network); err != nil {
 		return err
 	}
-	t.stats.Waited.Add(1)
 	w := l.add(id, key.Network, work)
 	w.stop = context.AfterFunc(ctx, func() { t.giveUp(l, w, context.Cause(ctx)) })
 	return nil
@@ -171,15 +153,12 @@ func (t *Turnstile) makeRoom(l *line, id uint64, network netip.Addr) error {
 	ofNetwork := l.ofNetwork(network)
 	switch {
 	case l.ofName(id) >= t.cfg.PerName:
-		t.stats.NameFull.Add(1)
 		return fmt.Errorf("%w: limit of %d waiting of one name", ErrBusy, t.cfg.PerName)
 	case network.IsValid() && ofNetwork >= t.cfg.PerNetwork:
-		t.stats.NetFull.Add(1)
 		return fmt.Errorf("%w: limit of %d waiting of one network", ErrBusy, t.cfg.PerNetwork)
 	case l.len() < t.cfg.Waiting:
 		return nil
 	}
-	t.stats.Full.Add(1)
 	err := fmt.Errorf("%w: limit of %d waiting", ErrBusy, t.cfg.Waiting)
 	out := l.newest()
 	if out.name.network.size <= ofNetwork+1 { // the newcomer would be the one to go
@@ -205,7 +184,6 @@ func (t *Turnstile) giveUp(l *line, w *waiter, why error) {
 		return
 	}
 	l.remove(w)
-	t.stats.GaveUp.Add(1)
 	t.wg.Add(1) // Close has not begun, or it would have had the waiter
 	t.mu.Unlock()
 	defer t.wg.Done()
@@ -246,22 +224,13 @@ func (t *Turnstile) next() func(error) {
 	defer t.mu.Unlock()
 	for _, which := range [2]int{1 - t.last, t.last} {
 		if w := t.lines[which].next(); w != nil {
-			t.count(which)
+			t.last = which
 			w.stop()
 			return w.work
 		}
 	}
 	t.working--
 	return nil
-}
-
-// count notes a turn of a line. The lock is held.
-func (t *Turnstile) count(which int) {
-	t.last = which
-	t.stats.Turns.Add(1)
-	if which == regulars {
-		t.stats.KnownTurns.Add(1)
-	}
 }
 
 // Remember notes that a key has succeeded: it is known from now on.
@@ -279,16 +248,6 @@ func (t *Turnstile) Knows(key Key) bool {
 	defer t.mu.Unlock()
 	return t.known.has(id)
 }
-
-// Waiting is how many wait for their turn.
-func (t *Turnstile) Waiting() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.lines[strangers].len() + t.lines[regulars].len()
-}
-
-// Stats are the counters.
-func (t *Turnstile) Stats() *Stats { return &t.stats }
 
 // Close refuses what comes from now on, and what waits, with ErrClosed, and blocks until all work that was begun, or
 // told so, has returned. It may be called again, but not by work.
