@@ -13,7 +13,8 @@ import (
 	"parlor/store"
 )
 
-// Commit writes changes in one transaction, and syncs the log. See [store.Store].
+// Commit writes changes in one transaction, and syncs the log. See [store.Store]. While the log is being synced it waits for the disk,
+// however long ctx lasts, as only that tells whether the changes are there.
 func (s *Store) Commit(ctx context.Context, changes ...store.Change) error {
 	if len(changes) == 0 {
 		return s.usable(ctx)

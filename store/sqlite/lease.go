@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -67,7 +68,7 @@ func (s *Store) take() error {
 	return nil
 }
 
-// renew renews the lease while the store is open.
+// renew renews the lease while the store is open, and as long as it may write.
 func (s *Store) renew() {
 	every := time.NewTicker(s.opt.test.lease * 3 / 10)
 	defer every.Stop()
@@ -76,8 +77,12 @@ func (s *Store) renew() {
 		case <-s.ended.Done():
 			return
 		case <-every.C:
-			if err := s.transact(s.ended, nil); err != nil && s.ended.Err() == nil {
+			err := s.transact(s.ended, nil)
+			if err != nil && s.ended.Err() == nil {
 				s.opt.Logger.Warn("the lease of the store could not be renewed", "error", err)
+			}
+			if errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrDamaged) {
+				return
 			}
 		}
 	}

@@ -114,7 +114,6 @@ func Open(ctx context.Context, dir string, opt Options) (*Store, error) {
 	if err := s.open(ctx, dir); err != nil {
 		s.end()
 		if s.writer != nil {
-			s.writer.SetInterrupt(context.Background())
 			if s.epoch != 0 && s.damaged.Load() == nil {
 				_ = s.leave() // if that fails, too, the lease runs out
 			}

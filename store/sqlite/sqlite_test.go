@@ -1,15 +1,18 @@
 package sqlite_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -202,6 +205,30 @@ func TestNoLock(t *testing.T) {
 	commit(t, other, setting("b"))
 	if err := s.Commit(t.Context(), setting("c")); !errors.Is(err, store.ErrFenced) {
 		t.Errorf("commit of the one before: error %v, want ErrFenced", err)
+	}
+}
+
+// TestNoRenewal: who was overtaken, or has a damaged store, says so once, and does not try on.
+func TestNoRenewal(t *testing.T) {
+	for what, harm := range map[string]string{"fenced": "UPDATE lease SET epoch = epoch + 1", "damaged": "INSERT INTO sessions VALUES (x'00', x'', x'', 1, x'09')"} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log bytes.Buffer
+				opt := sqlite.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}.NoLock(10 * time.Second)
+				s := openWith(t, t.TempDir(), opt)
+				sql(t, s, harm)
+				if _, err := s.Sessions(t.Context()); (what == "damaged") != errors.Is(err, store.ErrDamaged) {
+					t.Errorf("sessions: error %v", err)
+				}
+				time.Sleep(time.Minute) // sleep: in virtual time, for renewals
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+				if n := strings.Count(log.String(), "could not be renewed"); n != 1 {
+					t.Errorf("%d warnings in %s", n, &log)
+				}
+			})
+		})
 	}
 }
 
