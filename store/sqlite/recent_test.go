@@ -12,7 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/ncruces/go-sqlite3"
-	"github.com/ncruces/go-sqlite3/vfs"
 
 	"parlor/store"
 	"parlor/store/sqlite"
@@ -94,12 +93,10 @@ func (j *journals) change() store.Change {
 // compares it with one in memory.
 func TestRecent(t *testing.T) {
 	t.Parallel()
-	d := &badDisk{VFSFilename: vfs.Find(sqlite.VFSName).(vfs.VFSFilename)}
-	vfs.Register("bad disk of journals", d)
-	t.Cleanup(func() { vfs.Unregister("bad disk of journals") })
+	d, disk := newBadDisk(t, "bad-disk-of-journals")
 	for seed := range uint64(3) {
 		rnd := rand.New(rand.NewPCG(seed, 0))
-		opt := sqlite.Options{}.VFS("bad%20disk%20of%20journals").Log(16, 1<<30).Recent([]int{20, 400, 2000}[seed])
+		opt := disk.Log(16, 1<<30).Recent([]int{20, 400, 2000}[seed])
 		dir := t.TempDir()
 		s := openWith(t, dir, opt)
 		model, j := &store.Memory{}, &journals{rnd, map[int64]uint64{}}

@@ -19,7 +19,17 @@ import (
 type badDisk struct {
 	vfs.VFSFilename
 	failures atomic.Int64
-	corrupt  atomic.Bool // its log is not what was written
+	corrupt  atomic.Bool                   // its log is not what was written
+	hang     atomic.Pointer[chan struct{}] // syncs of the log wait until it is closed
+	hangs    atomic.Int64                  // how many have waited
+}
+
+// newBadDisk is one that a store has with these options.
+func newBadDisk(t *testing.T, name string) (*badDisk, sqlite.Options) {
+	d := &badDisk{VFSFilename: vfs.Find(sqlite.VFSName).(vfs.VFSFilename)}
+	vfs.Register(name, d)
+	t.Cleanup(func() { vfs.Unregister(name) }) // when the store is closed
+	return d, sqlite.Options{}.VFS(name)
 }
 
 func (d *badDisk) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
@@ -43,6 +53,10 @@ func (f badFile) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func (f badFile) Sync(flags vfs.SyncFlag) error {
+	if c := f.disk.hang.Load(); c != nil {
+		f.disk.hangs.Add(1)
+		<-*c
+	}
 	if f.disk.failures.Add(-1) >= 0 {
 		return syscall.EIO
 	}
@@ -53,11 +67,9 @@ func (f badFile) Sync(flags vfs.SyncFlag) error {
 // file, also when the server is killed.
 func TestFailingSync(t *testing.T) {
 	t.Parallel()
-	d := &badDisk{VFSFilename: vfs.Find(sqlite.VFSName).(vfs.VFSFilename)}
-	vfs.Register("bad disk", d)
-	t.Cleanup(func() { vfs.Unregister("bad disk") }) // when the store is closed
+	d, opt := newBadDisk(t, "bad-disk")
 	dir := t.TempDir()
-	s := openWith(t, dir, sqlite.Options{}.VFS("bad%20disk"))
+	s := openWith(t, dir, opt)
 	commit(t, s, setting("a"))
 
 	d.failures.Store(3)
@@ -81,13 +93,55 @@ func TestFailingSync(t *testing.T) {
 	hasSettings(t, open(t, place(t, files(t, dir))), "a", "d")
 }
 
+// TestHangingSync has the disk hang in the midst of a commit: it waits, as does Close; others can read, and give up.
+func TestHangingSync(t *testing.T) {
+	t.Parallel()
+	d, opt := newBadDisk(t, "hanging-disk")
+	dir := t.TempDir()
+	s := openWith(t, dir, opt)
+	commit(t, s, setting("a"))
+	gate := make(chan struct{})
+	d.hang.Store(&gate)
+	ctx, cancel := context.WithCancel(t.Context())
+	committed, closed := make(chan error, 1), make(chan error, 1)
+	go func() { committed <- s.Commit(ctx, setting("b")) }()
+	for d.hangs.Load() == 0 {
+		time.Sleep(time.Millisecond) // sleep: until the sync has begun, which tells nobody
+	}
+	cancel()
+	hasSettings(t, s, "a")
+	brief, end := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer end()
+	if err := s.Commit(brief, setting("c")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a commit behind it: error %v, want DeadlineExceeded", err)
+	}
+	for _, err := range s.Export(brief) {
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("an export: error %v, want DeadlineExceeded", err)
+		}
+	}
+	waiting := make(chan error, 1)
+	go func() { waiting <- s.Commit(t.Context(), setting("d")) }()
+	go func() { closed <- s.Close() }()
+	if err := <-waiting; !errors.Is(err, store.ErrClosed) {
+		t.Errorf("a commit while the store closes: error %v, want ErrClosed", err)
+	}
+	if len(committed)+len(closed) > 0 {
+		t.Error("the commit, or Close, has not waited")
+	}
+	d.hang.Store(nil)
+	close(gate)
+	if err := errors.Join(<-committed, <-closed); err != nil {
+		t.Error(err)
+	}
+	hasSettings(t, open(t, dir), "a", "b")
+}
+
 // TestCheckpointFindsDamage: what a checkpoint finds is as what others find: nothing is written from then on.
 func TestCheckpointFindsDamage(t *testing.T) {
 	t.Parallel()
-	d := &badDisk{VFSFilename: vfs.Find(sqlite.VFSName).(vfs.VFSFilename)}
-	vfs.Register("bad log", d)
-	t.Cleanup(func() { vfs.Unregister("bad log") }) // when the store is closed
-	s := openWith(t, t.TempDir(), sqlite.Options{}.VFS("bad%20log"))
+	d, opt := newBadDisk(t, "bad-log")
+	s := openWith(t, t.TempDir(), opt)
 	commit(t, s, setting("a"))
 	shorten, end, err := s.Checkpointer()
 	if err != nil {
