@@ -82,7 +82,7 @@ func (s *Server) addGameOf(newGame parlor.NewGame, stored store.Game, save room.
 	g.creator.games++
 	g.creator.saved += g.saved
 	cfg := room.Config{
-		Name: g.name, New: newGame, Save: save.Save.Data, Window: s.cfg.ResumeWindow,
+		Name: g.name, New: newGame, Save: save.Save.Data, SaveVersion: save.Save.Version, Window: s.cfg.ResumeWindow,
 		Logger: s.logger, Workers: s.rooms,
 		Mailbox: s.cfg.Limits.Mailbox, Timers: s.cfg.Limits.Timers, Budget: s.cfg.Limits.HookBudget, MaxInfo: s.cfg.Limits.InfoSize,
 		Stats: &s.stats.Rooms, Seed: s.seed(g.name),

@@ -196,6 +196,32 @@ func TestRestore(t *testing.T) {
 	})
 }
 
+// form is a game of which only the form of its saves matters.
+type form struct{ save string }
+
+func (*form) HandleGamePacket(parlor.Packet) parlor.Response { return parlor.OK("ok") }
+func (*form) Persistent() bool                               { return true }
+func (*form) SaveVersion() int                               { return 1 }
+func (f *form) SaveString() string                           { return f.save }
+
+// TestVersionOfSave: a save of a game that is not durable is of the version that it was made as, and is not upgraded twice.
+func TestVersionOfSave(t *testing.T) {
+	memory := new(store.Memory)
+	if err := memory.Commit(t.Context(), store.PutGame{Number: 1, Name: "old"}, store.PutSave{Save: store.Save{Game: 1, Data: "x"}}); err != nil {
+		t.Fatal(err)
+	}
+	newForm := parlor.Upgrades{0: func(save string) (string, error) { return save + "!", nil }}.
+		For(func(_ parlor.Room, save string) (parlor.Game, error) { return &form{save}, nil })
+	for range 3 {
+		inWorld(t, server.Config{Store: memory, Games: map[string]parlor.NewGame{"": newForm}}, script{}, func(t *testing.T, w *world) {
+			w.stop()
+			if got, err := memory.Save(context.Background(), 1); got.Data != "x!" || got.Version != 1 || err != nil {
+				t.Errorf("saved %q of version %d, %v, want %q of version 1", got.Data, got.Version, err, "x!")
+			}
+		})
+	}
+}
+
 // TestRestoreOddities takes a save that pgnet would not write.
 func TestRestoreOddities(t *testing.T) {
 	d := new(disk)
