@@ -148,6 +148,9 @@ func (s *Store) begin() error {
 // fenced says who has taken over.
 func (s *Store) fenced(c *conn) error {
 	l, _ := readLease(c)
+	if l.holder == "" {
+		l.holder = "nobody any more, but was by another server"
+	}
 	return fmt.Errorf("%w: %s is held by %s since %s; this server can write nothing any more: stop it", store.ErrFenced, s.path, l.holder, l.since.Format(time.RFC3339))
 }
 

@@ -171,6 +171,10 @@ func TestFenced(t *testing.T) {
 			t.Errorf("commit: error %v, want ErrFenced", err)
 		}
 	}
+	sql(t, s, "UPDATE lease SET holder = ''") // and that one has ended
+	if err := s.Commit(t.Context(), setting("b")); !errors.Is(err, store.ErrFenced) || !strings.Contains(err.Error(), "another server since") {
+		t.Errorf("commit: error %v, want ErrFenced", err)
+	}
 	hasSettings(t, s, "a")
 	for c, err := range s.Export(t.Context()) {
 		if !errors.Is(err, store.ErrFenced) {
