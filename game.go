@@ -93,7 +93,7 @@ type (
 	// Without it a game ends with its last user.
 	Persister interface{ Persistent() bool }
 
-	// Saver gives the state to save, any bytes, 8 MiB at most. It is called for persistent games only: every 300 s by default,
+	// Saver gives the state to save, any bytes, 8 MiB at most. It is called for persistent games, and for durable ones: every 300 s by default,
 	// on request and at shutdown. It has 1 s to answer, or the save before is kept. An empty save is not kept.
 	// NewGame must bring the game back from its save: one that ignores it starts anew, and its next save
 	// replaces the old one.

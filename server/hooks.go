@@ -49,10 +49,15 @@ func (s *Server) checkAbilities(g parlor.Game) {
 		}
 	}
 	_, saves := g.(parlor.Saver)
-	if _, persists := g.(parlor.Persister); saves && !persists {
+	_, persists := g.(parlor.Persister)
+	_, durable := g.(parlor.Durable)
+	if saves && !persists && (!durable || s.cfg.NoJournals) {
 		s.logger.Warn("the game is never saved, as it has no method Persistent() bool", "type", t.String())
 	}
-	if _, durable := g.(parlor.Durable); durable && s.cfg.NoJournals {
+	if durable && !saves && !s.cfg.NoJournals && !s.cfg.unstored {
+		s.logger.Warn("the game may be durable, and has no method SaveString() string: its journal only grows, and each start does all of it again", "type", t.String())
+	}
+	if durable && s.cfg.NoJournals {
 		s.logger.Warn("the game may be durable, and the store keeps no journals: it is saved at intervals and at the end, and what was answered since can be lost; "+
 			"use --store in place of --save", "type", t.String())
 	}

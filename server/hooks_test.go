@@ -6,6 +6,7 @@ import (
 
 	"parlor"
 	"parlor/server"
+	"parlor/store"
 )
 
 // misspelt has methods that look like abilities.
@@ -31,6 +32,28 @@ func TestMisspeltAbilities(t *testing.T) {
 		w.log.has(t, "UserBack(string, bool)")
 		if n := strings.Count(w.log.String(), "method=Update"); n != 1 {
 			t.Errorf("warned %d times", n)
+		}
+	})
+}
+
+// unsaved is durable, and cannot be saved.
+type unsaved struct{}
+
+func (unsaved) HandleGamePacket(parlor.Packet) parlor.Response { return parlor.OK("ok") }
+func (unsaved) Durable() bool                                  { return true }
+
+// TestDurableAbilities: a durable game is saved whether it is persistent or not, and should be.
+func TestDurableAbilities(t *testing.T) {
+	games := map[string]parlor.NewGame{"saved": newTally, "unsaved": func(parlor.Room, string) (parlor.Game, error) { return unsaved{}, nil }}
+	inWorld(t, server.Config{Games: games, DefaultKind: "saved", Store: new(store.Memory)}, script{}, func(t *testing.T, w *world) {
+		alice := w.login("alice")
+		for kind := range games {
+			alice.ask(parlor.RequestCreateGame, parlor.Map{"name": "one", "kind": kind})
+			alice.ask(parlor.RequestLeaveGame, nil)
+		}
+		w.log.has(t, "its journal only grows")
+		if text := w.log.String(); strings.Contains(text, "never saved") || strings.Count(text, "only grows") != 1 {
+			t.Error(text)
 		}
 	})
 }
