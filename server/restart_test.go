@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -353,6 +354,31 @@ func TestStoppedUnderWay(t *testing.T) {
 		}
 		if c.resumed != 5 {
 			t.Errorf("resumed %d times", c.resumed)
+		}
+	})
+}
+
+// TestUnplayableIsNotSaved: a game that can only be looked at has nothing to save, and does not have all saves fail that there are.
+func TestUnplayableIsNotSaved(t *testing.T) {
+	killed := new(store.Memory)
+	inAges(t, server.Config{}, func(t *testing.T, a *ages) {
+		g := a.guest("alice")
+		g.ask(parlor.RequestCreateGame, parlor.Map{"name": "match"})
+		g.ask("one", nil)
+		for c, err := range a.memory.Export(t.Context()) {
+			if err = cmp.Or(err, killed.Commit(t.Context(), c)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	other := func(r parlor.Room, save string) (parlor.Game, error) { return newTally(r, `[["zero"],[]]`) }
+	inWorld(t, server.Config{Store: killed, Games: map[string]parlor.NewGame{"": other}}, script{}, func(t *testing.T, w *world) {
+		w.log.has(t, "open for reading only")
+		admin := w.login("admin")
+		admin.wantOK(admin.ask(parlor.RequestSave, nil), "Saved success=True server data to disk: memory")
+		w.stop()
+		if text := w.log.String(); w.err != nil || strings.Contains(text, "not saved") || strings.Contains(text, "did not save") {
+			t.Errorf("Run: %v\n%s", w.err, text)
 		}
 	})
 }
