@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -177,6 +178,8 @@ func exportSave(ctx context.Context, cmd *cobra.Command, file, at string) error 
 	}
 	defer st.Close()
 	snap, lost, err := snapshot.Of(st.Export(ctx))
+	now := time.Now().Unix()
+	snap.Invites = slices.DeleteFunc(snap.Invites, func(in snapshot.Invite) bool { return in.Expires != 0 && in.Expires <= now }) // pgnet would take them
 	if err == nil {
 		err = replaceFile(file, func(w io.Writer) error { return pgnetfile.Write(w, snap) })
 	}
