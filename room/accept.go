@@ -2,6 +2,7 @@ package room
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"parlor"
@@ -41,14 +42,22 @@ func (d *durable) packet(p *parlor.Packet, request uint64, from Member) {
 	d.put(output{reply: a})
 }
 
-// look has the game answer a heartbeat that changes nothing, unless it takes the user out.
+// look has the game answer a heartbeat that changes nothing, unless it takes the user out. What it pushes meanwhile then waits for what was
+// before, as no entry follows.
 func (d *durable) look(s *seat, p *parlor.Packet) (resp parlor.Response) {
 	d.enter()
+	before := len(d.outbox)
 	d.aside(func() { resp = d.room.answer(s, p) })
 	if s.member == nil {
 		d.end(&entry{kind: entryLeave, user: p.Username})
+		return resp
 	}
 	d.inEntry = false
+	pushes := slices.Clone(d.outbox[before:])
+	d.outbox = slices.Delete(d.outbox, before, len(d.outbox))
+	for _, o := range pushes {
+		d.put(o)
+	}
 	return resp
 }
 

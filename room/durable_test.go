@@ -111,6 +111,7 @@ type diary struct {
 	updates bool
 	quiet   bool // ticks say nothing
 	full    bool // answers have the line
+	looks   bool // heartbeats only look, and tell
 	slow    *atomic.Bool
 }
 
@@ -191,7 +192,13 @@ func (g *diary) UserBack(user string, missed bool)             { g.write("%s bac
 func (g *diary) Draining(deadline time.Time)                   { g.write("draining till %v", deadline.UTC()) }
 func (g *diary) UpdateRate() float64                           { return 3 }
 func (g *diary) LobbyInfo() string                             { g.room.Rand().Uint64(); return fmt.Sprint(len(g.lines), " lines") }
-func (g *diary) HandleHeartbeat(parlor.Packet) parlor.Response { return parlor.OK("beat") }
+func (g *diary) HeartbeatsOnlyLook() bool                      { return g.looks }
+func (g *diary) HandleHeartbeat(parlor.Packet) parlor.Response {
+	if g.looks {
+		g.tell("looked")
+	}
+	return parlor.OK("beat")
+}
 func (g *diary) Update() {
 	if !g.updates {
 		return
@@ -313,6 +320,33 @@ func TestDurableWaits(t *testing.T) {
 		happened.want(t, "left")
 		p.mu.Lock()
 		p.hold = false
+		p.mu.Unlock()
+	})
+}
+
+// TestLookSays: what a game pushes with a heartbeat that only looks waits for nothing but what was before, and comes before the answer.
+func TestLookSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, g := &paper{hold: true}, &diary{looks: true}
+		r, _ := openDiary(t, p, g, room.Config{})
+		zoe := &member{name: "zoe"}
+		p.release()
+		joinDiary(t, r, zoe)
+		zoe.want(t)
+		p.release()
+		zoe.want(t, "joined <nil>")
+		_ = r.Packet(say("zoe", parlor.RequestHeartbeat), zoe)
+		zoe.want(t, "push looked", "OK beat")
+		_ = r.Packet(say("zoe", "one"), zoe)
+		_ = r.Packet(say("zoe", parlor.RequestHeartbeat), zoe)
+		zoe.want(t)
+		p.release()
+		zoe.want(t, "OK line 3", "push looked", "OK beat")
+		p.mu.Lock()
+		p.hold = false
+		if n := p.lasts[len(p.lasts)-1]; n != 3 {
+			t.Errorf("%d entries were written", n)
+		}
 		p.mu.Unlock()
 	})
 }
