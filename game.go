@@ -62,6 +62,11 @@ type Room interface {
 	// whose time has passed when the one before has ended are left out and counted, as the room was too busy for
 	// them; the others keep to their times. An interval below 1 ms is taken as 1 ms.
 	Every(d time.Duration, f func()) Timer
+
+	// Save has the game saved when the hook that calls it has returned, beside the times at which all games are (see [Saver]); a durable game
+	// needs it only for a shorter journal. It does not wait, and a game is saved once a second at most however often it asks; what the store
+	// does not take is in the next save. A game that is not saved, or is just being saved, asks in vain.
+	Save()
 }
 
 // Timer is what [Room.After] and [Room.Every] return. It is for the room's goroutine alone, as they are.
@@ -94,7 +99,7 @@ type (
 	Persister interface{ Persistent() bool }
 
 	// Saver gives the state to save, any bytes, 8 MiB at most. It is called for persistent games, and for durable ones: every 300 s by default,
-	// on request and at shutdown. It has 1 s to answer, or the save before is kept. An empty save is not kept.
+	// on request, of the administrator or by Room.Save, and at shutdown. It has 1 s to answer, or the save before is kept. An empty save is not kept.
 	// NewGame must bring the game back from its save: one that ignores it starts anew, and its next save
 	// replaces the old one.
 	Saver interface{ SaveString() string }

@@ -185,14 +185,14 @@ func (g *diary) SaveString() string {
 	b, _ := json.Marshal(diarySave{g.lines, g.alarm})
 	return string(b)
 }
-func (g *diary) UserJoined(user string)                        { g.write("%s joined %v", user, g.room.Users()) }
-func (g *diary) UserLeft(user string)                          { g.write("%s left %v", user, g.room.Users()) }
-func (g *diary) UserAway(user string)                          { g.write("%s away", user) }
-func (g *diary) UserBack(user string, missed bool)             { g.write("%s back %v", user, missed) }
-func (g *diary) Draining(deadline time.Time)                   { g.write("draining till %v", deadline.UTC()) }
-func (g *diary) UpdateRate() float64                           { return 3 }
-func (g *diary) LobbyInfo() string                             { g.room.Rand().Uint64(); return fmt.Sprint(len(g.lines), " lines") }
-func (g *diary) HeartbeatsOnlyLook() bool                      { return g.looks }
+func (g *diary) UserJoined(user string)            { g.write("%s joined %v", user, g.room.Users()) }
+func (g *diary) UserLeft(user string)              { g.write("%s left %v", user, g.room.Users()) }
+func (g *diary) UserAway(user string)              { g.write("%s away", user) }
+func (g *diary) UserBack(user string, missed bool) { g.write("%s back %v", user, missed) }
+func (g *diary) Draining(deadline time.Time)       { g.write("draining till %v", deadline.UTC()) }
+func (g *diary) UpdateRate() float64               { return 3 }
+func (g *diary) LobbyInfo() string                 { g.room.Rand().Uint64(); return fmt.Sprint(len(g.lines), " lines") }
+func (g *diary) HeartbeatsOnlyLook() bool          { return g.looks }
 func (g *diary) HandleHeartbeat(parlor.Packet) parlor.Response {
 	if g.looks {
 		g.tell("looked")
@@ -228,6 +228,8 @@ func (g *diary) HandleGamePacket(p parlor.Packet) parlor.Response {
 		panic("as told")
 	case "tell":
 		g.tell("told")
+	case "keep":
+		g.room.Save()
 	}
 	if g.odd {
 		return parlor.OK(time.Now().String())
@@ -348,6 +350,41 @@ func TestLookSays(t *testing.T) {
 			t.Errorf("%d entries were written", n)
 		}
 		p.mu.Unlock()
+	})
+}
+
+// TestDurableIsSavedAsItWants: a durable game that asks for it is saved behind the packet, once a second at most, and not when it is played again.
+func TestDurableIsSavedAsItWants(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, g := &paper{}, &diary{}
+		r, _ := openDiary(t, p, g, room.Config{KeepJournal: true})
+		zoe := &member{name: "zoe"}
+		joinDiary(t, r, zoe)
+		saved := func(after time.Duration, want ...uint64) {
+			t.Helper()
+			pass(after)
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			var got []uint64
+			for _, s := range p.saves {
+				got = append(got, s.Entry)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("saved at entries %v, want %v", got, want)
+			}
+		}
+		for range 3 {
+			_ = r.Packet(say("zoe", "keep"), zoe)
+			synctest.Wait()
+		}
+		saved(0, 3)
+		saved(time.Second, 3, 5)
+		saved(time.Minute, 3, 5)
+		_, again, _, _ := openAgain(t, room.Stored{Pieces: p.stored().Pieces}, &diary{}, room.Config{})
+		pass(time.Minute)
+		if len(again.saves) != 1 {
+			t.Errorf("played again it is saved %d times", len(again.saves)-1)
+		}
 	})
 }
 

@@ -153,7 +153,7 @@ func (r *Room) save() (s Save, ok bool, err error) {
 	if !saves || !r.persistent() {
 		return Save{}, false, nil
 	}
-	if !r.guard("save", func() { s.Data = saver.SaveString() }) {
+	if s.Data, ok = r.saveString(saver); !ok {
 		return Save{}, false, fmt.Errorf("save game %q: the hook panicked", r.cfg.Name)
 	}
 	s.Version = r.versionOfSaves()
@@ -166,6 +166,40 @@ func (r *Room) versionOfSaves() (version int) {
 		r.guard("save version", func() { version = v.SaveVersion() })
 	}
 	return version
+}
+
+// saveSpacing is the time at least between two saves that a game asks for.
+const saveSpacing = time.Second
+
+func (v view) Save() {
+	if d := v.r.durable; d == nil || !d.replaying {
+		v.r.saveWanted = true
+	}
+}
+
+// saveIfWanted has the game saved if it has asked for that, unless the one before is not long ago.
+func (r *Room) saveIfWanted() {
+	if !r.saveWanted || r.saveWaits || r.closed || r.game == nil {
+		return
+	}
+	r.saveWanted, r.saveWaits = false, true
+	done := func() {
+		time.AfterFunc(saveSpacing, func() { r.post(func() { r.saveWaits = false }) })
+	}
+	if d := r.durable; d != nil {
+		d.save(func(error) { done() })
+	} else {
+		s, ok, err := r.save()
+		r.cfg.Keep(s, ok, err, done)
+	}
+}
+
+// saveString asks the game for its state. That it asks to be saved meanwhile is in vain, as it would be for ever.
+func (r *Room) saveString(g parlor.Saver) (data string, ok bool) {
+	wanted := r.saveWanted
+	ok = r.guard("save", func() { data = g.SaveString() })
+	r.saveWanted = wanted
+	return data, ok
 }
 
 // line asks the game for its line in the directory. A panic leaves it empty (defect 24).

@@ -99,6 +99,7 @@ func (r *Room) run() {
 		}
 		batch.list = batch.list[:0]
 		mailboxes.Put(batch)
+		r.saveIfWanted()
 		if r.durable != nil {
 			r.durable.flush()
 		}

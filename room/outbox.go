@@ -161,7 +161,7 @@ func (d *durable) save(done func(error)) {
 	}
 	s := Save{Version: r.versionOfSaves(), Entry: d.entry, Keep: d.undone || r.cfg.KeepJournal}
 	ok := true
-	d.aside(func() { ok = r.guard("save", func() { s.Data = saver.SaveString() }) })
+	d.aside(func() { s.Data, ok = r.saveString(saver) })
 	if !ok {
 		done(fmt.Errorf("save game %q: the hook panicked", r.cfg.Name))
 		return

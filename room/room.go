@@ -100,6 +100,9 @@ type Config struct {
 
 	// Made, if not nil, is given the game when it was made. It runs on the room's goroutine.
 	Made func(g parlor.Game)
+	// Keep is given the save of a game that has asked for one, and is not durable, as Room.Save gives it. It runs on the room's goroutine, must not
+	// block, and calls done, on any goroutine, when the save is written or cannot be. Default: it is dropped.
+	Keep func(s Save, ok bool, err error, done func())
 	// Left is told of each member who was removed, however it came about. It runs on the room's goroutine,
 	// after the game's own hook and after Ended, if the room ended with its last user.
 	Left func(m Member)
@@ -155,6 +158,9 @@ type Room struct {
 	rng    *rand.Rand
 	closed bool
 	timers timers
+
+	saveWanted bool // the game has asked for it
+	saveWaits  bool // a save that it has asked for is under way, or not long ago
 
 	durable *durable // nil if the game is not
 
@@ -224,6 +230,9 @@ func (c *Config) fill() {
 	}
 	if c.Stats == nil {
 		c.Stats = new(Stats)
+	}
+	if c.Keep == nil {
+		c.Keep = func(_ Save, _ bool, _ error, done func()) { done() }
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -38,6 +38,7 @@ type game struct {
 	open    bool // made, and not failed
 	failed  bool // a saved game that could not be made again: its save is kept, and nobody can join
 	saved   int  // bytes of what it saved last, or was loaded with
+	taken   int  // how many saves were taken of it
 }
 
 // creator is a user with games in the directory. It is guarded by Server.mu.
@@ -97,6 +98,7 @@ func (s *Server) addGameOf(newGame parlor.NewGame, stored store.Game, save room.
 		MaySave: func(size int) error { return s.mayGrow(g, size) },
 		Joining: func(m room.Resumer) { g.journal.joins(m.(*session)) },
 		Reseat:  func(seat room.Seated) room.Member { return s.reseat(g, seat) },
+		Keep:    func(save room.Save, ok bool, err error, done func()) { s.keep(g, save, ok, err, done) },
 		Left: func(m room.Member) {
 			if ss, ok := m.(*session); ok { // and no vacancy
 				s.left(g, ss)

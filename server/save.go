@@ -97,9 +97,9 @@ func (s *Server) saveGames(done func(error)) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		all := []store.Change{putRegistration(s.registration)} // something always, so that who saves hears if the store fails
-		for g, changes := range saves {
-			if s.games[g.name] == g { // it was not destroyed meanwhile
-				all = append(all, changes...)
+		for g, save := range saves {
+			if s.isNewest(g, save) {
+				all = append(all, save.changes...)
 			}
 		}
 		s.store(func(err error) { done(cmp.Or(err, unsaved)) }, all...)
@@ -107,20 +107,20 @@ func (s *Server) saveGames(done func(error)) {
 }
 
 // askSaves asks all games for their saves, and waits for Limits.SaveWait at most. The error is an *UnsavedError.
-func (s *Server) askSaves() (map[*game][]store.Change, error) {
+func (s *Server) askSaves() (map[*game]taken, error) {
 	games := slices.DeleteFunc(s.listGames(), func(g *game) bool { return !g.saves.Load() && !g.journal.inUse() })
 	var mu sync.Mutex // guards the two, as a late answer may come when this has returned
 	unsaved := make(map[string]string)
-	changes := make(map[*game][]store.Change)
+	all := make(map[*game]taken)
 	for _, g := range games {
 		unsaved[g.name] = "it did not answer in time"
 	}
 	askAll(games, s.cfg.Limits.SaveWait, func(g *game, answered func()) {
 		g.room.Save(func(save room.Save, ok bool, err error) {
-			more, reason := s.noteSave(g, save, ok, err)
+			t, reason := s.noteSave(g, save, ok, err)
 			mu.Lock()
 			defer mu.Unlock()
-			changes[g] = more
+			all[g] = t
 			if unsaved[g.name] = reason; reason == "" {
 				delete(unsaved, g.name)
 			}
@@ -129,12 +129,12 @@ func (s *Server) askSaves() (map[*game][]store.Change, error) {
 	})
 	mu.Lock()
 	defer mu.Unlock()
-	taken := maps.Clone(changes) // what comes late is for the next time
+	saves := maps.Clone(all) // what comes late is for the next time
 	if len(unsaved) == 0 {
-		return taken, nil
+		return saves, nil
 	}
 	s.stats.SavesMissed.Add(int64(len(unsaved)))
-	return taken, &UnsavedError{Games: maps.Clone(unsaved)}
+	return saves, &UnsavedError{Games: maps.Clone(unsaved)}
 }
 
 // UnsavedError says which games were not saved, and why. They keep what they saved before, and all else is saved.
@@ -156,17 +156,23 @@ func (e *UnsavedError) Error() string {
 	return text
 }
 
+// taken is what is to be written of a game's save.
+type taken struct {
+	number  int // of the saves that were taken of the game
+	changes []store.Change
+}
+
 // noteSave takes a game's save, and returns what is to be written of it; or says why not.
-func (s *Server) noteSave(g *game, save room.Save, ok bool, err error) (changes []store.Change, refused string) {
+func (s *Server) noteSave(g *game, save room.Save, ok bool, err error) (t taken, refused string) {
 	if errors.Is(err, room.ErrClosed) {
-		return nil, "" // it ended a moment ago
+		return t, "" // it ended a moment ago
 	}
 	if err != nil {
 		s.logger.Warn("a game did not save; what it saved before is kept", "game", g.name, "err", err)
-		return nil, "it failed; the log says more"
+		return t, "it failed; the log says more"
 	}
 	if g.journal.inUse() {
-		return nil, "" // it has written its save itself
+		return t, "" // it has written its save itself
 	}
 	if !ok {
 		save = room.Save{}
@@ -174,15 +180,39 @@ func (s *Server) noteSave(g *game, save room.Save, ok bool, err error) (changes 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.games[g.name] != g {
-		return nil, "" // it was destroyed meanwhile, and its save is not counted any more
+		return t, "" // it was destroyed meanwhile, and its save is not counted any more
 	}
 	if refused = s.grow(g, len(save.Data)); refused != "" {
-		return nil, refused
+		return t, refused
 	}
+	g.taken++
+	t.number = g.taken
 	if save.Data == "" {
-		return []store.Change{store.DeleteGame{Number: g.number}}, ""
+		t.changes = []store.Change{store.DeleteGame{Number: g.number}}
+	} else {
+		t.changes = []store.Change{s.record(g), store.PutSave{Save: store.Save{Game: g.number, Version: save.Version, Data: save.Data}}}
 	}
-	return []store.Change{s.record(g), store.PutSave{Save: store.Save{Game: g.number, Version: save.Version, Data: save.Data}}}, ""
+	return t, ""
+}
+
+// isNewest tells whether a save is still to be written: the game was not destroyed meanwhile, nor saved again. The lock is held, until the
+// store was asked.
+func (s *Server) isNewest(g *game, t taken) bool { return s.games[g.name] == g && t.number == g.taken }
+
+// keep has a save written that a game has asked for. It does not block.
+func (s *Server) keep(g *game, save room.Save, ok bool, err error, done func()) {
+	if !g.saves.Load() {
+		done()
+		return
+	}
+	t, _ := s.noteSave(g, save, ok, err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(t.changes) == 0 || !s.isNewest(g, t) {
+		done()
+		return
+	}
+	s.store(func(error) { done() }, t.changes...)
 }
 
 // mayGrow counts the save that a durable game is about to write, or tells why it may not.

@@ -346,3 +346,81 @@ func (t torn) Save(ctx context.Context, game int64) (store.Save, error) {
 type damaged struct{ store.Store }
 
 func (damaged) Settings(context.Context) (map[string]string, error) { return nil, errDisk }
+
+// scribe is a game that counts what it is told, and asks to be saved when it is told "save".
+type scribe struct {
+	room  parlor.Room
+	notes int
+}
+
+func newScribe(r parlor.Room, save string) (parlor.Game, error) {
+	g := &scribe{room: r}
+	if save == "" {
+		return g, nil
+	}
+	_, err := fmt.Sscan(save, &g.notes)
+	return g, err
+}
+
+func (*scribe) Persistent() bool { return true }
+func (g *scribe) SaveString() string {
+	g.room.Save() // in vain
+	if g.room.Name() == "slow" {
+		time.Sleep(time.Second / 2) // sleep: virtual
+	}
+	return fmt.Sprint(g.notes)
+}
+func (g *scribe) HandleGamePacket(p parlor.Packet) parlor.Response {
+	if g.notes++; p.Message == "save" {
+		g.room.Save()
+		g.room.Save()
+	}
+	return parlor.OK("noted")
+}
+
+// TestSaveOfAGame: a game that asks for it is saved at once, but not more than once a second, and no older save comes behind.
+func TestSaveOfAGame(t *testing.T) {
+	d := new(disk)
+	inWorld(t, server.Config{Store: d, Games: map[string]parlor.NewGame{"": newScribe}}, script{}, func(t *testing.T, w *world) {
+		alice, bob, admin := w.login("alice"), w.login("bob"), w.login("admin")
+		alice.create("quick")
+		bob.create("slow")
+		saved := func(name, want string) {
+			t.Helper()
+			synctest.Wait()
+			for _, g := range d.content().Games {
+				if g.Name == name && g.Data == want {
+					return
+				}
+			}
+			t.Errorf("there is %v, want %s of %s", d.content().Games, want, name)
+		}
+		tell := func(g *guest, message string) { g.wantOK(g.ask(message, nil), "noted") }
+		tell(alice, "note")
+		tell(alice, "save")
+		saved("quick", "2")
+		before := d.count()
+		for range 10 {
+			tell(alice, "save")
+		}
+		saved("quick", "2")
+		pass(time.Second)
+		saved("quick", "12")
+		if n := d.count() - before; n != 1 {
+			t.Errorf("%d writes, want 1", n)
+		}
+		pass(time.Minute)
+		if n := d.count() - before; n != 1 {
+			t.Errorf("a minute later %d writes, want 1", n)
+		}
+		tell(bob, "note")
+		admin.send(parlor.RequestSave, nil) // which waits for the slow one
+		pass(time.Second / 4)
+		tell(alice, "save")
+		saved("quick", "13")
+		pass(time.Second)
+		admin.wantOK(admin.read(), "Saved success=True server data to disk: memory")
+		saved("quick", "13")
+		saved("slow", "1")
+	})
+}
