@@ -14,8 +14,8 @@ import (
 
 // Replay plays a durable game again that `parlor game export` has written to a file, and checks that it does what it has done then: it answers
 // and pushes the same, calls as many timers, and draws as many random numbers. The first entry of its journal that is not as it was is an error of the test. The
-// game begins with the oldest save in the file, or from its beginning, if its journal was kept. A journal with a part that a server has undone, as it went on from
-// a save (parlor serve --divergence from-save), is not played beyond that.
+// game begins with the save in the file, or from its beginning, if its journal was kept. A journal with a part that a server has undone, as it went on from
+// a save (parlor serve --divergence from-save), is played from there on.
 //
 // It returns the game as it is behind the last entry, or behind the one that went wrong. Each of the functions is called after each entry, and may
 // look at the game. The game runs on the goroutine of the test.

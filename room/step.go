@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"slices"
 	"time"
 
 	"parlor"
@@ -117,8 +118,9 @@ type Step struct {
 	Diverged *DivergedError   // what is not as it was; nil if all is
 }
 
-// Replay makes a game again, as far back as its entries can be done again, and yields a step for each. It ends behind one that is not as it was, unless
-// the game has begun again later from a save. An error is the last that it yields: of a game that cannot be made, or of entries
+// Replay makes a game again, and yields a step for each of its entries: from its beginning, if the journal has that, or else from its newest save on. A game
+// that has gone on from a save, with what was done since undone, is made again from there on: what is before was done by other code. It ends behind an entry that
+// is not as it was. An error is the last that it yields: of a game that cannot be made, or of entries
 // that are damaged. The game runs on the goroutine of who iterates; a nil logger is none.
 func Replay(name string, newGame parlor.NewGame, s Stored, logger *slog.Logger) iter.Seq2[Step, error] {
 	return func(yield func(Step, error) bool) {
@@ -147,26 +149,22 @@ type player struct {
 
 func (p *player) play(s Stored, yield func(Step, error) bool) {
 	d := p.room.durable
-	save, after, err := s.oldest()
-	if err == nil && save != nil {
-		err = d.makeAgain(*save)
+	after, save, err := s.farthest()
+	if err == nil && save {
+		err = d.makeAgain(s.Save)
 	}
 	if err != nil {
 		yield(Step{}, err)
 		return
 	}
 	d.entry = after
-	diverged := false
 	for e, err := range s.entries(after) {
 		if err != nil {
 			yield(Step{}, err)
 			return
 		}
-		if diverged && e.kind != entryBegin {
-			continue
-		}
 		step, err := p.step(&e)
-		if diverged = step.Diverged != nil; !yield(step, err) || err != nil {
+		if !yield(step, err) || err != nil || step.Diverged != nil {
 			return
 		}
 	}
@@ -186,21 +184,16 @@ func (p *player) step(e *numbered) (Step, error) {
 	return step, err
 }
 
-// oldest is the save from which on the most entries can be done again, and the entry behind which they are; nil if the journal has the beginning of the
-// game.
-func (s Stored) oldest() (save *Save, after uint64, err error) {
-	before := s.before()
-	for e, err := range s.entries(before) {
-		switch {
-		case err != nil: // who comes there is told
-		case e.kind == entryBegin && e.number == before+1:
-			return nil, before, nil
-		case e.kind == entryBegin && e.begin.Entry == before: // it was gone back to
-			return &e.begin, before, nil
+// farthest is the entry behind which as many can be done again as possible: the one before the last with which the game begins, or goes on from a save, and
+// then there is no need of the newest save; or that of this save.
+func (s Stored) farthest() (after uint64, save bool, err error) {
+	for _, p := range slices.Backward(s.Pieces) {
+		if _, begins := p.begins(); begins {
+			return p.First - 1, false, nil
 		}
 	}
 	if len(s.Save.Room) == 0 {
-		return nil, 0, fmt.Errorf("%w: there is neither a save nor the beginning of the game", ErrJournal)
+		return 0, false, fmt.Errorf("%w: there is neither a save nor the beginning of the game", ErrJournal)
 	}
-	return &s.Save, s.Save.Entry, nil
+	return s.Save.Entry, true, nil
 }

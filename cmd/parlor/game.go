@@ -154,8 +154,9 @@ func gameReplayCommand(games map[string]parlor.NewGame, usual string) *cobra.Com
 	return &cobra.Command{
 		Use: "replay FILE", Short: "Play an exported game again, step by step",
 		Long: "Play a game again that parlor game export has written, print each entry of its journal, and end with an error at the first that does\n" +
-			"something else than it did. The games are those of parlor serve. Those of a server of your own, for which parlor game list shows no\n" +
-			"kind, are played by parlortest.Replay in a test beside their code.",
+			"something else than it did. What a server has undone (--divergence from-save) is left out, with all before it.\n\n" +
+			"The games are those of parlor serve. Those of a server of your own, for which parlor game list shows no kind, are played by\n" +
+			"parlortest.Replay in a test beside their code.",
 		Args: oneName("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in, err := os.Open(args[0])
