@@ -159,17 +159,25 @@ func (d *durable) startAgain(st Stored, opened func(error)) {
 		d.giveUp(err)
 		return
 	}
-	opened(err)
-	d.giveUp(err)
+	opened(err) // who is told logs it
+	d.beUnplayable(err)
 	r.closed = true
 	r.cfg.Ended()
 }
 
-// giveUp leaves the game as something to be looked at. Nothing may be written behind what is stored.
+// giveUp leaves the game as something to be looked at.
 func (d *durable) giveUp(err error) {
+	text := "a durable game could not be made again, and is open for reading only"
+	if diverged := (*DivergedError)(nil); errors.As(err, &diverged) { // else no save helps
+		text += ": run it with the code that has written its journal, or have games go on from their newest saves (--divergence from-save)"
+	}
+	d.room.logger.Error(text, "err", err)
+	d.beUnplayable(err)
+}
+
+// beUnplayable has nothing written any more behind what is stored.
+func (d *durable) beUnplayable(err error) {
 	r := d.room
-	r.logger.Error("a durable game could not be made again, and is open for reading only: run it with the code that has written its journal, "+
-		"or have games go on from their newest saves", "err", err)
 	d.failed = &failure{why: &UnplayableError{err}}
 	d.dismiss()
 	r.stopTimers()

@@ -232,7 +232,10 @@ func (v view) Now() time.Time {
 func (v view) Rand() *rand.Rand { return v.r.rng }
 
 // SavedVersion is for parlor.Upgrades.
-func (v view) SavedVersion() int { return v.r.madeOf }
+func (v view) SavedVersion() int {
+	v.r.asked = true
+	return v.r.madeOf
+}
 
 func (v view) Users() []string {
 	users := make([]string, len(v.r.seats))

@@ -64,7 +64,7 @@ func TestReadOnly(t *testing.T) {
 		cfg := room.Config{Reseat: func(room.Seated) room.Member { return zoe }}
 		r, p, happened, log := openAgain(t, st, &diary{odd: true}, cfg)
 		happened.want(t, "opened <nil>", "left") // zoe is told that she is not there
-		if text := log.String(); !strings.Contains(text, "from entry 4 on") {
+		if text := log.String(); !strings.Contains(text, "from entry 4 on") || !strings.Contains(text, "(--divergence from-save)") {
 			t.Errorf("the log says %s", text)
 		}
 		if info, fresh := r.Info(); info != "4 lines" || !fresh {
@@ -273,6 +273,7 @@ func TestUpgrades(t *testing.T) {
 		},
 	}
 	game := func(_ parlor.Room, save string) (parlor.Game, error) { return &ledger{3, save}, nil }
+	refusing := func(_ parlor.Room, save string) (parlor.Game, error) { return nil, errors.New("what is " + save) }
 	for _, test := range []struct {
 		name    string
 		newGame parlor.NewGame
@@ -287,6 +288,10 @@ func TestUpgrades(t *testing.T) {
 		{"bad", upgrades.For(game), room.Save{Version: 1, Data: "bad"}, "upgrade its save from version 2: no ink"},
 		{"too new", upgrades.For(game), room.Save{Version: 4, Data: "x"}, "version 4, and this program knows those up to 3"},
 		{"too new without upgrades", game, room.Save{Version: 4, Data: "x"}, "of a save of version 4: the game makes saves of version 3: start the newer"},
+		{"too new without upgrades, and refused", refusing, room.Save{Version: 1, Data: "x"},
+			"of a save of version 1: if this program makes saves of an older version, start the newer one that has made this one: what is x"},
+		{"refused without versions", refusing, room.Save{Data: "x"}, `create game "ledger": what is x`},
+		{"refused with upgrades", upgrades.For(refusing), room.Save{Version: 3, Data: "x"}, "of a save of version 3: what is x"},
 		{"old without upgrades", game, room.Save{Version: 1, Data: "x"}, "x"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -311,6 +316,56 @@ func TestUpgrades(t *testing.T) {
 			synctest.Wait()
 		})
 	}
+}
+
+// TestUnmakeable: that a durable game cannot be made of its save is told once, to who opens the room, and nobody is advised to go on from that save.
+func TestUnmakeable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := played(t, room.Config{}, "one", "save", "two")
+		st.Save.Version = 1
+		for _, divergence := range []room.Divergence{room.ReadOnly, room.FromSave} {
+			var told []string
+			log := new(logged)
+			room.Open(room.Config{
+				Name: "diary", Journal: new(paper), Stored: &st, Divergence: divergence, Logger: slog.New(slog.NewTextHandler(log, nil)),
+				New:  func(parlor.Room, string) (parlor.Game, error) { return nil, errors.New("what is this") },
+				Left: func(room.Member) {}, Ended: func() {},
+			}, func(err error) { told = append(told, fmt.Sprint(err)) })
+			synctest.Wait()
+			if len(told) != 1 || !strings.Contains(told[0], "of a save of version 1: if this program") || !strings.HasSuffix(told[0], ": what is this") {
+				t.Errorf("told is %q", told)
+			}
+			if log.String() != "" {
+				t.Errorf("the log says %s", log)
+			}
+		}
+		// While it is played there is nobody to tell but the log.
+		p, newGame := &paper{}, newDiary(&diary{})
+		log := new(logged)
+		made := 0
+		r := room.Open(room.Config{
+			Name: "diary", Journal: p, Logger: slog.New(slog.NewTextHandler(log, nil)), Left: func(room.Member) {}, Ended: func() {},
+			New: func(r parlor.Room, save string) (parlor.Game, error) {
+				if made++; made > 1 {
+					return nil, errors.New("what is this")
+				}
+				return newGame(r, save)
+			},
+		}, func(error) {})
+		zoe := &member{name: "zoe"}
+		joinDiary(t, r, zoe)
+		pass(time.Second)
+		p.fail(errors.New("no room on the disk"))
+		_ = r.Packet(say("zoe", "one"), zoe)
+		pass(time.Second)
+		p.fail(nil)
+		pass(10 * time.Second)
+		if text := log.String(); strings.Count(text, "could not be made again") != 1 || strings.Contains(text, "from-save") {
+			t.Errorf("the log says %s", text)
+		}
+		r.Close(func() {})
+		synctest.Wait()
+	})
 }
 
 // stopper is a durable game that stops a timer in another.

@@ -157,6 +157,7 @@ type Room struct {
 	seatOf map[string]*seat // by user
 	rng    *rand.Rand
 	closed bool
+	asked  bool // the game's constructor has asked for madeOf
 	timers timers
 
 	saveWanted bool // the game has asked for it
@@ -290,13 +291,18 @@ func (r *Room) make(s Save) error {
 }
 
 func (r *Room) construct(s Save) (err error) {
+	r.asked = false
 	switch ok := r.guard("create", func() { r.game, err = r.cfg.New(view{r}, s.Data) }); {
 	case !ok:
-		return errors.New("the game's constructor panicked")
+		err = errors.New("the game's constructor panicked")
+	case err == nil && r.game == nil:
+		err = errors.New("the game's constructor returned nothing")
+	}
+	switch {
+	case err != nil && s.Version != 0 && !r.asked: // which version the game makes is told only by one that was made
+		return fmt.Errorf("if this program makes saves of an older version, start the newer one that has made this one: %w", err)
 	case err != nil:
 		return err
-	case r.game == nil:
-		return errors.New("the game's constructor returned nothing")
 	}
 	if known := r.versionOfSaves(); s.Data != "" && s.Version > known {
 		return fmt.Errorf("the game makes saves of version %d: start the newer program that has made this one", known)
