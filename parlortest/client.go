@@ -66,6 +66,7 @@ func (l *Lobby) New(wire Wire, cfg client.Config) *Client {
 		l.t.Fatal(err)
 	}
 	c := &Client{l: l, user: cfg.Username, phone: &phone{lobby: l, wire: wire, key: key}}
+	l.phones = append(l.phones, c.phone)
 	cfg.Dialer = c.phone
 	if cfg.ServerKey = l.key.Public(); wire == Packet || wire == PacketTLS { // which have no keys
 		cfg.ServerKey = ""
@@ -77,8 +78,7 @@ func (l *Lobby) New(wire Wire, cfg client.Config) *Client {
 		cfg.Password = l.cfg.AdminPassword
 	}
 	if cfg.Reconnect.Jitter == nil {
-		l.clients++
-		rng := rand.New(rand.NewPCG(1, uint64(l.clients)))
+		rng := rand.New(rand.NewPCG(1, uint64(len(l.phones))))
 		cfg.Reconnect.Jitter = func(below time.Duration) time.Duration { return time.Duration(rng.Int64N(int64(below))) }
 	}
 	if cfg.Logger == nil {

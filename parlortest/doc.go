@@ -17,7 +17,8 @@
 // A push that is made in UserJoined comes before the answer to the join, so that it is seen before "in game ...".
 //
 // [Client.Await] waits for something to be told, for a minute at most. [Client.Cut], [Client.CutAfter], [Client.Offline] and
-// [Client.Lag] do what networks do to players; [Lobby.Stop] and [Lobby.Start] restart the server. [Lobby.Dial] logs in over any
+// [Client.Lag] do what networks do to players; [Lobby.Stop] and [Lobby.Start] restart the server, and
+// [Lobby.Crash] ends it without a save: tests of durable games need that. [Lobby.Dial] logs in over any
 // of the wires, so that a game can be tested with all of them at once; [Lobby.New] is for logins that are to fail. The administrator
 // is l.Client(parlor.AdminName).
 //

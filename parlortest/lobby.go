@@ -7,6 +7,9 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
 	"math/big"
 	"net"
 	"sync/atomic"
@@ -32,7 +35,7 @@ type Lobby struct {
 	cfg     server.Config
 	key     *box.Key
 	network *memnet.Network
-	clients int                     // made so far
+	phones  []*phone                // of all clients made so far
 	trust   *tls.Config             // of clients on the wire PacketTLS, nil before the first
 	server  atomic.Pointer[running] // nil while it is stopped
 }
@@ -113,9 +116,12 @@ const (
 
 // running is a server with its wires.
 type running struct {
-	lobby *server.Server
-	wires []wireServer
-	done  chan error // has an entry for each of those that serve
+	lobby     *server.Server
+	dead      *atomic.Bool
+	logger    *slog.Logger // silent once it is dead
+	wires     []wireServer
+	listeners []net.Listener
+	done      chan error // has an entry for each of those that serve
 }
 
 type wireServer interface {
@@ -123,23 +129,26 @@ type wireServer interface {
 	Shutdown(context.Context) error
 }
 
-// Start starts the server again that was stopped, with what it has saved.
+// Start starts the server again that was stopped, or has crashed, with what it has stored.
 func (l *Lobby) Start() {
 	l.t.Helper()
 	if l.server.Load() != nil {
 		l.t.Fatal("parlortest: the server runs already")
 	}
-	lobby, err := server.New(l.cfg)
+	dead := new(atomic.Bool)
+	cfg := l.cfg
+	cfg.Store, cfg.Logger = mortalStore{l.cfg.Store, dead}, slog.New(mortalLog{l.cfg.Logger.Handler(), dead})
+	lobby, err := server.New(cfg)
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	r := &running{lobby: lobby, done: make(chan error, 4)}
-	go func() { // ends with Stop
+	r := &running{lobby: lobby, dead: dead, logger: cfg.Logger, done: make(chan error, 4)}
+	go func() { // ends with Stop or Crash
 		_, err := lobby.Run(context.Background())
 		r.done <- err
 	}()
 	l.server.Store(r)
-	ws, err := wslink.New(wslink.Config{Lobby: lobby, Key: l.key, Logger: l.cfg.Logger})
+	ws, err := wslink.New(wslink.Config{Lobby: lobby, Key: l.key, Logger: r.logger})
 	l.serve(ws, err, addressWS)
 	l.servePackets(addressPacket, nil)
 	if l.trust != nil {
@@ -150,7 +159,8 @@ func (l *Lobby) Start() {
 
 func (l *Lobby) servePackets(address string, secure *tls.Config) {
 	l.t.Helper()
-	packets, err := packetlink.New(packetlink.Config{Lobby: l.Server(), TLS: secure, Logger: l.cfg.Logger})
+	r := l.server.Load()
+	packets, err := packetlink.New(packetlink.Config{Lobby: r.lobby, TLS: secure, Logger: r.logger})
 	l.serve(packets, err, address)
 }
 
@@ -165,8 +175,8 @@ func (l *Lobby) serve(w wireServer, err error, address string) {
 		l.t.Fatal(err)
 	}
 	r := l.server.Load()
-	r.wires = append(r.wires, w)
-	go func() { r.done <- w.Serve(ln) }() // ends with Stop
+	r.wires, r.listeners = append(r.wires, w), append(r.listeners, ln)
+	go func() { r.done <- w.Serve(ln) }() // ends with Stop or Crash
 }
 
 // secure has the wire PacketTLS be served, by a server that runs and by those that come.
@@ -207,26 +217,58 @@ func certificate() (cert tls.Certificate, err error) {
 }
 
 // Stop has the server save, say goodbye, and end. Clients reconnect when it is started again. It does nothing if the server is
-// stopped.
+// stopped. A durable game is made of its save then: what happens to it behind a crash is shown by Crash.
 func (l *Lobby) Stop() {
 	l.t.Helper()
+	if r := l.server.Swap(nil); r != nil {
+		if err := r.end(); err != nil {
+			l.t.Errorf("parlortest: %v", err)
+		}
+		synctest.Wait()
+	}
+}
+
+// Crash ends the server as if it was killed, when all that happens at this moment of virtual time is done. Nothing is saved: what is there at the next
+// Start is what was stored until now. A durable game is made of its last save, and all that was done since is done
+// again by its code: if that does not do the same, which is logged as an error, the test fails. Any other game is as it was when it was last saved
+// (server.Config.Autosave, 5 minutes, or the administrator's save), or gone.
+//
+// Clients are told nothing: their links are cut. They connect again by themselves when the server is started, and are resumed if they
+// were in a durable game; a session of others is a new one. On pgnet's wire they are disconnected.
+//
+// The games of before, which are of no effect any more, may still hear of the end. It does nothing if the server is stopped.
+func (l *Lobby) Crash() {
+	l.t.Helper()
+	synctest.Wait() // so that nobody runs until the links are cut, and hears of a store that takes nothing
 	r := l.server.Swap(nil)
 	if r == nil {
 		return
 	}
-	r.lobby.Shutdown(0)
-	if err := <-r.done; err != nil {
-		l.t.Errorf("parlortest: the server ends with: %v", err)
+	r.dead.Store(true)
+	for _, ln := range r.listeners {
+		ln.Close()
 	}
+	for _, p := range l.phones {
+		p.set(func() {}, true)
+	}
+	_ = r.end() // which goes wrong, as it cannot save
+	synctest.Wait()
+}
+
+// end ends the server and its wires.
+func (r *running) end() (err error) {
+	r.lobby.Shutdown(0)
+	wrong := func(who string, e error) {
+		if e != nil {
+			err = errors.Join(err, fmt.Errorf("%s ends with: %w", who, e))
+		}
+	}
+	wrong("the server", <-r.done)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	for _, wire := range r.wires {
-		if err := wire.Shutdown(ctx); err != nil {
-			l.t.Errorf("parlortest: a wire of the server ends with: %v", err)
-		}
-		if err := <-r.done; err != nil {
-			l.t.Errorf("parlortest: a wire of the server ends with: %v", err)
-		}
+		wrong("a wire of the server", wire.Shutdown(ctx))
+		wrong("a wire of the server", <-r.done)
 	}
-	synctest.Wait()
+	return err
 }

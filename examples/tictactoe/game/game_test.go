@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -16,6 +17,7 @@ import (
 	"parlor/examples/tictactoe/game"
 	"parlor/internal/exampletest"
 	"parlor/link/memlink"
+	"parlor/parlortest"
 	"parlor/server"
 	"parlor/store"
 )
@@ -228,6 +230,30 @@ func TestSaveAndRestore(t *testing.T) {
 			t.Error(err)
 		}
 		tb.want("bobby 1", "Moved. OOX.X.... alice")
+	})
+}
+
+// TestCrash: a match does the same again when the server has crashed, and goes on, for who was away, too.
+func TestCrash(t *testing.T) {
+	parlortest.Run(t, game.New, func(t *testing.T, l *parlortest.Lobby) {
+		alice, bobby := l.Client("alice"), l.Client("bobby")
+		alice.Join("match")
+		bobby.Join("match")
+		alice.Ask("move", parlor.Map{"cell": 4})
+		bobby.Offline()
+		l.Step(5 * time.Second)
+		l.Crash()
+		l.Step(5 * time.Second)
+		l.Start()
+		bobby.Online()
+		alice.Await("link up")
+		bobby.Await("link up")
+		if r := bobby.Ask("move", parlor.Map{"cell": 0}); r.Message != "Moved." || board(t, r.Payload) != "O...X.... alice" || len(parse(t, r.Payload).Away) > 0 {
+			t.Errorf("answer %s", r.DebugText())
+		}
+		if r := alice.Ask("move", parlor.Map{"cell": 1}); board(t, r.Payload) != "OX..X.... bobby" {
+			t.Errorf("answer %s", r.DebugText())
+		}
 	})
 }
 
