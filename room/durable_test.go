@@ -684,32 +684,29 @@ func (m *member) answered() (n int) {
 func TestDurableEnds(t *testing.T) {
 	broken := errors.New("no room on the disk")
 	for _, test := range []struct {
-		name string
-		do   func(r *room.Room, p *paper, answered func())
-		want []string // of the lobby, once it is asked
-		kept int      // lines in what is stored then
+		name  string
+		fails error // what is written fails
+		do    func(r *room.Room, p *paper, answered func())
+		want  []string // of the lobby, once it is asked
+		kept  int      // lines in what is stored then
 	}{
-		{"stopped", func(r *room.Room, p *paper, answered func()) {
+		{"stopped", nil, func(r *room.Room, p *paper, answered func()) {
 			r.Stop(answered)
 		}, []string{"answered"}, 3},
-		{"stopped as writes fail", func(r *room.Room, p *paper, answered func()) {
-			p.fail(broken)
+		{"stopped as writes fail", broken, func(r *room.Room, p *paper, answered func()) {
 			r.Stop(answered)
 		}, []string{"answered"}, 2},
-		{"closed", func(r *room.Room, p *paper, answered func()) {
+		{"closed", nil, func(r *room.Room, p *paper, answered func()) {
 			r.Close(answered)
 		}, []string{"left", "ended", "answered"}, 4},
-		{"closed as writes fail", func(r *room.Room, p *paper, answered func()) {
-			p.fail(broken)
+		{"closed as writes fail", broken, func(r *room.Room, p *paper, answered func()) {
 			r.Close(answered)
 		}, []string{"left", "ended", "answered"}, 2},
-		{"closed behind a failure", func(r *room.Room, p *paper, answered func()) {
-			p.fail(broken)
+		{"closed behind a failure", broken, func(r *room.Room, p *paper, answered func()) {
 			pass(time.Second)
 			r.Close(answered)
 		}, []string{"left", "ended", "answered"}, 2},
-		{"left and closed", func(r *room.Room, p *paper, answered func()) {
-			p.fail(broken)
+		{"left and closed", broken, func(r *room.Room, p *paper, answered func()) {
 			pass(time.Second)
 			r.Leave("zoe", p.zoe, func() {})
 			r.Close(answered)
@@ -723,6 +720,7 @@ func TestDurableEnds(t *testing.T) {
 				joinDiary(t, r, zoe)
 				pass(10 * time.Millisecond)
 				happened.want(t, "opened <nil>")
+				p.fail(test.fails) // before it is written
 				_ = r.Packet(say("zoe", "x"), zoe)
 				test.do(r, p, func() { happened.add("answered") })
 				_ = r.Packet(say("zoe", "y"), zoe)
