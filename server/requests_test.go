@@ -609,6 +609,7 @@ func TestQueue(t *testing.T) {
 			admin := w.login("admin")
 			began := time.Now()
 			admin.send(parlor.RequestSleep, nil)
+			synctest.Wait() // it is under way, and not in the queue any more
 			for range 4 {
 				admin.send(parlor.RequestHelp, nil)
 			}
@@ -633,6 +634,7 @@ func TestQueue(t *testing.T) {
 			admin := w.login("admin")
 			began := time.Now()
 			admin.send(parlor.RequestSleep, parlor.Map{"seconds": 4})
+			synctest.Wait() // it is under way, and not in the queue any more
 			for range 4 {
 				admin.send(parlor.RequestHelp, nil)
 			}
@@ -670,6 +672,7 @@ func TestQueue(t *testing.T) {
 		inWorld(t, cfg, script{}, func(t *testing.T, w *world) {
 			admin := w.login("admin")
 			admin.send(parlor.RequestSleep, parlor.Map{"seconds": 4})
+			synctest.Wait() // it is under way, and not in the queue any more
 			for range 4 {
 				admin.send(parlor.RequestHelp, nil)
 			}
