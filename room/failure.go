@@ -61,7 +61,9 @@ func (d *durable) dismiss() {
 // fail takes the game away until it is read again. All that waits to be stored is refused, unless it may be there.
 func (d *durable) fail(err error) {
 	r := d.room
-	r.logger.Error("a durable game could not be stored: it goes back to what is", "entry", d.entry, "err", err)
+	if n := r.stats.Unstored.Add(1); worthLogging(n) { // it may be all games, again and again
+		r.logger.Error("a durable game could not be stored: it goes back to what is", "entry", d.entry, "err", err, "count", n)
+	}
 	d.failed = &failure{seats: make(map[string]*presence), ended: d.failed != nil} // it was being stopped, if anything
 	r.stopTimers()
 	out := d.outbox
@@ -135,7 +137,7 @@ func (d *durable) reread(st Stored, err error) {
 	for _, p := range f.seats {
 		d.present(p)
 	}
-	r.logger.Info("a durable game is back", "entry", d.entry)
+	r.logger.Debug("a durable game is back", "entry", d.entry)
 }
 
 // startAgain makes a game of what is stored when the room opens. A game that does something else than its journal says is no error:

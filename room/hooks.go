@@ -1,6 +1,7 @@
 package room
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"math"
@@ -39,7 +40,11 @@ func (r *Room) guardFrom(start time.Duration, hook string, call func()) (ok bool
 			return
 		}
 		if n := r.stats.Panics.Add(1); worthLogging(n) {
-			r.logger.Error("hook panicked", "hook", hook, "panic", fmt.Sprint(cause), "count", n,
+			level, message := slog.LevelError, "hook panicked"
+			if d := r.durable; d != nil && d.replaying {
+				level, message = slog.LevelInfo, "hook panicked as the game was played again"
+			}
+			r.logger.Log(context.Background(), level, message, "hook", hook, "panic", fmt.Sprint(cause), "count", n,
 				"at", panickedAt(), "stack", string(debug.Stack()))
 		}
 	}()

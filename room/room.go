@@ -129,6 +129,7 @@ type Stats struct {
 	PushesAstray  atomic.Int64 // pushes to users who were not in the room
 	PushesUnsent  atomic.Int64 // pushes, to one user or to many, that could not be encoded
 	TimersRefused atomic.Int64 // timers over Config.Timers
+	Unstored      atomic.Int64 // times that a durable game could not be stored, and went back to what was
 }
 
 // Room runs one game.
