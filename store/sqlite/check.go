@@ -32,19 +32,16 @@ func (s *Store) look() (fresh bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	made, err := sizeOf(filepath.Join(filepath.Dir(s.path), lockName))
-	if err != nil {
-		return false, err
-	}
 	undo, err := sizeOf(s.path + "-journal")
+	made := s.marked()
 	switch {
 	case err != nil:
 		return false, err
 	case size == 0 && logSize > 0:
 		return false, s.damage(errors.New("the database is empty, and its log is not"))
-	case size == 0 && made > 0:
+	case size == 0 && made:
 		return false, s.damage(fmt.Errorf("there was a database, which is empty or gone (to begin anew, delete %s, too)", lockName))
-	case size == 0, made == 0 && undo > 0: // SQLite was just making the first page
+	case size == 0, !made && undo > 0: // SQLite was just making the first page
 		return true, nil
 	}
 	file, err := os.Open(s.path)
@@ -137,13 +134,20 @@ func check(ctx context.Context, c *conn, pragma string) error {
 	})
 }
 
+// marked tells whether there was a store in the folder.
+func (s *Store) marked() bool {
+	size, err := sizeOf(s.lockPath())
+	return err == nil && size > 0
+}
+
+func (s *Store) lockPath() string { return filepath.Join(filepath.Dir(s.path), lockName) }
+
 // mark leaves behind that there is a store, by which one is told that is gone.
 func (s *Store) mark() error {
-	path := filepath.Join(filepath.Dir(s.path), lockName)
-	if size, err := sizeOf(path); err != nil || size > 0 {
-		return err
+	if s.marked() {
+		return nil
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(s.lockPath(), os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}

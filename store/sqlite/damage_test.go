@@ -92,8 +92,9 @@ func TestDamagedFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := open(t, dir)
+	young := files(t, dir) // as if it was killed now
 	fill(t, s)
-	killed := files(t, dir) // as if it was killed now
+	killed := files(t, dir)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -110,6 +111,7 @@ func TestDamagedFiles(t *testing.T) {
 	for i := range 100 { // the header
 		isDamaged(t, fmt.Sprint("byte ", i, " of the header"), db(whole[:i]+string(whole[i]^4)+whole[i+1:]))
 	}
+	isDamaged(t, "of a young store all but its log", db(young["parlor.db"]))
 	isDamaged(t, "a log without its database", map[string]string{"parlor.db-wal": killed["parlor.db-wal"]})
 
 	other := filepath.Join(t.TempDir(), "other.db")

@@ -30,10 +30,11 @@ func steps() []fs.DirEntry {
 }
 
 // schema is the number of the last migration that a database has had, 0 of one with nothing in it. Errors are ErrDamaged for a
-// database of another program, and ErrNewer.
+// database of another program, or with nothing in it where there was a store, and ErrNewer.
 func (s *Store) schema(c *conn) (version int64, err error) {
+	marked := s.marked() // first: another process may just be making it, and marks it then
 	var app, tables int64
-	// All as of one moment: another process may just be making it.
+	// All as of one moment, for the same reason.
 	err = c.run("SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_application_id, pragma_user_version", func(r *sqlite3.Stmt) error {
 		app, version, tables = r.ColumnInt64(0), r.ColumnInt64(1), r.ColumnInt64(2)
 		return nil
@@ -42,6 +43,9 @@ func (s *Store) schema(c *conn) (version int64, err error) {
 	case err != nil:
 		return 0, err
 	case app == 0 && version == 0 && tables == 0:
+		if marked {
+			return 0, s.damage(errors.New("there was a store, and nothing is in the database: its log is gone, or was cut"))
+		}
 		return 0, nil
 	case app != application || version < 1:
 		return 0, s.damage(errors.New("it is the database of another program"))

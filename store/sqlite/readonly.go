@@ -32,7 +32,7 @@ func (s *Store) openReadOnly(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	if size == 0 && !s.isSuspect(dir) {
+	if size == 0 && !s.marked() {
 		return noStore(dir)
 	}
 	lock, err := s.lockForLook(dir)
@@ -65,12 +65,6 @@ func (s *Store) openReadOnly(ctx context.Context, dir string) error {
 
 func noStore(dir string) error {
 	return fmt.Errorf("there is no store in %s: %w", dir, store.ErrNotFound)
-}
-
-// isSuspect tells whether there was a store in a folder whose database is empty.
-func (s *Store) isSuspect(dir string) bool {
-	size, err := sizeOf(filepath.Join(dir, lockName))
-	return err == nil && size > 0
 }
 
 // lockForLook is the lock of the folder for a moment; nil if a server has it, or where files have no locks.

@@ -173,15 +173,12 @@ func (s *Store) open(ctx context.Context, dir string) (err error) {
 	if err := s.take(); err != nil {
 		return err
 	}
-	if err := s.mark(); err != nil {
-		return err
-	}
 	// So that what is in it has its name, whatever happens to the machine. Also if all was there: who made it may have been
-	// killed before.
+	// killed before. Its user may pass through, and not look.
 	if err := folder.Sync(dir); errors.Is(err, syscall.EIO) {
 		return err
 	}
-	return nil // its user may pass through, and not look
+	return s.mark() // last: from here on the log is looked for
 }
 
 // The cache is in KiB. The checkpointer does what SQLite would do by itself in the midst of a commit, and cuts the log when it has
