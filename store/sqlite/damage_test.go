@@ -111,6 +111,10 @@ func TestDamagedFiles(t *testing.T) {
 	for i := range 100 { // the header
 		isDamaged(t, fmt.Sprint("byte ", i, " of the header"), db(whole[:i]+string(whole[i]^4)+whole[i+1:]))
 	}
+	_, err := sqlite.Open(t.Context(), place(t, db(whole[:60]+"\x5a"+whole[61:])), sqlite.Options{})
+	if err == nil || !strings.Contains(err.Error(), "checksum") {
+		t.Errorf("a page that is not as it was written: error %v, want one that says so", err)
+	}
 	isDamaged(t, "of a young store all but its log", db(young["parlor.db"]))
 	isDamaged(t, "a log without its database", map[string]string{"parlor.db-wal": killed["parlor.db-wal"]})
 

@@ -22,6 +22,8 @@ func (s *Store) explain(ctx context.Context, doing string, err error) error {
 		return fmt.Errorf("%s: %w", doing, context.Cause(ctx))
 	case kind == nil:
 		return err
+	case errors.Is(err, sqlite3.IOERR_DATA): // whose text is that of a disk that fails
+		return s.damage(fmt.Errorf("a page has not the checksum that it was written with: %w", err))
 	case kind == store.ErrDamaged:
 		return s.damage(err)
 	default:
