@@ -24,6 +24,7 @@ const (
 // look sees to it that the files are those of a store that can be opened, before SQLite does anything to them: of a database that is
 // empty it would delete the log, and of a log that is damaged it would leave out the rest. It tells if there is no store yet.
 func (s *Store) look() (fresh bool, err error) {
+	made := s.marked() // first: where files have no locks another server may just be making it, and marks it then
 	size, err := sizeOf(s.path)
 	if err != nil {
 		return false, err
@@ -33,7 +34,6 @@ func (s *Store) look() (fresh bool, err error) {
 		return false, err
 	}
 	undo, err := sizeOf(s.path + "-journal")
-	made := s.marked()
 	switch {
 	case err != nil:
 		return false, err

@@ -112,6 +112,9 @@ func Open(ctx context.Context, dir string, opt Options) (*Store, error) {
 	}
 	s := newStore(dir, opt)
 	if err := s.open(ctx, dir); err != nil {
+		if s.lock == nil && errors.Is(err, sqlite3.BUSY) { // where files have no locks, and another server is just making the store
+			err = s.inUseBy(held{})
+		}
 		s.end()
 		if s.writer != nil {
 			if s.epoch != 0 && s.damaged.Load() == nil {
