@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"parlor/internal/disktest"
 	"parlor/store"
@@ -71,6 +72,46 @@ func full(t *testing.T, opt sqlite.Options) {
 		t.Error(err)
 	}
 	commit(t, open(t, filepath.Join(dir, "data")), setting("x"))
+}
+
+// TestFullOfItself has a store fill its disk. It goes on when something is deleted in it, and can be closed and opened.
+func TestFullOfItself(t *testing.T) {
+	t.Parallel()
+	for what, opt := range map[string]sqlite.Options{"as usual": {}, "moving": sqlite.Options{}.Recent(100_000)} {
+		t.Run(what, func(t *testing.T) { fullOfItself(t, opt.Log(64, 1<<30)) })
+	}
+}
+
+func fullOfItself(t *testing.T, opt sqlite.Options) {
+	dir := disktest.New(t, t.TempDir(), "3m").Dir
+	s := openWith(t, filepath.Join(dir, "data"), opt)
+	commit(t, s, store.PutGame{Number: 1, Name: "a"})
+	var err error
+	users := 0
+	for entry := uint64(1); err == nil; entry++ {
+		users++
+		err = s.Commit(t.Context(), store.Append{Game: 1, First: entry, Last: entry, Data: make([]byte, 20_000)},
+			store.PutUser{Name: fmt.Sprint(users), Secret: strings.Repeat("s", 5000)})
+	}
+	users--
+	for deadline := time.Now().Add(10 * time.Second); err != nil; time.Sleep(time.Millisecond) { // sleep: until the log was written into the database
+		if !errors.Is(err, store.ErrFull) || time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		err = s.Commit(t.Context(), store.DeleteUser{Name: "1"})
+	}
+	users--
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	s = openWith(t, filepath.Join(dir, "data"), opt)
+	if n, err := s.CountUsers(t.Context()); err != nil || n != users {
+		t.Errorf("%d users, error %v, want %d", n, err, users)
+	}
+	commit(t, s, store.DeleteGame{Number: 1})
+	if err := s.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestNoRoomToBegin opens a store on a full disk.

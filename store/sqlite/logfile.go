@@ -10,15 +10,23 @@ import (
 // commit is behind but who wrote it, and a commit's last page has what is before it written out at once.
 type logFile struct {
 	file
-	buf    []byte // what is not written yet
-	at     int64  // where it begins
-	ending bool   // the header of a commit's last frame came last
+	db     vfs.File // whose log it is
+	buf    []byte   // what is not written yet
+	at     int64    // where it begins
+	ending bool     // the header of a commit's last frame came last
 }
 
 // maxBuffer is how much is kept of a commit that is large, in bytes.
 const maxBuffer = 1 << 20
 
 func (f *logFile) WriteAt(p []byte, off int64) (int, error) {
+	header := len(p) == frameHeader
+	if header {
+		if err := reserve(f.db, commitPages(p)); err != nil {
+			f.buf = f.buf[:0] // its transaction has failed
+			return 0, err
+		}
+	}
 	if off != f.at+int64(len(f.buf)) || len(f.buf)+len(p) > maxBuffer {
 		if err := f.flush(); err != nil {
 			return 0, err
@@ -29,8 +37,7 @@ func (f *logFile) WriteAt(p []byte, off int64) (int, error) {
 	}
 	f.buf = append(f.buf, p...)
 	ended := f.ending
-	header := len(p) == frameHeader
-	f.ending = header && binary.BigEndian.Uint32(p[4:]) != 0
+	f.ending = header && commitPages(p) != 0
 	if ended || !header && len(p) != pageSize {
 		if err := f.flush(); err != nil {
 			return 0, err
@@ -38,6 +45,9 @@ func (f *logFile) WriteAt(p []byte, off int64) (int, error) {
 	}
 	return len(p), nil
 }
+
+// commitPages is how many pages the database has behind a commit, of the header of its last frame; 0 in those of others.
+func commitPages(header []byte) int64 { return int64(binary.BigEndian.Uint32(header[4:])) }
 
 // flush writes what waits. After an error it is dropped: its transaction has failed.
 func (f *logFile) flush() error {

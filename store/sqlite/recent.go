@@ -102,9 +102,9 @@ func (r *recent) load(c *conn) error {
 }
 
 // move makes room in the table, in a transaction before its changes. It writes the notes of that to b.
-func (s *Store) move(b []byte) ([]byte, error) {
-	r, limit := &s.recent, s.opt.test.recent
-	if n, bytes := r.spent(); bytes > limit/64 {
+func (s *Store) move(b []byte, limit int) ([]byte, error) {
+	r := &s.recent
+	if n, bytes := r.spent(); bytes > s.opt.test.recent/64 {
 		// If the transaction fails, these rows go with those behind them.
 		if err := s.writer.run("DELETE FROM recent WHERE number <= ?", nil, r.rows[n-1].number); err != nil {
 			return b, err

@@ -229,7 +229,11 @@ func (s *Store) close() error {
 	s.turn <- struct{}{}
 	var err error
 	if s.damaged.Load() == nil {
-		err = s.leave()
+		if err = s.leave(); errors.Is(err, sqlite3.FULL) {
+			if _, _, err = s.writer.WALCheckpoint("main", sqlite3.CHECKPOINT_RESTART); err == nil {
+				err = s.leave() // at the beginning of the log, which has the room
+			}
+		}
 	}
 	if s.damaged.Load() == nil {
 		// The log goes into the database, and away.

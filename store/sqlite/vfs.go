@@ -9,11 +9,11 @@ import (
 	"github.com/ncruces/go-sqlite3/vfs"
 )
 
-// vfsName is that of SQLite's way to the files, with three differences.
+// vfsName is that of SQLite's way to the files, with four differences.
 //
 // They are not mapped into memory: a disk that fails would end the process, and a checkpoint of a database with checksums asks
 // go-sqlite3 v0.37.0 for a mapping that is not there. And a disk that is full or cannot be written is told from one that fails; that version
-// looks for the error of the system where there is one of package os around it. The third is in logfile.go.
+// looks for the error of the system where there is one of package os around it. The others are in logfile.go and dbfile.go.
 const vfsName = "parlor"
 
 func init() { vfs.Register(vfsName, files{vfs.Find("").(vfs.VFSFilename)}) }
@@ -26,7 +26,7 @@ func (f files) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, v
 		return opened, flags, coded(err)
 	}
 	if mapped, ok := opened.(mappedFile); ok && flags&vfs.OPEN_WAL != 0 {
-		return &logFile{file: file{mapped}}, flags, nil
+		return &logFile{file: file{mapped}, db: name.DatabaseFile()}, flags, nil
 	} else if ok && flags&vfs.OPEN_MAIN_DB != 0 {
 		return &dbFile{file: file{mapped}}, flags, nil
 	} else if ok {
