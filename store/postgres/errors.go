@@ -56,6 +56,8 @@ func (s *Store) explain(ctx context.Context, err error) error {
 		switch {
 		case kind == store.ErrConflict:
 			return fmt.Errorf("%w: %s", kind, pg.Message)
+		case pg.Code == "3D000":
+			return fmt.Errorf("%s: %w: %w; make the database with createdb, or name another", s.path, kind, err)
 		case kind != nil:
 			return fmt.Errorf("%s: %w: %w", s.path, kind, err)
 		}

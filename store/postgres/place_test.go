@@ -48,6 +48,9 @@ func TestNoSuchPlace(t *testing.T) {
 		if !errors.Is(err, store.ErrUnavailable) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: error %v, want ErrUnavailable", what, err)
 		}
+		if what == "no database" && !strings.Contains(err.Error(), "createdb") {
+			t.Errorf("%s: error %v, which does not say how to make one", what, err)
+		}
 	}
 }
 
