@@ -119,7 +119,7 @@ func (o *accountsOptions) open(ctx context.Context, cmd *cobra.Command, changes 
 	}
 	st, err = host.OpenStore(ctx, o.store, slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if errors.Is(err, store.ErrInUse) {
-		return nil, fmt.Errorf("%w; to change something while that one runs, give its address: --connect localhost:%d in place of --store", err, parlor.DefaultPort)
+		return nil, fmt.Errorf("%w; to change something while that one runs, give the address at which it listens in place of --store, as in --connect localhost:%d", err, parlor.DefaultPort)
 	}
 	return stored{st}, err
 }

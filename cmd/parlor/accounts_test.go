@@ -109,7 +109,7 @@ func testAccounts(t *testing.T, at string) {
 	p.refused("pw\n", with(store, "user", "add", "alice"), "there is no store")
 
 	server, addr := served(t, with(store, "--admin-password", "first", "--no-registration")...)
-	p.refused("pw\n", with(store, "user", "add", "alice"), "use", "--connect localhost:38929 in place of --store")
+	p.refused("pw\n", with(store, "user", "add", "alice"), "use", "the address at which it listens in place of --store, as in --connect localhost:38929")
 	p.want("NUMBER  NAME\n", "", with(store, "user", "list")...) // which goes on beside it
 	there := []string{"--connect", addr}
 	p.refused("", with(there, "user", "list"), "no administrator's password: give PARLOR_ADMIN_PASSWORD")
