@@ -22,7 +22,8 @@ backup is from. The server's key is put back too: into the folder, or into the f
 when the store is a PostgreSQL database.
 
 All of FILE is verified before anything is written. If this is ended before its end, no server takes the store; restore
-the same again, which begins anew.`
+the same again, which begins anew. Only if it is killed while it makes the store may there be an empty one, which a
+server would take as new.`
 
 func restoreCommand() *cobra.Command {
 	var at, key string
