@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 
 	"parlor/box"
 	"parlor/host"
+	"parlor/internal/lockfile"
 	"parlor/store"
 	"parlor/store/backup"
 )
@@ -121,17 +123,25 @@ func readKey(head *backup.Head, at, key string) error {
 	return nil
 }
 
-// replaceFile makes or replaces a file, for its owner alone, when all of it is written and on the disk.
+// What is behind the name of a file while it is written, and then some digits.
+const unfinishedSuffix = ".unfinished-"
+
+// replaceFile makes or replaces a file, for its owner alone, when all of it is written and on the disk. It removes what those have left who
+// were killed before that, as there may be a key in it.
 func replaceFile(path string, write func(io.Writer) error) error {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is no file: choose another name", path)
 	}
+	removeUnfinished(path)
 	dir := filepath.Dir(path)
-	tmp, err := os.CreateTemp(dir, filepath.Base(path)+".unfinished-*") // mode 0600
+	tmp, err := os.CreateTemp(dir, filepath.Base(path)+unfinishedSuffix+"*") // mode 0600
 	if err != nil {
 		return err
 	}
 	defer os.Remove(tmp.Name()) // unless it was renamed
+	if lock, err := lockfile.Acquire(tmp.Name()); err == nil && lock != nil {
+		defer lock.Close() // until here nobody else removes it
+	}
 	if err = write(tmp); err == nil {
 		err = tmp.Sync()
 	}
@@ -146,4 +156,23 @@ func replaceFile(path string, write func(io.Writer) error) error {
 		_ = folder.Sync() // not all systems can
 	}
 	return nil
+}
+
+// removeUnfinished removes what was to become a file, and nobody writes any more: nobody has it locked, a minute after it was last written.
+// Where files have no locks that cannot be told, and all are left.
+func removeUnfinished(path string) {
+	prefix := filepath.Base(path) + unfinishedSuffix
+	files, _ := os.ReadDir(filepath.Dir(path)) // what is wrong with it, who makes a file there is told
+	for _, f := range files {
+		digits, found := strings.CutPrefix(f.Name(), prefix)
+		info, err := f.Info()
+		if !found || strings.Trim(digits, "0123456789") != "" || err != nil || !info.Mode().IsRegular() || time.Since(info.ModTime()) < time.Minute {
+			continue
+		}
+		name := filepath.Join(filepath.Dir(path), f.Name())
+		if lock, err := lockfile.Acquire(name); err == nil && lock != nil {
+			_ = os.Remove(name) // else the next one does
+			lock.Close()
+		}
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"parlor/client"
 	"parlor/host"
 	"parlor/internal/exampletest"
+	"parlor/internal/lockfile"
 	"parlor/internal/pgtest"
 	"parlor/store"
 	"parlor/store/backup"
@@ -246,9 +248,36 @@ func TestBackupKilled(t *testing.T) {
 	if text, err := os.ReadFile(file); err != nil || string(text) != "the one before" {
 		t.Errorf("the file has %d bytes, %v", len(text), err)
 	}
+	// What it has left is removed by the next one, and neither what is written now nor what has another name.
+	left, _ := filepath.Glob(file + ".unfinished-*")
+	if len(left) != 1 {
+		t.Fatalf("left are %q", left)
+	}
+	written, other, young := file+".unfinished-12", file+".unfinished-x1", file+".unfinished-13"
+	for _, path := range []string{written, other, young} {
+		if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{left[0], written, other} {
+		if err := os.Chtimes(path, time.Time{}, time.Now().Add(-2*time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lock, err := lockfile.Acquire(written)
+	if err != nil {
+		t.Fatal(err)
+	}
 	_, news, err := runParlor(t, "backup", file, "--store", old)
 	if err != nil || !strings.Contains(news, "the server's key is not in this backup") {
 		t.Fatal(err, news)
+	}
+	if lock != nil { // where files have locks
+		lock.Close()
+		left, _ = filepath.Glob(file + ".unfinished-*")
+		if !slices.Equal(left, []string{written, young, other}) {
+			t.Errorf("left are %q", left)
+		}
 	}
 
 	text, err := os.ReadFile(file)
