@@ -116,6 +116,9 @@ func TestDamagedFiles(t *testing.T) {
 		t.Errorf("a page that is not as it was written: error %v, want one that says so", err)
 	}
 	isDamaged(t, "of a young store all but its log", db(young["parlor.db"]))
+	if _, err := sqlite.OpenReadOnly(t.Context(), place(t, db(young["parlor.db"])), sqlite.Options{}); !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("of a young store all but its log, for reading: error %v, want ErrDamaged", err)
+	}
 	isDamaged(t, "a log without its database", map[string]string{"parlor.db-wal": killed["parlor.db-wal"]})
 
 	other := filepath.Join(t.TempDir(), "other.db")
