@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"time"
 
 	"parlor/store"
 )
@@ -16,6 +17,10 @@ type commits struct {
 	// owed are deletions that the store did not take. They are written ahead of all that comes later, so that nothing new finds in its
 	// way what is to be gone. They belong to who is running.
 	owed []store.Change
+
+	// The last commit: when it began, and how many shared it. They belong to who is running, too.
+	began   time.Time
+	company int
 
 	mu      sync.Mutex // guards the fields below
 	waiting []*write
@@ -48,8 +53,19 @@ func (c *commits) ask(w *write) {
 	}
 }
 
+// A commit begins so long behind the one before at the earliest, if that was shared by many. So under load there are fewer and larger ones, which
+// cost a third less time of the processors: on a busy machine the slowest wait for less long, while the others wait a little longer. Where few ask
+// nobody waits.
+const (
+	commitPace    = 3 * time.Millisecond
+	commitCompany = 8
+)
+
 func (c *commits) loop() {
 	for {
+		if c.company > commitCompany {
+			time.Sleep(time.Until(c.began.Add(commitPace))) // sleep: for company
+		}
 		c.mu.Lock()
 		writes := c.waiting
 		c.waiting = nil
@@ -63,6 +79,7 @@ func (c *commits) loop() {
 			return
 		}
 		c.mu.Unlock()
+		c.began, c.company = time.Now(), len(writes)
 		c.write(writes)
 	}
 }
