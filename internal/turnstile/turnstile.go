@@ -44,7 +44,7 @@ type Config struct {
 	// the newest of the network that has most in the line.
 	PerName    int // of one name of one network; default 8
 	PerNetwork int // of one network; default 256. The zero Addr, for peers in this process, is not bound
-	Waiting    int // of all; default 4096
+	Waiting    int // of all; default 1024: more than get a turn within some seconds, on up to 64 processors
 
 	// Known is how many keys that succeeded are remembered at least, and half of how many at most; default 32,768.
 	Known int
@@ -53,7 +53,7 @@ type Config struct {
 func (c *Config) fill() {
 	def(&c.PerName, 8)
 	def(&c.PerNetwork, 256)
-	def(&c.Waiting, 4096)
+	def(&c.Waiting, 1024)
 	def(&c.Known, 1<<15)
 }
 

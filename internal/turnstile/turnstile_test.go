@@ -604,7 +604,7 @@ func TestStorm(t *testing.T) {
 						t.Errorf("somebody %s has waited for %v, which is %.1f turns, want %v at most", who, longest, float64(longest)/float64(turn), bound)
 					}
 					t.Logf("somebody %s has waited for %v at most, %.1f turns; %d waited at most", who, longest, float64(longest)/float64(turn), most())
-					if n := most(); n > 2*4096 {
+					if n := most(); n > 2*1024 {
 						t.Errorf("%d have waited", n)
 					}
 					time.Sleep(10 * time.Second) // sleep: in virtual time, until all have given up
@@ -630,7 +630,7 @@ func TestFull(t *testing.T) {
 				refused++
 			}
 		}
-		if got := q.Waiting(); got != 4096 {
+		if got := q.Waiting(); got != 1024 {
 			t.Fatalf("%d wait", got)
 		}
 		for i := range 40 { // of each network that attacks as many
@@ -639,7 +639,7 @@ func TestFull(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if got := q.Waiting(); got != 4096 || pushedOut.Load() != 40 || refused != 100*256-4096 {
+		if got := q.Waiting(); got != 1024 || pushedOut.Load() != 40 || refused != 100*256-1024 {
 			t.Errorf("%d wait, %d were refused, and %d pushed out", got, refused, pushedOut.Load())
 		}
 		close(q.first)
@@ -719,12 +719,12 @@ func TestMemory(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
 	long := strings.Repeat("x", 10_000)
-	for i := range 4096 {
+	for i := range 1024 {
 		if err := ts.Do(ctx, key(i, fmt.Sprint(i, long)), func(error) {}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	each := (heap() - before) / 4096
+	each := (heap() - before) / 1024
 	t.Logf("%d bytes each", each)
 	if each > 2048 {
 		t.Errorf("who waits costs %d bytes", each)
