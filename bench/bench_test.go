@@ -58,7 +58,7 @@ func TestQuick(t *testing.T) {
 	for _, title := range []string{`100 moves a second by the clock, one at a time`, `100 moves a second by the clock, 4 together`} {
 		wants = append(wants, `(?m)^5 rooms of one user, `+title+`\n.*\n  not durable .*\n  memory .*\n  SQLite .*\n  rate, of the not durable: `+spread+`$`)
 	}
-	wants = append(wants, `(?m)^  p99 of SQLite: \S+s   aim at most 25ms: (reached|MISSED)$`,
+	wants = append(wants, `(?m)^  p99 of SQLite, median of the turns: \S+s   aim at most 25ms: (reached|MISSED)$`,
 		`(?m)^5 rooms of one user, with 4 moves under way each\n.*\n  not durable .*\n  memory .*\n  SQLite .*\n  rate: \d+/s   aim at least 20000/s: (reached|MISSED)$`,
 		`(?m)^The server of SQLite was killed behind the last answer: .*   aim all: reached\n  bytes of a move: \d+\.\d in the journal, .*   aim at most 200: (reached|MISSED)$`,
 		`(?m)^20 durable games of 100 entries each, whose server was killed .*\n  from the start .* aim at most 10s: reached$`,

@@ -119,8 +119,8 @@ func measureDurable(ctx context.Context, o options, w io.Writer) (err error) {
 	for i, c := range contests {
 		c.print(w)
 		if i < len(durableBursts) && ours.name == onSQLite {
-			p99 := quantile(&ours.loads[i].series, 99)
-			fmt.Fprintf(w, "  p99 of %s: %v%s\n\n", ours.name, p99, verdict(true, p99 <= aimDurableP99, fmt.Sprintf("at most %v", aimDurableP99)))
+			p99 := time.Duration(median(ours.loads[i].series.p99s)).Round(time.Microsecond)
+			fmt.Fprintf(w, "  p99 of %s, median of the turns: %v%s\n\n", ours.name, p99, verdict(true, p99 <= aimDurableP99, fmt.Sprintf("at most %v", aimDurableP99)))
 		}
 	}
 	if ours.name != onSQLite {
