@@ -157,7 +157,7 @@ func (d *durable) measure(ctx context.Context, o options, rooms int) error {
 
 // open starts a server with a client in each of its rooms.
 func (d *durable) open(ctx context.Context, o options, rooms int) (err error) {
-	if d.server, err = start(ctx, o.profiledAs("."+d.name, "server", "-light", "-game", d.game, "-store", d.place)...); err != nil {
+	if d.server, err = start(ctx, o.profiledAs("."+d.name, "server", "-game", d.game, "-store", d.place)...); err != nil {
 		return err
 	}
 	for i := range rooms {

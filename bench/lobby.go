@@ -63,7 +63,7 @@ func serveLobby(args []string, stdin io.Reader, stdout io.Writer) error {
 	mem := f.String("memprofile", "", "file for the profile of allocations")
 	packets := f.Bool("packets", false, "open to the packet wire too, and say where")
 	game := f.String("game", "board", "board, echo, relay, isolation, seats, storm or durable")
-	light := f.Bool("light", false, "hash passwords with little, and let users create many games: they are there only to make moves")
+	hashes := f.Bool("hashes", false, "hash passwords as a server does, in place of with little: elsewhere users are there only to make moves")
 	early := f.Bool("early", false, "profile the start too")
 	place := f.String("store", host.MemoryStore, "where the server keeps everything, as --store of parlor serve")
 	if err := f.Parse(args); err != nil {
@@ -83,7 +83,7 @@ func serveLobby(args []string, stdin io.Reader, stdout io.Writer) error {
 	if *game == "isolation" || *game == "storm" { // whose games, or clients, do wrong on purpose
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	if *light {
+	if !*hashes {
 		cfg.Limits.HashMemory, cfg.Limits.HashPasses, cfg.Limits.GamesPerUser = 64, 1, 1<<20
 	}
 	if *early {

@@ -60,7 +60,7 @@ func measureRecovery(ctx context.Context, o options, w io.Writer) (err error) {
 
 // playGames has clients play games, one after the other, on a server that is killed in the end.
 func playGames(ctx context.Context, place string, games int) error {
-	server, err := start(ctx, "server", "-light", "-game", "durable", "-store", place)
+	server, err := start(ctx, "server", "-game", "durable", "-store", place)
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ type recovered struct{ answered, open, cpu, peak float64 }
 // recovers starts a server on the store of one that was killed, and kills it too.
 func recovers(ctx context.Context, o options, place string) (r recovered, err error) {
 	began := time.Now()
-	server, err := start(ctx, o.profiledAs(".recovery", "server", "-light", "-early", "-game", "durable", "-store", place)...)
+	server, err := start(ctx, o.profiledAs(".recovery", "server", "-early", "-game", "durable", "-store", place)...)
 	if err != nil {
 		return r, err
 	}

@@ -287,7 +287,7 @@ func (t *tempest) open(ctx context.Context, o options) (_ *stormed, err error) {
 			err = errors.Join(err, s.close())
 		}
 	}()
-	if s.server, err = start(ctx, o.profiled("server", "-game", "storm")...); err != nil {
+	if s.server, err = start(ctx, o.profiled("server", "-hashes", "-game", "storm")...); err != nil {
 		return nil, err
 	}
 	if s.attack, err = start(ctx, "storm", "-addr", s.server.addr, "-networks", fmt.Sprint(t.networks), "-logins", fmt.Sprint(t.logins)); err != nil {

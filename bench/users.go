@@ -33,7 +33,7 @@ func measureUsers(ctx context.Context, o options, w io.Writer) (err error) {
 	var took, logins, memory []float64
 	for range o.pairs {
 		began := time.Now()
-		server, err := start(ctx, o.profiledAs(".users", "server", "-early", "-store", place)...)
+		server, err := start(ctx, o.profiledAs(".users", "server", "-hashes", "-early", "-store", place)...)
 		if err != nil {
 			return err
 		}
@@ -68,7 +68,7 @@ func userName(i int) string { return fmt.Sprintf("user%07d", i) }
 
 // register makes a store of so many users. One of them has registered with a server: the others have her hash.
 func register(ctx context.Context, place string, users int) (err error) {
-	server, err := start(ctx, "server", "-store", place)
+	server, err := start(ctx, "server", "-hashes", "-store", place)
 	if err != nil {
 		return err
 	}
