@@ -409,3 +409,21 @@ func TestGameWithoutItsCreator(t *testing.T) {
 		}
 	})
 }
+
+// TestSaveThatIsNotStored: who has games saved of which the store takes nothing is told of that, and not of a game that has failed.
+func TestSaveThatIsNotStored(t *testing.T) {
+	d := new(disk)
+	inWorld(t, server.Config{Store: d, Games: map[string]parlor.NewGame{"": newTally}}, script{}, func(t *testing.T, w *world) {
+		alice, admin := w.login("alice"), w.login("admin")
+		alice.create("match")
+		alice.wantOK(alice.ask("all", nil), "")
+		d.failOnce(errDisk)
+		r := admin.ask(parlor.RequestSave, nil)
+		if text := string(r.Payload.JSON()); r.Status == parlor.StatusOK || !strings.Contains(text, `"match": "it could not be stored"`) {
+			t.Errorf("%s %s", r.DebugText(), text)
+		}
+		if strings.Contains(w.log.String(), "did not save") {
+			t.Error(w.log.String())
+		}
+	})
+}

@@ -167,6 +167,9 @@ func (s *Server) noteSave(g *game, save room.Save, ok bool, err error) (t taken,
 	if errors.Is(err, room.ErrClosed) {
 		return t, "" // it ended a moment ago
 	}
+	if errors.Is(err, room.ErrNotStored) { // the log has it: it may be all durable games
+		return t, "it could not be stored"
+	}
 	if err != nil {
 		s.logger.Warn("a game did not save; what it saved before is kept", "game", g.name, "err", err)
 		return t, "it failed; the log says more"
