@@ -77,3 +77,13 @@ func (s *Server) Keeps() (bytes int64) {
 	}
 	return bytes
 }
+
+// RefusesInviteLocked tells whether who is refused an invite code is told with the server's lock held.
+func (s *Server) RefusesInviteLocked() (locked bool) {
+	s.createInvite("", 1, 0, func(string, error) {
+		if locked = !s.mu.TryLock(); !locked {
+			s.mu.Unlock()
+		}
+	})
+	return locked
+}

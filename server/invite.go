@@ -108,7 +108,6 @@ func (s *Server) createInvite(user string, uses int, life time.Duration, done fu
 	now := time.Now()
 	in := &invitation{Invite: store.NewInvite(user, uses, now, life)}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	var changes []store.Change
 	s.invites = slices.DeleteFunc(s.invites, func(i *invitation) bool {
 		if i.expired(now) {
@@ -117,11 +116,13 @@ func (s *Server) createInvite(user string, uses int, life time.Duration, done fu
 		return i.expired(now)
 	})
 	if len(s.invites) >= s.cfg.Limits.Invites {
+		s.mu.Unlock() // first: who is told may be at the end of her session, which takes it
 		s.stats.InvitesRefused.Add(1)
 		done("", ErrTooManyCodes)
 		return
 	}
 	s.invites = append(s.invites, in)
+	defer s.mu.Unlock()
 	s.store(func(err error) {
 		if err != nil {
 			s.mu.Lock()

@@ -530,6 +530,9 @@ func TestLimits(t *testing.T) {
 			admin := w.login("admin")
 			admin.wantRefused(admin.ask(parlor.RequestCreateInvite, nil), "Limit of invite codes reached.")
 			counted(t, &w.srv.Stats().InvitesRefused, 1)
+			if w.srv.RefusesInviteLocked() { // a session that ends there would wait for itself, and all others for it
+				t.Error("she is refused with the lock held")
+			}
 		})
 	})
 	t.Run("requests per second", func(t *testing.T) {
