@@ -42,21 +42,23 @@ func (d *durable) packet(p *parlor.Packet, request uint64, from Member) {
 	d.put(output{reply: a})
 }
 
-// look has the game answer a heartbeat that changes nothing, unless it takes the user out. What it pushes meanwhile then waits for what was
-// before, as no entry follows.
+// look has the game answer a heartbeat that changes nothing. What it pushes meanwhile then waits for what was before, as no entry follows. An
+// answer that takes the user out does so in an entry of its own.
 func (d *durable) look(s *seat, p *parlor.Packet) (resp parlor.Response) {
 	d.enter()
 	before := len(d.outbox)
-	d.aside(func() { resp = d.room.answer(s, p) })
-	if s.member == nil {
-		d.end(&entry{kind: entryLeave, user: p.Username})
-		return resp
-	}
+	d.aside(func() { resp = d.room.ask(p) })
 	d.inEntry = false
 	pushes := slices.Clone(d.outbox[before:])
 	d.outbox = slices.Delete(d.outbox, before, len(d.outbox))
 	for _, o := range pushes {
 		d.put(o)
+	}
+	if resp.Disconnecting {
+		resp.Disconnecting = false
+		d.begin()
+		d.room.remove(s)
+		d.end(&entry{kind: entryLeave, user: p.Username})
 	}
 	return resp
 }

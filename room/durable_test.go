@@ -112,6 +112,7 @@ type diary struct {
 	quiet   bool // ticks say nothing
 	full    bool // answers have the line
 	looks   bool // heartbeats only look, and tell
+	expels  bool // and those who send one are out
 	slow    *atomic.Bool
 }
 
@@ -197,7 +198,9 @@ func (g *diary) HandleHeartbeat(parlor.Packet) parlor.Response {
 	if g.looks {
 		g.tell("looked")
 	}
-	return parlor.OK("beat")
+	resp := parlor.OK("beat")
+	resp.Disconnecting = g.expels
+	return resp
 }
 func (g *diary) Update() {
 	if !g.updates {
@@ -350,6 +353,30 @@ func TestLookSays(t *testing.T) {
 			t.Errorf("%d entries were written", n)
 		}
 		p.mu.Unlock()
+	})
+}
+
+// TestLookThatTakesOut: a heartbeat that only looks may take its user out. What the game does then is in the journal, and can be done again.
+func TestLookThatTakesOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, g := new(paper), &diary{looks: true, expels: true}
+		r, happened := openDiary(t, p, g, room.Config{})
+		zoe := &member{name: "zoe"}
+		joinDiary(t, r, zoe)
+		pass(time.Second)
+		_ = r.Packet(say("zoe", parlor.RequestHeartbeat), zoe)
+		zoe.want(t, "joined <nil>", "push looked", "OK beat")
+		happened.want(t, "opened <nil>", "left")
+		r.Stop(func() {})
+		pass(time.Second)
+		again := &diary{looks: true}
+		_, _, _, log := openAgain(t, p.stored(), again, room.Config{})
+		if text := log.String(); text != "" {
+			t.Errorf("the log says %s", text)
+		}
+		if got, want := again.read(), g.read(); !slices.Equal(got, want) {
+			t.Errorf("it is made again with %q, was %q", got, want)
+		}
 	})
 }
 

@@ -144,6 +144,16 @@ func (r *Room) handle(m *message, behindPackets bool) (packets bool) {
 // answer hands a packet to the game. A response that disconnects takes the user out of the game and leaves
 // the connection (section 8.3).
 func (r *Room) answer(s *seat, p *parlor.Packet) parlor.Response {
+	resp := r.ask(p)
+	if resp.Disconnecting {
+		resp.Disconnecting = false
+		r.remove(s)
+	}
+	return resp
+}
+
+// ask has the game answer a packet.
+func (r *Room) ask(p *parlor.Packet) parlor.Response {
 	var resp parlor.Response
 	if !r.guardFrom(r.hookEnd, "packet", func() { resp = r.dispatch(p) }) {
 		resp = parlor.Bad("The game failed to handle the request.")
@@ -151,10 +161,6 @@ func (r *Room) answer(s *seat, p *parlor.Packet) parlor.Response {
 	if err := resp.Payload.Err(); err != nil {
 		r.logger.Error("a response of the game cannot be sent", "message", resp.Message, "err", err)
 		resp = parlor.Bad("The game's answer could not be sent.")
-	}
-	if resp.Disconnecting {
-		resp.Disconnecting = false
-		r.remove(s)
 	}
 	return resp
 }
