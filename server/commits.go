@@ -158,7 +158,7 @@ func (c *commits) commit(changes []store.Change) error {
 		c.owed = nil
 	} else {
 		c.srv.stats.SaveErrors.Add(1)
-		c.srv.event(slog.LevelError, "the store did not take changes", "changes", len(changes), "err", err)
+		c.srv.trouble(slog.LevelError, "the store did not take changes", "changes", len(changes), "err", err)
 	}
 	if errors.Is(err, store.ErrFenced) { // another server serves what this one would
 		c.srv.Shutdown(1)

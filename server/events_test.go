@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -46,6 +47,40 @@ func TestEvents(t *testing.T) {
 		}
 	})
 }
+
+// TestTroubles: clients cannot hide behind events that the store fails, and a game that cannot be saved, and asks for it, fills no log.
+func TestTroubles(t *testing.T) {
+	d := new(disk)
+	inWorld(t, server.Config{Store: d, Games: map[string]parlor.NewGame{"": newGrudger}}, script{}, func(t *testing.T, w *world) {
+		alice := w.login("alice")
+		alice.create("grudger")
+		pass(10 * time.Minute)
+		if n := strings.Count(w.log.String(), "a game did not save"); n == 0 || n > 100 {
+			t.Errorf("%d times it is logged in ten minutes that a game did not save", n)
+		}
+		bob := w.login("bob")
+		for i := range 100 {
+			bob.create(fmt.Sprint("room", i))
+			bob.ask(parlor.RequestLeaveGame, nil)
+		}
+		pass(0)
+		d.fail(errors.New("no more room"))
+		if w.srv.SaveNow() == nil || !strings.Contains(w.log.String(), "no more room") {
+			t.Error("the log does not say that the store has failed")
+		}
+		d.fail(nil)
+	})
+}
+
+// grudger is a game that asks to be saved all the time, and cannot be.
+type grudger struct{ room parlor.Room }
+
+func newGrudger(r parlor.Room, _ string) (parlor.Game, error) { return grudger{r}, nil }
+
+func (grudger) Persistent() bool                               { return true }
+func (grudger) SaveString() string                             { panic("no") }
+func (g grudger) Update()                                      { g.room.Save() }
+func (grudger) HandleGamePacket(parlor.Packet) parlor.Response { return parlor.OK("") }
 
 // TestEventsBounded: clients cannot fill the log.
 func TestEventsBounded(t *testing.T) {

@@ -171,7 +171,7 @@ type Stats struct {
 	SaveErrors        atomic.Int64 // writes of the store that failed
 	PushesDropped     atomic.Int64 // pushes that could not be delivered to a session: its wire has none, or no form for them; or she left before her next heartbeat
 	SubscribersBehind atomic.Int64 // times that a subscriber to the directory missed changes, as it had not acknowledged others
-	Unlogged          atomic.Int64 // events of clients, such as games created, that were too many to log
+	Unlogged          atomic.Int64 // events of clients, such as games created, and errors of the store, that were too many to log
 
 	Kept atomic.Int64 // bytes that sessions keep now for their clients (Limits.KeptBytes): no count, as it falls again
 

@@ -178,7 +178,7 @@ func (s *Server) queue(p *proving) {
 		}
 		if err := s.prove(p); err != nil {
 			if p.ctx.Err() == nil {
-				s.event(slog.LevelError, "a user could not be read", "err", err)
+				s.trouble(slog.LevelError, "a user could not be read", "err", err)
 			}
 			s.refused(p, textBusy)
 			return

@@ -204,7 +204,7 @@ func (s *Server) isNewest(g *game, t taken) bool { return s.games[g.name] == g &
 
 // keep has a save written that a game has asked for. It does not block.
 func (s *Server) keep(g *game, save room.Save, ok bool, err error, done func()) {
-	if !g.saves.Load() {
+	if !g.saves.Load() || err != nil { // which the room has logged, once in a while
 		done()
 		return
 	}

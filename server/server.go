@@ -96,12 +96,13 @@ type Config struct {
 
 // Server is a lobby.
 type Server struct {
-	cfg    Config
-	logger *slog.Logger
-	logins *attempts
-	stats  Stats
-	events *rate.Limiter // of what clients make the log say
-	rooms  *room.Workers
+	cfg      Config
+	logger   *slog.Logger
+	logins   *attempts
+	stats    Stats
+	events   *rate.Limiter // of what clients make the log say
+	troubles *rate.Limiter // of the store
+	rooms    *room.Workers
 
 	gate      *turnstile.Turnstile // to the hashes of passwords
 	passwords hasher
@@ -155,6 +156,7 @@ func New(cfg Config) (*Server, error) {
 		cfg:          cfg,
 		logger:       cfg.Logger,
 		events:       rate.NewLimiter(eventsPerSecond, eventBurst),
+		troubles:     rate.NewLimiter(rate.Every(troublesEvery), troubleBurst),
 		rooms:        room.NewWorkers(),
 		reading:      make(chan struct{}, maxReading),
 		stop:         make(chan struct{}),

@@ -214,7 +214,7 @@ func (s *Server) passwordAnswer(name string, err error) (parlor.Response, bool) 
 	case errors.Is(err, ErrNoUser):
 		return parlor.Unexpected("No such user: " + pyjson.ReprString(name)), true
 	}
-	s.event(slog.LevelError, "a user could not be read", "err", err)
+	s.trouble(slog.LevelError, "a user could not be read", "err", err)
 	return parlor.Unexpected(notStored(err)), true
 }
 

@@ -4,6 +4,9 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
 
 	"parlor"
 )
@@ -39,10 +42,25 @@ const (
 	eventBurst      = 100
 )
 
+// As few of what is wrong with the store are: it may be of all games, again and again, for as long as a disk is full.
+const (
+	troublesEvery = 10 * time.Second
+	troubleBurst  = 20
+)
+
 // event logs what a client has made happen. Clients can make it happen as fast as they like, so that the log
 // gets some of it only, and how much was left out so far.
 func (s *Server) event(level slog.Level, message string, args ...any) {
-	if !s.events.Allow() {
+	s.logSome(s.events, level, message, args)
+}
+
+// trouble logs what is wrong with the store. It has bounds of its own, so that no client can hide it behind events.
+func (s *Server) trouble(level slog.Level, message string, args ...any) {
+	s.logSome(s.troubles, level, message, args)
+}
+
+func (s *Server) logSome(some *rate.Limiter, level slog.Level, message string, args []any) {
+	if !some.Allow() {
 		s.stats.Unlogged.Add(1)
 		return
 	}
