@@ -39,6 +39,7 @@ type game struct {
 	failed  bool // a saved game that could not be made again: its save is kept, and nobody can join
 	saved   int  // bytes of what it saved last, or was loaded with
 	taken   int  // how many saves were taken of it
+	handed  int  // of these the newest that the store was asked to keep
 }
 
 // creator is a user with games in the directory. It is guarded by Server.mu.

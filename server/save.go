@@ -98,9 +98,7 @@ func (s *Server) saveGames(done func(error)) {
 		defer s.mu.Unlock()
 		all := []store.Change{putRegistration(s.registration)} // something always, so that who saves hears if the store fails
 		for g, save := range saves {
-			if s.isNewest(g, save) {
-				all = append(all, save.changes...)
-			}
+			all = append(all, s.toStore(g, save)...)
 		}
 		s.store(func(err error) { done(cmp.Or(err, unsaved)) }, all...)
 	})
@@ -198,9 +196,15 @@ func (s *Server) noteSave(g *game, save room.Save, ok bool, err error) (t taken,
 	return t, ""
 }
 
-// isNewest tells whether a save is still to be written: the game was not destroyed meanwhile, nor saved again. The lock is held, until the
-// store was asked.
-func (s *Server) isNewest(g *game, t taken) bool { return s.games[g.name] == g && t.number == g.taken }
+// toStore is what is still to be written of a save: nothing if the game was destroyed meanwhile, or the store was asked for a newer one. The lock
+// is held, until the store was asked.
+func (s *Server) toStore(g *game, t taken) []store.Change {
+	if s.games[g.name] != g || t.number <= g.handed {
+		return nil
+	}
+	g.handed = t.number
+	return t.changes
+}
 
 // keep has a save written that a game has asked for. It does not block.
 func (s *Server) keep(g *game, save room.Save, ok bool, err error, done func()) {
@@ -211,11 +215,12 @@ func (s *Server) keep(g *game, save room.Save, ok bool, err error, done func()) 
 	t, _ := s.noteSave(g, save, ok, err)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(t.changes) == 0 || !s.isNewest(g, t) {
+	changes := s.toStore(g, t)
+	if len(changes) == 0 {
 		done()
 		return
 	}
-	s.store(func(error) { done() }, t.changes...)
+	s.store(func(error) { done() }, changes...)
 }
 
 // mayGrow counts the save that a durable game is about to write, or tells why it may not.

@@ -413,14 +413,26 @@ func TestSaveOfAGame(t *testing.T) {
 		if n := d.count() - before; n != 1 {
 			t.Errorf("a minute later %d writes, want 1", n)
 		}
-		tell(bob, "note")
+		// Who saves is answered when all is stored, also if another one, who saves too, was given newer saves meanwhile.
+		tell(alice, "note")
 		admin.send(parlor.RequestSave, nil) // which waits for the slow one
 		pass(time.Second / 4)
-		tell(alice, "save")
-		saved("quick", "13")
-		pass(time.Second)
+		tell(alice, "note")
+		var other sync.WaitGroup
+		other.Go(func() { _ = w.srv.SaveNow() }) // ends when the slow one has answered again
 		admin.wantOK(admin.read(), "Saved success=True server data to disk: memory")
 		saved("quick", "13")
+		other.Wait()
+		saved("quick", "14")
+
+		tell(bob, "note")
+		admin.send(parlor.RequestSave, nil)
+		pass(time.Second / 4)
+		tell(alice, "save")
+		saved("quick", "15")
+		pass(time.Second)
+		admin.wantOK(admin.read(), "Saved success=True server data to disk: memory")
+		saved("quick", "15")
 		saved("slow", "1")
 	})
 }
