@@ -151,6 +151,7 @@ func (r *Room) pushOnHeartbeat() (ride bool) {
 }
 
 func (r *Room) save() (s Save, ok bool, err error) {
+	defer r.inVain()()
 	if r.closed {
 		return Save{}, false, ErrClosed
 	}
@@ -158,7 +159,7 @@ func (r *Room) save() (s Save, ok bool, err error) {
 	if !saves || !r.persistent() {
 		return Save{}, false, nil
 	}
-	if s.Data, ok = r.saveString(saver); !ok {
+	if !r.guard("save", func() { s.Data = saver.SaveString() }) {
 		return Save{}, false, fmt.Errorf("save game %q: the hook panicked", r.cfg.Name)
 	}
 	s.Version = r.versionOfSaves()
@@ -199,12 +200,10 @@ func (r *Room) saveIfWanted() {
 	}
 }
 
-// saveString asks the game for its state. That it asks to be saved meanwhile is in vain, as it would be for ever.
-func (r *Room) saveString(g parlor.Saver) (data string, ok bool) {
+// inVain has the game ask to be saved in vain until the function is called that it returns: by the hooks of a save it would be for ever.
+func (r *Room) inVain() (end func()) {
 	wanted := r.saveWanted
-	ok = r.guard("save", func() { data = g.SaveString() })
-	r.saveWanted = wanted
-	return data, ok
+	return func() { r.saveWanted = wanted }
 }
 
 // line asks the game for its line in the directory. A panic leaves it empty (defect 24).

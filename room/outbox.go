@@ -143,6 +143,7 @@ func (d *durable) wrote(write uint64, err error) {
 // save saves the game, unless it has nothing new.
 func (d *durable) save(done func(error)) {
 	r := d.room
+	defer r.inVain()()
 	d.tried = d.entry
 	saver, saves := r.game.(parlor.Saver)
 	switch {
@@ -161,7 +162,7 @@ func (d *durable) save(done func(error)) {
 	}
 	s := Save{Version: r.versionOfSaves(), Entry: d.entry, Keep: d.undone || r.cfg.KeepJournal}
 	ok := true
-	d.aside(func() { s.Data, ok = r.saveString(saver) })
+	d.aside(func() { ok = r.guard("save", func() { s.Data = saver.SaveString() }) })
 	if !ok {
 		done(fmt.Errorf("save game %q: the hook panicked", r.cfg.Name))
 		return

@@ -362,7 +362,10 @@ func newScribe(r parlor.Room, save string) (parlor.Game, error) {
 	return g, err
 }
 
-func (*scribe) Persistent() bool { return true }
+func (g *scribe) Persistent() bool {
+	g.room.Save() // in vain, as below
+	return true
+}
 func (g *scribe) SaveString() string {
 	g.room.Save() // in vain
 	if g.room.Name() == "slow" {

@@ -166,7 +166,7 @@ func removeUnfinished(path string) {
 	for _, f := range files {
 		digits, found := strings.CutPrefix(f.Name(), prefix)
 		info, err := f.Info()
-		if !found || strings.Trim(digits, "0123456789") != "" || err != nil || !info.Mode().IsRegular() || time.Since(info.ModTime()) < time.Minute {
+		if !found || digits == "" || strings.Trim(digits, "0123456789") != "" || err != nil || !info.Mode().IsRegular() || time.Since(info.ModTime()) < time.Minute {
 			continue
 		}
 		name := filepath.Join(filepath.Dir(path), f.Name())

@@ -156,10 +156,10 @@ func (d *decoder) parlor(raw []byte) *DamagedError {
 	return nil
 }
 
-// setVersion sets the version of a save. What is not a number is taken as one above all, of which no game is made.
+// setVersion sets the version of a save. What is no number, or below 0, is taken as one above all, of which no game is made.
 func setVersion(g *snapshot.Game, text string) {
 	n, err := strconv.Atoi(text)
-	if err != nil {
+	if err != nil || n < 0 {
 		n = math.MaxInt
 	}
 	g.Version = n

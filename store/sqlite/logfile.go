@@ -21,7 +21,7 @@ const maxBuffer = 1 << 20
 
 func (f *logFile) WriteAt(p []byte, off int64) (int, error) {
 	header := len(p) == frameHeader
-	if header {
+	if header && commitPages(p) > 0 {
 		if err := reserve(f.db, commitPages(p)); err != nil {
 			f.buf = f.buf[:0] // its transaction has failed
 			return 0, err
