@@ -18,6 +18,7 @@ import (
 
 	"parlor/box"
 	"parlor/host"
+	"parlor/internal/folder"
 	"parlor/internal/lockfile"
 	"parlor/store"
 	"parlor/store/backup"
@@ -151,9 +152,8 @@ func replaceFile(path string, write func(io.Writer) error) error {
 	if err := os.Rename(tmp.Name(), path); err != nil {
 		return err
 	}
-	if folder, err := os.Open(dir); err == nil {
-		defer folder.Close()
-		_ = folder.Sync() // not all systems can
+	if err := folder.Sync(dir); err != nil && !errors.Is(err, fs.ErrPermission) { // one may put files where one may not look
+		return err
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"parlor/box"
 	"parlor/host"
+	"parlor/internal/folder"
 	"parlor/store/backup"
 )
 
@@ -116,7 +117,7 @@ func putKey(key *box.Key, head backup.Head, path string) error {
 	if _, err := os.Stat(path); err == nil { // the same key
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := folder.Make(filepath.Dir(path)); err != nil {
 		return err
 	}
 	err := replaceFile(host.LoginsFile(path), func(w io.Writer) error {

@@ -69,7 +69,7 @@ func house() table {
 		{"console", []string{"internal/pyjson", ".", "link", "store", "room", "server"}},
 		{"parlortest", []string{"internal/memnet", "internal/gamefile", "box", ".", "link", "link/wslink", "link/packetlink", "link/memlink", "internal/snapshot", "store", "room", "server", "client", "host"}},
 		{"examples/*", abovePrograms},
-		{"cmd/parlor", join(abovePrograms, "internal/pyjson", "internal/near", "internal/password", "internal/gamefile", "internal/lockfile", "examples/chat/game", "examples/tictactoe/game", "examples/positions/game")}, // the games it offers by itself
+		{"cmd/parlor", join(abovePrograms, "internal/pyjson", "internal/near", "internal/password", "internal/gamefile", "internal/folder", "internal/lockfile", "examples/chat/game", "examples/tictactoe/game", "examples/positions/game")}, // the games it offers by itself
 		{"bench/...", abovePrograms},
 
 		// For tests alone: in nobody's list.
