@@ -118,7 +118,9 @@ func (l *logs) Write(b []byte) (int, error) {
 	return l.buf.Write(b)
 }
 
+// String is what the server has logged when nothing is under way any more: a room, say, logs from a goroutine of its own.
 func (l *logs) String() string {
+	synctest.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buf.String()
