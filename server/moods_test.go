@@ -540,6 +540,42 @@ func TestGameIsSlowToComeBack(t *testing.T) {
 	})
 }
 
+// TestPasswordWhileTheGameComesBack: who logs in with her password, on whatever wire, while her game is still being made again, takes her seat when it is.
+func TestPasswordWhileTheGameComesBack(t *testing.T) {
+	for _, pgnet := range []bool{false, true} {
+		t.Run(fmt.Sprint("pgnet ", pgnet), func(t *testing.T) {
+			var slow time.Duration
+			games := map[string]parlor.NewGame{"counting": func(r parlor.Room, save string) (parlor.Game, error) {
+				time.Sleep(slow) // sleep: virtual
+				return newTally(r, save)
+			}}
+			inMoods(t, server.Config{Games: games}, func(t *testing.T, a *ages) {
+				alice := a.stream("alice")
+				alice.ask("create one")
+				alice.ask("a")
+				a.end()
+				slow = 2 * time.Minute
+				a.begin(-1, false, nil)
+				pass(11 * time.Second)
+				if pgnet {
+					g := a.guest("alice")
+					pass(2 * time.Minute)
+					g.wantOK(g.ask(parlor.RequestJoinGame, parlor.Map{"name": "one"}), "Joined game: 'one'.")
+					g.wantText("all", "a")
+					return
+				}
+				c := &streamClient{t: t, name: "alice", srv: a.srv, key: "other"}
+				c.connect(-1)
+				pass(2 * time.Minute)
+				c.ask("join one")
+				c.wantLast("1 Joined game: 'one'.")
+				c.ask("all")
+				c.wantLast("2 a")
+			})
+		})
+	}
+}
+
 // TestRequestOfAnotherClient: what the client before had under way, when another one took the session, is not the answer to a request of this one.
 func TestRequestOfAnotherClient(t *testing.T) {
 	hold := make(chan struct{})

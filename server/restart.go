@@ -265,10 +265,12 @@ func (s *Server) returned(number int64, err error) {
 	for _, ss := range list {
 		ss.mu.Lock()
 		if ss.game.Load() == nil && !ss.ended {
-			if err == nil {
+			if err == nil && ss.seatIn == number { // and not of another game, which she is joining
 				ss.unstore()
 			}
-			ss.waitFor(max(s.cfg.ResumeWindow, 0))
+			if ss.stream != nil && ss.stream.restored { // and no other client has come meanwhile, with the password
+				ss.waitFor(max(s.cfg.ResumeWindow, 0))
+			}
 		}
 		ss.mu.Unlock()
 	}
