@@ -18,6 +18,7 @@ type journal struct {
 	mu      sync.Mutex // guards the fields below
 	known   bool       // the store has the game
 	doubted bool       // it may have it
+	unsure  bool       // of a write it is not known whether it was made, and nothing was read since
 	used    bool       // the game is durable
 	gone    bool       // the game is deleted: nothing of it is written any more
 	over    bool       // the room is to hear nothing more
@@ -92,6 +93,7 @@ func (j *journal) write(changes []store.Change, done func(error)) {
 				j.failed++
 				j.broken = true
 				j.doubted = j.doubted || unknown
+				j.unsure = j.unsure || unknown
 			} else {
 				j.known = true
 			}
@@ -115,24 +117,22 @@ func (j *journal) Read(done func(room.Stored, error)) {
 	if j.over { // nobody waits for those who read any more
 		return
 	}
-	j.joining = nil        // they were not taken
+	j.joining = nil // they were not taken
+	unsure := j.unsure
 	srv.saving.Go(func() { // ends when the store has answered, within Limits.CommitWait
 		ctx, cancel := context.WithTimeout(srv.reads, srv.cfg.Limits.CommitWait)
 		defer cancel()
-		var stored room.Stored
 		var err error
-		select {
-		case srv.reading <- struct{}{}:
-			if err = ctx.Err(); err == nil {
-				stored, err = srv.readGame(ctx, j.game.number)
-			}
-			<-srv.reading
-		case <-ctx.Done():
-			err = ctx.Err()
+		if unsure {
+			err = srv.settle(ctx)
+		}
+		var stored room.Stored
+		if err == nil {
+			stored, err = srv.readInTurn(ctx, j.game.number)
 		}
 		j.mu.Lock()
 		if err == nil {
-			j.broken = false
+			j.broken, j.unsure = false, false
 		}
 		over := j.over
 		j.mu.Unlock()
@@ -179,6 +179,33 @@ func (j *journal) joins(ss *session) {
 
 // maxReading is how many games are read from the store at once.
 const maxReading = 4
+
+// settle waits until it is known of all commits whether they were made: that is so behind one that was. What is read before may not tell, as a commit
+// of unknown outcome may still be under way.
+func (s *Server) settle(ctx context.Context) error {
+	settled := make(chan error, 1)
+	s.store(func(err error) { settled <- err }, store.DeleteSession{}) // of which there is none
+	select {
+	case err := <-settled:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// readInTurn is readGame when not too many read.
+func (s *Server) readInTurn(ctx context.Context, number int64) (stored room.Stored, err error) {
+	select {
+	case s.reading <- struct{}{}:
+		defer func() { <-s.reading }()
+	case <-ctx.Done():
+		return room.Stored{}, ctx.Err()
+	}
+	if err := ctx.Err(); err != nil {
+		return room.Stored{}, err
+	}
+	return s.readGame(ctx, number)
+}
 
 // readGame reads what a durable game is made of again.
 func (s *Server) readGame(ctx context.Context, number int64) (stored room.Stored, err error) {
