@@ -20,7 +20,7 @@ func (d *durable) packets(ps []parlor.Packet, from Member) {
 func (d *durable) packet(p *parlor.Packet, request uint64, from Member) {
 	r := d.room
 	a := &reply{room: r, from: from, request: request}
-	if d.failed != nil && !r.closed {
+	if d.failed != nil && !d.failed.ended {
 		a.beRefused()
 		return
 	}
@@ -75,7 +75,7 @@ func (d *durable) refusal() string {
 func (d *durable) join(user string, m Member, done func(Joined, error)) {
 	r := d.room
 	if d.failed != nil {
-		done(Joined{}, d.failed.error(r))
+		done(Joined{}, d.failed.error())
 		return
 	}
 	there := r.seatOf[user] != nil // in another session, which is removed whatever comes of this one
@@ -108,7 +108,7 @@ func (d *durable) join(user string, m Member, done func(Joined, error)) {
 			d.seated[user] = m
 		}
 		done(j, err)
-	}, func() { done(Joined{}, d.failed.error(r)) })
+	}, func() { done(Joined{}, d.failed.error()) })
 }
 
 // leave is Room.Leave's. Nobody is kept in the room who has gone: if that cannot be stored now, it is when it can.

@@ -17,14 +17,14 @@ type failure struct {
 }
 
 // error is what is said to who wants to join.
-func (f *failure) error(r *Room) error {
+func (f *failure) error() error {
 	switch {
-	case r.closed:
+	case f.ended:
 		return ErrClosed
 	case f.why != nil:
 		return f.why
 	}
-	return ErrNotStored
+	return ErrNotStored // also of a game that has closed, as what closed it could not be stored
 }
 
 // present notes where a member is.
@@ -163,7 +163,7 @@ func (d *durable) startAgain(st Stored, opened func(error)) {
 	}
 	opened(err) // who is told logs it
 	d.beUnplayable(err)
-	r.closed = true
+	d.failed.ended, r.closed = true, true
 	r.cfg.Ended()
 }
 

@@ -147,14 +147,14 @@ func (d *durable) save(done func(error)) {
 	d.tried = d.entry
 	saver, saves := r.game.(parlor.Saver)
 	switch {
-	case r.closed:
-		d.say(func() { done(ErrClosed) }, func() { done(ErrClosed) })
-		return
 	case d.failed != nil && d.failed.why != nil: // what is stored is all that has come of it
 		done(nil)
 		return
-	case d.failed != nil:
+	case d.failed != nil && !d.failed.ended:
 		done(ErrNotStored)
+		return
+	case r.closed:
+		d.say(func() { done(ErrClosed) }, func() { done(ErrClosed) })
 		return
 	case !saves || d.entry == d.saved && d.ticks == d.savedTicks:
 		d.say(func() { done(nil) }, func() { done(ErrNotStored) })

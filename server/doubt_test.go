@@ -79,3 +79,41 @@ func TestDoubtIsSettled(t *testing.T) {
 		})
 	}
 }
+
+// TestJoinOfAGameThatEndsUnstored: a game whose last user has left, which the store does not take, is there still: who wants to join it is refused, at
+// once, and gets in when the store is back.
+func TestJoinOfAGameThatEndsUnstored(t *testing.T) {
+	inMoods(t, server.Config{}, func(t *testing.T, a *ages) {
+		alice, bob := a.stream("alice"), a.stream("bob")
+		admin := dial(t, a.srv)
+		admin.wantOK(admin.tryLogin("admin", "secret"), "Authenticated.")
+		alice.ask("create one")
+		a.moody.mood(func() { a.moody.full = errDisk })
+		alice.ask(parlor.RequestLeaveGame)
+		alice.wantLast("2 Left game: 'one'.")
+		for i := range 5 {
+			bob.ask("join one")
+			bob.wantLast(fmt.Sprint(i+1, " The server could not save this."))
+			pass(time.Second)
+		}
+		a.moody.mood(func() { a.moody.full = nil })
+		pass(10 * time.Second)
+		bob.ask("join one")
+		bob.wantLast("6 Created new game: 'one'.")
+	})
+}
+
+// TestJoinAtTheEnd: who is joining a game when the server stops, and the store does not take that, does not keep the server from its end.
+func TestJoinAtTheEnd(t *testing.T) {
+	inMoods(t, server.Config{}, func(t *testing.T, a *ages) {
+		alice, bob := a.stream("alice"), a.stream("bob")
+		alice.ask("create one")
+		a.moody.mood(func() { a.moody.takes = 1500 * time.Millisecond })
+		a.srv.Shutdown(0)
+		pass(4 * time.Second) // the first save is on its way, till 4.5 s
+		bob.askAll("join one")
+		synctest.Wait()
+		a.moody.mood(func() { a.moody.full = errDisk })
+		<-a.ended
+	})
+}

@@ -401,6 +401,8 @@ func (s *Server) enterGame(ss *session, g *game, failed bool, args arguments) (p
 		switch {
 		case err == nil:
 			s.entered(g, ss, textJoined, joined)
+		case errors.Is(err, room.ErrClosed) && s.stopping.Load(): // it stays on the directory then
+			ss.finish(parlor.Unexpected(textStopping))
 		case errors.Is(err, room.ErrClosed): // it ended a moment ago, and is off the directory
 			if resp, done := s.joinGame(ss, args); done {
 				ss.finish(resp)

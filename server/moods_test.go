@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -26,6 +27,7 @@ type moody struct {
 	mu     sync.Mutex    // guards the fields below
 	takes  time.Duration // that each commit does
 	gone   error         // what all fails with; nil: nothing does
+	full   error         // what commits fail with
 	unsure int           // commits of which the end is not known: 1 are made, -1 are not
 	wrong  func(store.Change) bool
 	tries  int // commits and reads of games
@@ -42,7 +44,7 @@ func (m *moody) mood(change func()) {
 
 func (m *moody) Commit(ctx context.Context, changes ...store.Change) error {
 	m.mu.Lock()
-	takes, gone, unsure, wrong, hangs := m.takes, m.gone, m.unsure, m.wrong, m.hangs
+	takes, gone, unsure, wrong, hangs := m.takes, cmp.Or(m.gone, m.full), m.unsure, m.wrong, m.hangs
 	m.tries++
 	m.mu.Unlock()
 	time.Sleep(takes) // sleep: virtual
