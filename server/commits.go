@@ -97,27 +97,49 @@ func (c *commits) write(writes []*write) {
 	}
 	err := c.commit(changes)
 	alone := errors.Is(err, store.ErrConflict) && good > 1 // one of them is wrong: it shall not stop the others
+	behind := changes                                      // w
 	for i, w := range writes {
 		switch {
 		case refused[i] != nil:
 			w.done(refused[i])
 		case !alone:
-			c.tell(w, err)
+			behind = behind[len(w.changes):]
+			c.tell(w, err, behind)
 		default:
 			if err = w.refused(); err == nil {
 				err = c.commit(w.changes)
 			}
-			c.tell(w, err)
+			c.tell(w, err, nil)
 		}
 	}
 }
 
-// tell tells how it went.
-func (c *commits) tell(w *write, err error) {
+// tell tells how it went. Behind are the changes behind those of w in its commit.
+func (c *commits) tell(w *write, err error, behind []store.Change) {
 	if err != nil && w.owed {
-		c.owed = append(c.owed, w.changes...)
+		c.owed = append(c.owed, stillOwed(w.changes, err, behind)...)
 	}
 	w.done(err)
+}
+
+// stillOwed are the deletions to be written after a commit that ended with an error: not those of sessions that were put again behind them, if that may
+// have been made.
+func stillOwed(owed []store.Change, err error, behind []store.Change) (still []store.Change) {
+	if !errors.Is(err, store.ErrUnknown) {
+		return owed
+	}
+	put := make(map[string]bool)
+	for _, change := range behind {
+		if session, is := change.(store.PutSession); is {
+			put[session.ID] = true
+		}
+	}
+	for _, change := range owed {
+		if session, is := change.(store.DeleteSession); !is || !put[session.ID] {
+			still = append(still, change)
+		}
+	}
+	return still
 }
 
 // forget has something deleted, later if the store cannot now. Done may be nil.
@@ -157,6 +179,7 @@ func (c *commits) commit(changes []store.Change) error {
 	if err == nil {
 		c.owed = nil
 	} else {
+		c.owed = stillOwed(c.owed, err, changes)
 		c.srv.stats.SaveErrors.Add(1)
 		c.srv.trouble(slog.LevelError, "the store did not take changes", "changes", len(changes), "err", err)
 	}

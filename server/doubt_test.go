@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -116,4 +117,52 @@ func TestJoinAtTheEnd(t *testing.T) {
 		a.moody.mood(func() { a.moody.full = errDisk })
 		<-a.ended
 	})
+}
+
+// TestOwedDeletionOfASession: a user leaves a durable game, which the store does not take of her session, and comes back by a commit of which nobody knows
+// whether it was made. Her session is resumed after a crash.
+func TestOwedDeletionOfASession(t *testing.T) {
+	for _, together := range []bool{false, true} {
+		t.Run(fmt.Sprint("together ", together), func(t *testing.T) {
+			inMoods(t, server.Config{}, func(t *testing.T, a *ages) {
+				alice, bob := a.stream("alice"), a.stream("bob")
+				alice.ask("create one")
+				bob.ask("join one")
+				if together {
+					a.moody.mood(func() { a.moody.takes = time.Second })
+					bob.askAll(parlor.RequestLeaveGame, "join one")
+					synctest.Wait()
+					alice.askAll("x")
+					pass(1100 * time.Millisecond) // she has left; her deletion, and x, are on their way
+				} else {
+					a.moody.mood(func() {
+						a.moody.wrong = func(c store.Change) bool { _, is := c.(store.DeleteSession); return is }
+					})
+					bob.ask(parlor.RequestLeaveGame)
+					a.moody.mood(func() { a.moody.wrong, a.moody.takes = nil, time.Second })
+					bob.askAll("join one")
+				}
+				a.moody.mood(func() { a.moody.unsure = 1 })
+				pass(1500 * time.Millisecond)
+				a.moody.mood(func() { a.moody.unsure, a.moody.takes = 0, 0 })
+				pass(10 * time.Second)
+				bob.wantLast("3 Joined game: 'one'.")
+				bob.ask("y")
+				bob.wantLast("4 y is ")
+				killed := new(store.Memory)
+				for c, err := range a.memory.Export(t.Context()) {
+					if err = cmp.Or(err, killed.Commit(t.Context(), c)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				a.end()
+				a.moody.Memory = killed
+				a.begin(-1, false, nil)
+				bob.srv, bob.loses = a.srv, true
+				if bob.connect(-1); bob.resumed != 1 {
+					t.Error("her session is gone")
+				}
+			})
+		})
+	}
 }
