@@ -166,3 +166,31 @@ func TestOwedDeletionOfASession(t *testing.T) {
 		})
 	}
 }
+
+// TestOneFailure: a write that fails, with another one of the game behind it, has the game made again once: what comes then is stored.
+func TestOneFailure(t *testing.T) {
+	inMoods(t, server.Config{}, func(t *testing.T, a *ages) {
+		alice, bob, carol := a.stream("alice"), a.stream("bob"), a.stream("carol")
+		alice.ask("create one")
+		bob.ask("join one")
+		carol.ask("create two")
+		a.moody.mood(func() { a.moody.takes, a.moody.full = time.Second, errDisk })
+		alice.askAll("a")
+		pass(100 * time.Millisecond)
+		a.moody.mood(func() { a.moody.full = nil })
+		bob.askAll("b")
+		carol.askAll("c")
+		pass(1400 * time.Millisecond)
+		alice.wantLast("2 The server could not store this.")
+		alice.askAll("d")
+		pass(10 * time.Second)
+		bob.wantLast("push line")
+		alice.read()
+		if got := alice.got; !slices.ContainsFunc(got, func(got string) bool { return strings.HasPrefix(got, "3 d is 1 ") }) {
+			t.Errorf("alice hears %q", got)
+		}
+		if n := a.srv.Stats().Rooms.Unstored.Load(); n != 1 {
+			t.Errorf("the game was made again %d times", n)
+		}
+	})
+}

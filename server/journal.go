@@ -71,17 +71,17 @@ func (j *journal) Save(s room.Save, done func(error)) {
 
 func (j *journal) write(changes []store.Change, done func(error)) {
 	j.mu.Lock()
-	failed := j.failed
+	defer j.mu.Unlock() // behind the asking, so that nothing is written behind the deletion of the game
+	failed, broken := j.failed, j.broken
 	if j.gone {
 		changes = nil
 	}
-	j.mu.Unlock()
 	j.srv.commits.ask(&write{
 		changes: changes,
 		wanted: func() error {
 			j.mu.Lock()
 			defer j.mu.Unlock()
-			if j.broken || j.failed != failed {
+			if broken || j.broken || j.failed != failed { // when it was asked for, or since
 				return errJournal
 			}
 			return nil
@@ -89,13 +89,14 @@ func (j *journal) write(changes []store.Change, done func(error)) {
 		done: func(err error) {
 			j.mu.Lock()
 			unknown := errors.Is(err, store.ErrUnknown)
-			if err != nil {
+			switch {
+			case err == nil:
+				j.known = true
+			case !errors.Is(err, errJournal): // that one has counted already, and what is behind it may have been read since
 				j.failed++
 				j.broken = true
 				j.doubted = j.doubted || unknown
 				j.unsure = j.unsure || unknown
-			} else {
-				j.known = true
 			}
 			over := j.over
 			j.mu.Unlock()
