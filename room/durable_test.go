@@ -877,3 +877,54 @@ func TestSavesThatFail(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// TestClockSetBack: a game that is made again where the clock of the machine is behind that of its room goes on at once, from where the room was.
+func TestClockSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var back time.Duration
+		cfg := room.Config{
+			Now:       func() time.Time { return time.Now().Add(-back) },
+			AfterFunc: func(d time.Duration, f func()) room.Alarm { return time.AfterFunc(d, f) },
+		}
+		p := new(paper)
+		r, happened := openDiary(t, p, &diary{}, cfg)
+		zoe := &member{name: "zoe"}
+		joinDiary(t, r, zoe)
+		pass(time.Hour)
+		_ = r.Packet(say("zoe", "one"), zoe)
+		pass(time.Second)
+		r.Stop(func() { happened.add("stopped") })
+		happened.want(t, "opened <nil>", "stopped")
+		back = 30 * time.Minute
+		g := &diary{}
+		r, _, _, _ = openAgain(t, p.stored(), g, cfg)
+		bob := &member{name: "bob"}
+		joinDiary(t, r, bob)
+		_ = r.Packet(say("bob", "alarm"), bob)
+		pass(10 * time.Second)
+		bob.want(t, "joined <nil>", "OK line 6", "push alarm")
+	})
+}
+
+// TestBehindWhoGoes: what is asked behind a packet that takes the user out, and is not stored, is refused like that, as she is still there.
+func TestBehindWhoGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &paper{delay: time.Millisecond}
+		r, _ := openDiary(t, p, &diary{}, room.Config{})
+		zoe := &member{name: "zoe"}
+		joinDiary(t, r, zoe)
+		pass(time.Second)
+		zoe.want(t, "joined <nil>")
+		p.fail(errors.New("no room on the disk"))
+		_ = r.Packet(say("zoe", "go"), zoe)
+		_ = r.Packet(say("zoe", "one"), zoe)
+		pass(10 * time.Millisecond)
+		const refused = "UNEXPECTED The server could not store this. Please try again later."
+		zoe.want(t, refused, refused)
+		p.fail(nil)
+		pass(10 * time.Second)
+		_ = r.Packet(say("zoe", "two"), zoe)
+		pass(time.Second)
+		zoe.want(t, "OK line 3")
+	})
+}

@@ -54,8 +54,12 @@ func (a *reply) leave() {
 }
 
 func (a *reply) beRefused() {
+	d := a.room.durable
+	if a.err != nil && !d.failed.ended { // what has taken her out, or closed the room, is not stored either
+		a.err = nil
+	}
 	if a.err == nil {
-		a.resp = parlor.Unexpected(a.room.durable.refusal())
+		a.resp = parlor.Unexpected(d.refusal())
 	}
 	a.room.packets.Add(-1)
 	a.from.Answer(a.resp, a.err)

@@ -158,6 +158,9 @@ func (d *durable) replay(st Stored) error {
 		return fmt.Errorf("game %q: %w: nothing is stored of it", d.room.cfg.Name, ErrJournal)
 	}
 	d.room.timers.atWork = false
+	if behind := d.clock - d.room.sinceBegan(); behind > 0 { // the machine's clock was set back: the room's goes on from here
+		d.room.timers.began = d.room.timers.began.Add(-behind)
+	}
 	return nil
 }
 
