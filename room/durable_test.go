@@ -878,6 +878,27 @@ func TestSavesThatFail(t *testing.T) {
 	})
 }
 
+// TestSaveOfLargeEntries: a game that is told much is saved before it has many entries.
+func TestSaveOfLargeEntries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := new(paper)
+		r, _ := openDiary(t, p, &diary{}, room.Config{SaveEvery: 1 << 20})
+		zoe := &member{name: "zoe"}
+		joinDiary(t, r, zoe)
+		const mib = 1 << 20
+		for i := range 20 {
+			_ = r.Packet(say("zoe", strings.Repeat("x", mib)), zoe)
+			pass(time.Second)
+			if n := len(p.saves); i == 2 && n > 0 || i == 4 && n != 1 {
+				t.Errorf("after %d MiB there are %d saves", i+1, n)
+			}
+		}
+		if n := len(p.saves); n < 2 || n > 4 { // the diary is in them, and they become larger than what is between
+			t.Errorf("after 20 MiB there are %d saves", n)
+		}
+	})
+}
+
 // TestClockSetBack: a game that is made again where the clock of the machine is behind that of its room goes on at once, from where the room was.
 func TestClockSetBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -102,14 +102,20 @@ func (d *durable) flush() {
 	}
 	write := d.nextWrite()
 	d.journal.Append(d.first, d.entry, bytes.Clone(d.batch), d.written(write))
+	d.grown += len(d.batch)
 	if d.batch = d.batch[:0]; cap(d.batch) > mostScratch {
 		d.batch = nil
 	}
-	if d.entry >= max(d.saved, d.tried)+uint64(d.room.cfg.SaveEvery) && !d.saving {
+	many := d.entry >= max(d.saved, d.tried)+uint64(d.room.cfg.SaveEvery)
+	if large := d.grown >= max(mostGrown, d.savedSize); (many || large) && !d.saving {
 		d.saving = true
 		d.save(func(error) { d.saving = false })
 	}
 }
+
+// mostGrown is how many bytes a journal grows by before the game is saved, unless its save is larger yet: all of it is in memory when the game is made
+// again.
+const mostGrown = 4 << 20
 
 func (d *durable) nextWrite() uint64 {
 	d.writes++
@@ -148,7 +154,7 @@ func (d *durable) wrote(write uint64, err error) {
 func (d *durable) save(done func(error)) {
 	r := d.room
 	defer r.inVain()()
-	d.tried = d.entry
+	d.tried, d.grown = d.entry, 0
 	saver, saves := r.game.(parlor.Saver)
 	switch {
 	case d.failed != nil && d.failed.why != nil: // what is stored is all that has come of it
@@ -178,7 +184,7 @@ func (d *durable) save(done func(error)) {
 		}
 	}
 	s.Room = d.state(false)
-	d.saved, d.savedTicks = s.Entry, d.ticks
+	d.saved, d.savedTicks, d.savedSize = s.Entry, d.ticks, len(s.Data)+len(s.Room)
 	d.flush()
 	write := d.nextWrite()
 	d.outbox = append(d.outbox, output{write: write, entry: math.MaxUint64, do: func() { done(nil) }, refuse: func() { done(ErrNotStored) }})

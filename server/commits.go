@@ -97,7 +97,7 @@ func (c *commits) write(writes []*write) {
 	}
 	err := c.commit(changes)
 	alone := errors.Is(err, store.ErrConflict) && good > 1 // one of them is wrong: it shall not stop the others
-	behind := changes                                      // w
+	behind := changes                                      // those of the writes that are not told yet
 	for i, w := range writes {
 		switch {
 		case refused[i] != nil:
