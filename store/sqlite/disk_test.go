@@ -94,7 +94,7 @@ func fullOfItself(t *testing.T, opt sqlite.Options) {
 			store.PutUser{Name: fmt.Sprint(users), Secret: strings.Repeat("s", 5000)})
 	}
 	users--
-	for deadline := time.Now().Add(10 * time.Second); err != nil; time.Sleep(time.Millisecond) { // sleep: until the log was written into the database
+	for deadline := time.Now().Add(time.Minute); err != nil; time.Sleep(time.Millisecond) { // sleep: until the log was written into the database
 		if !errors.Is(err, store.ErrFull) || time.Now().After(deadline) {
 			t.Fatal(err)
 		}

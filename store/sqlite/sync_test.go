@@ -80,10 +80,17 @@ func TestFailingSync(t *testing.T) {
 	hasSettings(t, s, "a")
 	hasSettings(t, open(t, place(t, files(t, dir))), "a")
 
-	d.failures.Store(1 << 40)
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	const always = 1 << 40
+	d.failures.Store(always)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	if err := s.Commit(ctx, setting("c")); !errors.Is(err, store.ErrUnknown) {
+	unknown := make(chan error, 1)
+	go func() { unknown <- s.Commit(ctx, setting("c")) }()
+	for d.failures.Load() > always-3 {
+		time.Sleep(time.Millisecond) // sleep: until it has failed, and was tried again, which tells nobody
+	}
+	cancel()
+	if err := <-unknown; !errors.Is(err, store.ErrUnknown) {
 		t.Errorf("commit: error %v, want ErrUnknown", err)
 	}
 	hasSettings(t, s, "a")
