@@ -62,11 +62,21 @@ func (c *cutter) next(up, down []memnet.Fault) {
 
 // commit commits the next entry.
 func (c *cutter) commit(patience time.Duration) error {
-	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
+	return c.commitUntil(ctx)
+}
+
+func (c *cutter) commitUntil(ctx context.Context) error {
 	n := c.entry + 1
 	return c.store.Commit(ctx, store.PutUser{Name: strconv.FormatUint(n, 10)}, store.Append{Game: 1, First: n, Last: n, Data: []byte("entry")})
+}
+
+// connection is the number of the one that was made last.
+func (c *cutter) connection() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n
 }
 
 // passed is what the connection that was made last has passed on.
@@ -149,8 +159,18 @@ func TestSilence(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			c.t = t
+			before := c.connection()
 			c.next(test.up, test.down)
-			if err := c.commit(time.Second); !errors.Is(err, store.ErrUnknown) || !errors.Is(err, context.DeadlineExceeded) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			ended := make(chan error, 1)
+			go func() { ended <- c.commitUntil(ctx) }()
+			eventually(t, "the network falls silent", func() bool {
+				up, down := c.passed()
+				return c.connection() != before && (len(test.up) > 0 && up == test.up[0].At || len(test.down) > 0 && down == test.down[0].At)
+			})
+			cancel()
+			if err := <-ended; !errors.Is(err, store.ErrUnknown) || !errors.Is(err, context.Canceled) {
 				t.Fatalf("error %v, want ErrUnknown and the end of the context", err)
 			}
 			if test.there {

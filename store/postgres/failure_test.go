@@ -72,7 +72,7 @@ func TestServerIsAway(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	// The first commit may find its connection gone only when it has sent something; it finds out in vain.
-	short, cancelShort := context.WithTimeout(ctx, 100*time.Millisecond)
+	short, cancelShort := context.WithTimeout(ctx, 3*time.Second)
 	defer cancelShort()
 	if err := s.Commit(short, store.PutSetting{Name: "b", Value: "x"}); !errors.Is(err, store.ErrUnknown) && !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("commit: error %v", err)
