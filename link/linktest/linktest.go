@@ -79,8 +79,12 @@ func (w *Wire) run(t *testing.T, test func(t *testing.T)) {
 	}
 }
 
-// patience is how long anything may take that is to happen at once.
-const patience = 10 * time.Second
+// patience is how long a test waits for anything that is to happen at once, and quick how long that may have taken where real time is
+// measured.
+const (
+	patience = time.Minute
+	quick    = 10 * time.Second
+)
 
 // ends are what a test has to do with: a wire, and both ends of it.
 type ends struct {
@@ -95,7 +99,7 @@ func (e *ends) most(virtual time.Duration) time.Duration {
 	if e.wire.Virtual {
 		return virtual
 	}
-	return patience
+	return quick
 }
 
 // login is that of all tests.
@@ -182,6 +186,17 @@ func receive[T any](t *testing.T, ch <-chan T, what string) T {
 	case <-timer.C:
 		t.Fatalf("waited for %s for %v", what, patience)
 		panic("not reached")
+	}
+}
+
+// heard is the next request that the lobby has got. A client that has nothing to say for long, as it is busy reading on a slow machine, tells
+// in a note that it is there.
+func heard(t *testing.T, s *session, what string) link.Envelope {
+	t.Helper()
+	for {
+		if e := receive(t, s.requests, what); e.Kind != link.KindNote {
+			return e
+		}
 	}
 }
 

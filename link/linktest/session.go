@@ -82,7 +82,7 @@ func testLoginLater(t *testing.T, e *ends) {
 		}
 	}
 	e.write(conn, request(1, nil))
-	if got := receive(t, s.requests, "a request"); got.ID != 1 {
+	if got := heard(t, s, "a request"); got.ID != 1 {
 		t.Errorf("the lobby got %s", text(&got))
 	}
 }
@@ -155,7 +155,7 @@ func testClientCloses(t *testing.T, e *ends) {
 	if err := conn.Close(); err != nil {
 		t.Error(err)
 	}
-	if got := receive(t, s.requests, "what was sent before"); got.ID != 1 {
+	if got := heard(t, s, "what was sent before"); got.ID != 1 {
 		t.Errorf("the lobby got %s", text(&got))
 	}
 	s.ends(t, true)

@@ -61,7 +61,7 @@ func (e *crowded) user(address string) (link.StreamConn, *session) {
 func (e *ends) works(conn link.StreamConn, s *session, id uint64) {
 	e.t.Helper()
 	e.write(conn, request(id, nil))
-	if got := receive(e.t, s.requests, "a request"); got.ID != id {
+	if got := heard(e.t, s, "a request"); got.ID != id {
 		e.t.Errorf("the lobby got %s", text(&got))
 	}
 	s.deliver(e.t, id, answer(id, id, nil))

@@ -30,7 +30,7 @@ func testEnvelopes(t *testing.T, e *ends) {
 		out := request(uint64(i+1), payload)
 		out.Ack = ack
 		e.write(conn, out)
-		if got := receive(t, s.requests, "a request"); text(&got) != text(out) {
+		if got := heard(t, s, "a request"); text(&got) != text(out) {
 			t.Errorf("the lobby got\n%s\nwant\n%s", text(&got), text(out))
 		}
 		m := []link.Message{answer(uint64(3*i+1), uint64(i+1), payload), push(uint64(3*i+2), payload), push(uint64(3*i+3), payload)}
@@ -48,7 +48,11 @@ func testEnvelopes(t *testing.T, e *ends) {
 	}
 	note := &link.Envelope{Kind: link.KindNote, Ack: 9}
 	e.write(conn, note)
-	if got := receive(t, s.requests, "a note"); text(&got) != text(note) {
+	got := receive(t, s.requests, "a note")
+	for got.Kind == link.KindNote && got.Ack != note.Ack { // of the client itself, on a slow machine
+		got = receive(t, s.requests, "a note")
+	}
+	if text(&got) != text(note) {
 		t.Errorf("the lobby got %s, want %s", text(&got), text(note))
 	}
 }
@@ -108,7 +112,7 @@ func testOrder(t *testing.T, e *ends) {
 		}
 	}
 	for id := uint64(1); id <= n; id++ {
-		if got := receive(t, s.requests, "a request"); got.ID != id {
+		if got := heard(t, s, "a request"); got.ID != id {
 			t.Fatalf("the lobby got %d, want %d", got.ID, id)
 		}
 	}
@@ -123,7 +127,7 @@ func testLarge(t *testing.T, e *ends) {
 	conn, s := e.connect()
 	fits := strings.Repeat("x", most-200)
 	e.write(conn, request(1, fits))
-	if got, want := receive(t, s.requests, "a large request"), request(1, fits); text(&got) != text(want) {
+	if got, want := heard(t, s, "a large request"), request(1, fits); text(&got) != text(want) {
 		t.Errorf("the lobby got %s, want %s", text(&got), text(want))
 	}
 	for seq, m := range []link.Message{answer(1, 1, fits), push(2, fits)} {
@@ -161,7 +165,7 @@ func testLarge(t *testing.T, e *ends) {
 func goesOn(t *testing.T, e *ends, conn link.StreamConn, s *session) {
 	t.Helper()
 	e.write(conn, request(2, "goes on"))
-	if got := receive(t, s.requests, "a request"); text(&got) != text(request(2, "goes on")) {
+	if got := heard(t, s, "a request"); text(&got) != text(request(2, "goes on")) {
 		t.Errorf("the lobby got %s", text(&got))
 	}
 	m := push(3, "goes on")
@@ -373,11 +377,14 @@ func testNotes(t *testing.T, e *ends) {
 	start := time.Now()
 	for id := uint64(1); id <= 3; id++ {
 		e.write(conn, request(id, nil))
-		receive(t, s.requests, "a request")
+		heard(t, s, "a request")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	es, err := conn.Read(ctx)
+	for !e.wire.Virtual && len(es) == 1 && es[0].Kind == link.KindNote && es[0].Ack < 3 { // the last request came late, on a slow machine
+		es, err = conn.Read(ctx)
+	}
 	if err != nil || len(es) != 1 {
 		t.Fatalf("the client got %s, error %v", texts(es), err)
 	}
@@ -423,7 +430,7 @@ func testNotesOfMuch(t *testing.T, e *ends) {
 func testNoNotes(t *testing.T, e *ends) {
 	conn, s := e.connect()
 	e.write(conn, request(1, nil))
-	receive(t, s.requests, "a request")
+	heard(t, s, "a request")
 	m := answer(1, 1, nil)
 	s.deliver(t, 1, m)
 	e.read(conn, 1)
