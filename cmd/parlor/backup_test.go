@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -71,6 +72,7 @@ func login(t *testing.T, addr string, cfg client.Config) *client.Client {
 	t.Helper()
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	cfg.Reconnect.For = -1
+	cfg.Timeout = exampletest.Patience // the machine may be busy
 	c, err := client.Dial(t.Context(), addr, cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -214,37 +216,71 @@ func fillWith(t *testing.T, dir string, changes ...store.Change) {
 	}
 }
 
-// awaitFile waits until a pattern names a file that is not empty.
-func awaitFile(t *testing.T, pattern string) {
+// killMidway starts a command, and kills it when its work is half done, which half tells. If it was faster, as this process may have been
+// busy elsewhere, it is started again; before puts back what it has changed.
+func killMidway(t *testing.T, before func(), half func() bool, args ...string) {
 	t.Helper()
-	for deadline := time.Now().Add(exampletest.Patience); ; time.Sleep(time.Millisecond) { // sleep: polls what another process makes
-		found, _ := filepath.Glob(pattern)
-		for _, path := range found {
-			if info, err := os.Stat(path); err == nil && info.Size() > 0 {
-				return
+	program := exampletest.Build(t, ".")
+	late := time.After(exampletest.Patience)
+	for range 50 {
+		before()
+		var out bytes.Buffer
+		cmd := exec.Command(program, args...)
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		go func() { _ = cmd.Wait(); close(ended) }() // ends with the process
+		wait, overdue := true, false
+		for wait && !half() {
+			select {
+			case <-time.After(time.Millisecond): // another process gets there, and tells nobody
+			case <-ended:
+				wait = false
+			case <-late:
+				wait, overdue = false, true
 			}
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("there is no %s", pattern)
+		_ = cmd.Process.Kill()
+		<-ended
+		switch code := cmd.ProcessState.ExitCode(); {
+		case code == -1 && half():
+			return
+		case code > 0 || overdue:
+			t.Fatalf("parlor %s: exit code %d, overdue: %t\n%s", strings.Join(args, " "), code, overdue, &out)
 		}
 	}
+	t.Fatalf("parlor %s was never killed half done", strings.Join(args, " "))
+}
+
+// hasContent tells whether a pattern names a file that is not empty.
+func hasContent(pattern string) bool {
+	found, _ := filepath.Glob(pattern)
+	return slices.ContainsFunc(found, func(path string) bool {
+		info, err := os.Stat(path)
+		return err == nil && info.Size() > 0
+	})
 }
 
 // TestBackupKilled: a backup that is killed leaves the file of before; a restore that is killed a store that no server takes, and that can be
 // restored again. A damaged file is refused before anything is made.
 func TestBackupKilled(t *testing.T) {
 	t.Parallel()
-	program := exampletest.Build(t, ".")
 	dir := t.TempDir()
 	old, file := filepath.Join(dir, "old"), filepath.Join(dir, "backup")
 	fill(t, old, 6_000)
-	if err := os.WriteFile(file, []byte("the one before"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p := exampletest.Start(t, program, "backup", file, "--store", old)
-	awaitFile(t, file+".unfinished-*")
-	p.Signal(syscall.SIGKILL)
-	p.Ends(-1)
+	killMidway(t, func() {
+		left, _ := filepath.Glob(file + ".unfinished-*")
+		for _, path := range left {
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(file, []byte("the one before"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}, func() bool { return hasContent(file + ".unfinished-*") }, "backup", file, "--store", old)
 	if text, err := os.ReadFile(file); err != nil || string(text) != "the one before" {
 		t.Errorf("the file has %d bytes, %v", len(text), err)
 	}
@@ -297,10 +333,11 @@ func TestBackupKilled(t *testing.T) {
 	}
 
 	to := filepath.Join(dir, "new")
-	p = exampletest.Start(t, program, "restore", file, "--store", to)
-	awaitUnfinished(t, to)
-	p.Signal(syscall.SIGKILL)
-	p.Ends(-1)
+	killMidway(t, func() {
+		if err := os.RemoveAll(to); err != nil {
+			t.Fatal(err)
+		}
+	}, func() bool { return isUnfinished(to) }, "restore", file, "--store", to)
 	for _, args := range [][]string{{"serve", "--listen", "localhost:0"}, {"backup", file + "2"}, {"save", "export", file + "3"}} {
 		_, _, err := runParlor(t, append(args, "--store", to)...)
 		checkError(t, err, "not all of it is there", "parlor restore")
@@ -314,22 +351,15 @@ func TestBackupKilled(t *testing.T) {
 	}
 }
 
-// awaitUnfinished waits until a store has a part of a backup.
-func awaitUnfinished(t *testing.T, at string) {
-	t.Helper()
-	for deadline := time.Now().Add(exampletest.Patience); ; time.Sleep(time.Millisecond) { // sleep: polls what another process makes
-		st, err := sqlite.OpenReadOnly(context.Background(), at, sqlite.Options{})
-		if err == nil {
-			settings, err := st.Settings(t.Context())
-			st.Close()
-			if err == nil && backup.Unfinished(settings) != nil {
-				return
-			}
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("nothing is restored:", err)
-		}
+// isUnfinished tells whether a store has a part of a backup.
+func isUnfinished(at string) bool {
+	st, err := sqlite.OpenReadOnly(context.Background(), at, sqlite.Options{})
+	if err != nil {
+		return false
 	}
+	defer st.Close()
+	settings, err := st.Settings(context.Background())
+	return err == nil && backup.Unfinished(settings) != nil
 }
 
 // TestBackupDevice: a backup may go to a device that is no terminal.
