@@ -58,8 +58,9 @@ func startHost(t *testing.T, cfg host.Config) *hosted {
 		cfg.Listen = "127.0.0.1:0"
 	}
 	cfg.AdminPassword, cfg.Out, cfg.Logger = "right", io.Discard, slog.New(slog.DiscardHandler)
+	cfg.Limits.HashMemory, cfg.Limits.HashPasses = 8, 1 // or many logins at once would take a busy machine longer than connect waits for one
 	s, err := host.Start(t.Context(), cfg)
-	for tries := 0; errors.Is(err, syscall.EADDRINUSE) && tries < 500; tries++ {
+	for tries := 0; errors.Is(err, syscall.EADDRINUSE) && tries < 6000; tries++ {
 		time.Sleep(10 * time.Millisecond) // sleep: a socket of this machine may have the port that a server is started at again, or a process that another test starts the listener
 		s, err = host.Start(t.Context(), cfg)
 	}
@@ -283,7 +284,7 @@ func TestConnectGone(t *testing.T) {
 	begun := time.Now()
 	c.interrupt()
 	checkError(t, c.end(t), "interrupted")
-	if took := time.Since(begun); took > 3*time.Second {
+	if took := time.Since(begun); took > 30*time.Second { // and not the minute of --reconnect
 		t.Errorf("it took %v", took)
 	}
 	checkError(t, short.end(t), "connection lost: the server could not be reached again (connect again when it is back)")

@@ -70,7 +70,7 @@ func (p *pingRun) awaitEnd(t *testing.T) {
 func servePackets(t *testing.T, addr string, srv *packet.Server) (at string, stop func()) {
 	t.Helper()
 	ln, err := srv.Listen(addr)
-	for tries := 0; errors.Is(err, syscall.EADDRINUSE) && tries < 500; tries++ {
+	for tries := 0; errors.Is(err, syscall.EADDRINUSE) && tries < 6000; tries++ {
 		time.Sleep(10 * time.Millisecond) // sleep: a process that another test starts has the socket that was closed here, until it begins with its program
 		ln, err = srv.Listen(addr)
 	}

@@ -94,7 +94,7 @@ func TestPingErrors(t *testing.T) {
 		"nobody":                 {nobody, "20", 2, "nothing listens at " + nobody + " (check the host and port; a lobby has 38929 and a packet server 8080"},
 		"nobody, URL":            {"ws://" + nobody, "20", 2, "nothing listens at " + nobody + " (check the host and port; a lobby has 38929 unless"},
 		"no ping":                {unpingable, "20", 1, "the packet server at " + unpingable + " does not answer pings"},
-		"no ping, as 0.2.0":      {fmt.Sprint("127.0.0.1:", old.Port), "1.5", 2, "no answer in 1.5s"},
+		"no ping, as 0.2.0":      {fmt.Sprint("127.0.0.1:", old.Port), "6", 2, "no answer in 6s"},
 		"another version":        {fmt.Sprint("127.0.0.1:", newer.Port), "20", 1, "speaks another version of the protocol"},
 		"silence":                {exampletest.Listen(t).Addr(), "1", 2, "no answer in 1s"},
 		"silence before timeout": {exampletest.Listen(t).Addr(), "0.1", 2, " in 100ms ("},
