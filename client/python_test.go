@@ -24,6 +24,7 @@ func login(t *testing.T, srv *pypeer.Server, username, password string, events *
 	t.Helper()
 	c, err := client.Dial(t.Context(), srv.Addr(), events.config(client.Config{
 		Username: username, Password: password, ServerKey: srv.PubKey, OnHeartbeat: func(parlor.Response) {},
+		Timeout: time.Minute, // the machine may be busy
 	}))
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +58,7 @@ func TestPythonServer(t *testing.T) {
 	var events journal
 	ctx := t.Context()
 	beats := make(chan parlor.Response, 100)
-	cfg := events.config(client.Config{Username: "alice", Password: "pw", ServerKey: srv.PubKey})
+	cfg := events.config(client.Config{Username: "alice", Password: "pw", ServerKey: srv.PubKey, Timeout: time.Minute})
 	cfg.OnHeartbeat = func(r parlor.Response) { beats <- r }
 	alice, err := client.Dial(ctx, srv.Addr(), cfg)
 	if err != nil {
@@ -224,7 +225,7 @@ func TestPythonServerAdmin(t *testing.T) {
 // until waits for what happens in another process.
 func until(t *testing.T, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); !holds(); {
+	for deadline := time.Now().Add(time.Minute); !holds(); {
 		if time.Now().After(deadline) {
 			t.Fatal("what the test waits for does not happen")
 		}
@@ -240,7 +241,7 @@ func TestPythonServerGame(t *testing.T) {
 	ctx := t.Context()
 	beats := make(chan parlor.Response, 100)
 	var events journal
-	cfg := events.config(client.Config{HeartbeatPayload: func() any { return parlor.Map{"cursor": 7} }})
+	cfg := events.config(client.Config{Timeout: time.Minute, HeartbeatPayload: func() any { return parlor.Map{"cursor": 7} }})
 	cfg.OnHeartbeat = func(r parlor.Response) { beats <- r }
 	c, err := client.Dial(ctx, srv.Addr(), cfg)
 	if err != nil {

@@ -203,7 +203,7 @@ func TestGoroutines(t *testing.T) {
 
 // watch has a server and its clients call whatever they call.
 func (w *witness) watch(t *testing.T, manual bool) {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	came := make(chan *packet.Conn, 1)
 	reg := packet.NewRegistry()

@@ -84,7 +84,7 @@ func (r *running) ends(t *testing.T, code int) {
 		if r.code != code || r.err != nil {
 			t.Errorf("it ended with %d, %v, want %d", r.code, r.err, code)
 		}
-	case <-time.After(15 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the server does not end")
 	}
 }
@@ -98,7 +98,8 @@ func (r *running) port() int { return r.Addrs()[0].(*net.TCPAddr).Port }
 func dial(t *testing.T, address string, cfg client.Config) *client.Client {
 	t.Helper()
 	cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
-	cfg.Reconnect.For = -1 // servers end here for good
+	cfg.Reconnect.For = -1    // servers end here for good
+	cfg.Timeout = time.Minute // the machine may be busy
 	c, err := client.Dial(t.Context(), address, cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +140,7 @@ func wantError(t *testing.T, err error, parts ...string) {
 // until waits for what happens on another goroutine or in another process.
 func until(t *testing.T, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); !holds(); {
+	for deadline := time.Now().Add(time.Minute); !holds(); {
 		if time.Now().After(deadline) {
 			t.Fatal("what the test waits for does not happen")
 		}

@@ -107,7 +107,7 @@ func (p *process) ends(want int) {
 	p.t.Helper()
 	select {
 	case <-p.done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		p.t.Fatal("the program does not end")
 	}
 	if got := p.cmd.ProcessState.ExitCode(); got != want {

@@ -11,7 +11,7 @@ import (
 )
 
 // patience is how long what must happen may take.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // patient ends all tests with a text if this one takes longer than patience: where somebody holds a lock for good, or what
 // is on the clock of synctest never ends, nothing else would before the time limit of all.

@@ -465,7 +465,7 @@ func TestHandlersThatPanicOrBlock(t *testing.T) {
 // Connections that never send anything cost no goroutine after their time, and are told.
 func TestSilentConnections(t *testing.T) {
 	const silent = 2000
-	s := newEchoServer(t, packet.Config{HandshakeTimeout: 15 * time.Second})
+	s := newEchoServer(t, packet.Config{HandshakeTimeout: patience})
 	before := runtime.NumGoroutine()
 	var conns []net.Conn
 	defer func() {

@@ -174,6 +174,7 @@ func newProxied(t *testing.T, user string, seed uint64, at net.Addr, wire string
 	p.Client, err = client.New(address, client.Config{
 		Username: user, Password: "pw", Dialer: dialer, Logger: slog.New(slog.DiscardHandler),
 		Reconnect: client.Reconnect{Min: time.Millisecond, Max: 10 * time.Millisecond},
+		Timeout:   time.Minute, // the machine may be busy
 		OnPush:    func(push *parlor.Push) { p.note("%s %s", push.Message, push.Payload) },
 	})
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 )
 
 // Patience is how long what a test waits for may take.
-const Patience = 20 * time.Second
+const Patience = time.Minute
 
 // builds are the programs that were built, by folder.
 var builds sync.Map

@@ -31,7 +31,7 @@ var scripts embed.FS
 
 // patience is how long a peer may take for one thing a test waits for. It is
 // above the peers' own limits of 5 s for an answer and 10 s for a connection.
-const patience = 15 * time.Second
+const patience = time.Minute
 
 // found is the search of Find; what is installed does not change during a run.
 var found = sync.OnceValues(func() (string, error) {
@@ -149,7 +149,7 @@ func (s *Server) Shutdown(result int) {
 // do not answer the close can take 20.
 func (s *Server) Wait() int {
 	s.proc.tb.Helper()
-	return s.proc.wait(30 * time.Second)
+	return s.proc.wait(patience)
 }
 
 // Stop stops the server in an orderly way and returns its exit code, normally 0.

@@ -17,7 +17,7 @@ import (
 
 type obj = map[string]any
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 var versions = obj{"version": "0.2.0", "release": "0.2.0", "protoversion": int64(2)}
 

@@ -44,7 +44,7 @@ func (s *screen) Write(p []byte) (int, error) {
 // await waits until a text is on the screen.
 func (s *screen) await(t *testing.T, text string) {
 	t.Helper()
-	late := time.After(15 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		s.mu.Lock()
 		shown := s.text
