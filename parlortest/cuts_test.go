@@ -223,22 +223,26 @@ func (c course) against(whole outcome, dialed int) *cuts {
 	return &cuts{course: c, want: whole, dialed: dialed}
 }
 
-// play checks that the script ends as it does without a cut.
-func (c *cuts) play(t *testing.T, up, down []memnet.Path) outcome {
+// play checks that the script ends as it does without a cut. Frames are joined in other ways each time, so the last bytes may not come: then it
+// is played again.
+func (c *cuts) play(t *testing.T, up, down []memnet.Path) (got outcome) {
 	t.Helper()
-	got, want := c.course.play(t, up, down), c.want
-	if !slices.Equal(got.log, want.log) || !slices.Equal(got.ann, want.ann) || !slices.Equal(got.bob, want.bob) || got.lost != 0 {
-		t.Errorf("cut at %v up, %v down: executed\n\t%q\nann saw\n\t%q\nbob saw\n\t%q\nwant\n\t%q\n\t%q\n\t%q", up, down,
-			got.log, got.ann, got.bob, want.log, want.ann, want.bob)
-	}
 	c.played++
-	if got.dialed >= c.dialed {
-		c.cut++
+	for range 5 {
+		got = c.course.play(t, up, down)
+		if want := c.want; !slices.Equal(got.log, want.log) || !slices.Equal(got.ann, want.ann) || !slices.Equal(got.bob, want.bob) || got.lost != 0 {
+			t.Errorf("cut at %v up, %v down: executed\n\t%q\nann saw\n\t%q\nbob saw\n\t%q\nwant\n\t%q\n\t%q\n\t%q", up, down,
+				got.log, got.ann, got.bob, want.log, want.ann, want.bob)
+		}
+		if got.dialed >= c.dialed {
+			c.cut++
+			break
+		}
 	}
 	return got
 }
 
-// check checks that links were cut. Frames are joined in other ways each time, so the last bytes may not come.
+// check checks that links were cut, but for some of their last bytes.
 func (c *cuts) check(t *testing.T) {
 	t.Helper()
 	if c.cut < c.played*9/10 || c.played == 0 {
