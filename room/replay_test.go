@@ -339,12 +339,13 @@ func TestUnmakeable(t *testing.T) {
 				t.Errorf("the log says %s", log)
 			}
 		}
-		// While it is played there is nobody to tell but the log.
+		// While it is played there is nobody to tell but the log. It has not ended: what is stored of it would be deleted then.
 		p, newGame := &paper{}, newDiary(&diary{})
 		log := new(logged)
-		made := 0
+		made, left, ended := 0, 0, 0
 		r := room.Open(room.Config{
-			Name: "diary", Journal: p, Logger: slog.New(slog.NewTextHandler(log, nil)), Left: func(room.Member) {}, Ended: func() {},
+			Name: "diary", Journal: p, Logger: slog.New(slog.NewTextHandler(log, nil)),
+			Left: func(room.Member) { left++ }, Ended: func() { ended++ },
 			New: func(r parlor.Room, save string) (parlor.Game, error) {
 				if made++; made > 1 {
 					return nil, errors.New("what is this")
@@ -363,8 +364,19 @@ func TestUnmakeable(t *testing.T) {
 		if text := log.String(); strings.Count(text, "could not be made again") != 1 || strings.Contains(text, "from-save") {
 			t.Errorf("the log says %s", text)
 		}
-		r.Close(func() {})
+		if left != 1 || ended != 0 {
+			t.Errorf("%d users have left, and it has ended %d times, want 1 and 0", left, ended)
+		}
+		var told error
+		r.Join("bob", &member{name: "bob"}, func(_ room.Joined, err error) { told = err })
 		synctest.Wait()
+		if u := (*room.UnplayableError)(nil); !errors.As(told, &u) {
+			t.Errorf("who joins is told %v", told)
+		}
+		r.Close(func() {})
+		if synctest.Wait(); ended != 1 {
+			t.Errorf("once it is destroyed it has ended %d times, want once", ended)
+		}
 	})
 }
 

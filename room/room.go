@@ -270,7 +270,9 @@ func (r *Room) make(s Save) error {
 	r.madeOf = s.Version
 	if err := r.construct(s); err != nil {
 		r.game = nil
-		r.end()
+		if d := r.durable; d == nil || !d.replaying { // one that is made again stays: what is stored of it would go with its end
+			r.end()
+		}
 		if s.Version != 0 {
 			return fmt.Errorf("create game %q of a save of version %d: %w", r.cfg.Name, s.Version, err)
 		}
