@@ -60,6 +60,8 @@ func CheckStore(at string) error {
 		return fmt.Errorf("--store is empty: give a folder such as %s, or postgres://USER@HOST/DATABASE", DefaultStore)
 	case at == MemoryStore:
 		return errors.New("--store memory is within one server, and would be gone at once: give a folder, or postgres://USER@HOST/DATABASE")
+	case isFolder(at) && (strings.HasPrefix(at, "postgres:") || strings.HasPrefix(at, "postgresql:")): // it may have a password in it
+		return errors.New("--store postgres:...: a database is given as postgres://USER@HOST/DATABASE, and a folder of such a name as ./postgres:...")
 	case isFolder(at):
 		return checkFolder(at)
 	case scheme != "postgres" && scheme != "postgresql":

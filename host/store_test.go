@@ -184,7 +184,9 @@ func TestBadPlaces(t *testing.T) {
 	t.Parallel()
 	for at, want := range map[string]string{
 		"": "--store is empty", "memory": "would be gone at once", "store_test.go": "this is a file, and not a folder",
-		"redis://localhost": "--store redis://...: there are no such stores",
+		"redis://localhost":                     "--store redis://...: there are no such stores",
+		"postgres:/zoe:sesame@localhost/parlor": "--store postgres:...: a database is given as postgres://USER@HOST/DATABASE",
+		"postgresql:parlor":                     "--store postgres:...: a database is given as postgres://USER@HOST/DATABASE",
 	} {
 		wantError(t, host.CheckStore(at), want)
 		_, err := host.OpenStore(t.Context(), at, slog.New(slog.DiscardHandler))
