@@ -183,10 +183,20 @@ func (c *commits) commit(changes []store.Change) error {
 		c.srv.stats.SaveErrors.Add(1)
 		c.srv.trouble(slog.LevelError, "the store did not take changes", "changes", len(changes), "err", err)
 	}
-	if errors.Is(err, store.ErrFenced) { // another server serves what this one would
-		c.srv.Shutdown(1)
+	return c.srv.heed(err)
+}
+
+// heed ends a server that has lost its store: another one serves what this one would.
+func (s *Server) heed(err error) error {
+	if errors.Is(err, store.ErrFenced) {
+		s.Shutdown(1)
 	}
 	return err
+}
+
+// settle sees to it that no commit is in doubt, and that the store is this server's still.
+func (s *Server) settle(ctx context.Context) error {
+	return s.heed(s.cfg.Store.Commit(ctx))
 }
 
 // close refuses what is asked for later with store.ErrClosed, and waits until all from before is written.

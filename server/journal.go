@@ -18,7 +18,6 @@ type journal struct {
 	mu      sync.Mutex // guards the fields below
 	known   bool       // the store has the game
 	doubted bool       // it may have it
-	unsure  bool       // of a write it is not known whether it was made, and nothing was read since
 	used    bool       // the game is durable
 	gone    bool       // the game is deleted: nothing of it is written any more
 	over    bool       // the room is to hear nothing more
@@ -96,7 +95,6 @@ func (j *journal) write(changes []store.Change, done func(error)) {
 				j.failed++
 				j.broken = true
 				j.doubted = j.doubted || unknown
-				j.unsure = j.unsure || unknown
 			}
 			over := j.over
 			j.mu.Unlock()
@@ -118,22 +116,29 @@ func (j *journal) Read(done func(room.Stored, error)) {
 	if j.over { // nobody waits for those who read any more
 		return
 	}
-	j.joining = nil // they were not taken
-	unsure := j.unsure
+	j.joining = nil        // they were not taken
 	srv.saving.Go(func() { // ends when the store has answered, within Limits.CommitWait
 		ctx, cancel := context.WithTimeout(srv.reads, srv.cfg.Limits.CommitWait)
 		defer cancel()
-		var err error
-		if unsure {
-			err = srv.settle(ctx)
-		}
 		var stored room.Stored
-		if err == nil {
-			stored, err = srv.readInTurn(ctx, j.game.number)
+		var err error
+		select {
+		case srv.reading <- struct{}{}:
+			// What is in doubt is settled first, so that it does not come behind the reading. That the store is this server's
+			// is known last: entries of one that has taken over are not those that wait for an answer here.
+			if err = srv.settle(ctx); err == nil {
+				stored, err = srv.readGame(ctx, j.game.number)
+			}
+			if err == nil {
+				err = srv.settle(ctx)
+			}
+			<-srv.reading
+		case <-ctx.Done():
+			err = ctx.Err()
 		}
 		j.mu.Lock()
 		if err == nil {
-			j.broken, j.unsure = false, false
+			j.broken = false
 		}
 		over := j.over
 		j.mu.Unlock()
@@ -180,33 +185,6 @@ func (j *journal) joins(ss *session) {
 
 // maxReading is how many games are read from the store at once.
 const maxReading = 4
-
-// settle waits until it is known of all commits whether they were made: that is so behind one that was. What is read before may not tell, as a commit
-// of unknown outcome may still be under way.
-func (s *Server) settle(ctx context.Context) error {
-	settled := make(chan error, 1)
-	s.store(func(err error) { settled <- err }, store.DeleteSession{}) // of which there is none
-	select {
-	case err := <-settled:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// readInTurn is readGame when not too many read.
-func (s *Server) readInTurn(ctx context.Context, number int64) (stored room.Stored, err error) {
-	select {
-	case s.reading <- struct{}{}:
-		defer func() { <-s.reading }()
-	case <-ctx.Done():
-		return room.Stored{}, ctx.Err()
-	}
-	if err := ctx.Err(); err != nil {
-		return room.Stored{}, err
-	}
-	return s.readGame(ctx, number)
-}
 
 // readGame reads what a durable game is made of again.
 func (s *Server) readGame(ctx context.Context, number int64) (stored room.Stored, err error) {

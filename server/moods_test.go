@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -29,6 +28,7 @@ type moody struct {
 	gone   error         // what all fails with; nil: nothing does
 	full   error         // what commits fail with
 	unsure int           // commits of which the end is not known: 1 are made, -1 are not
+	fenced bool          // another server has taken over, which can be read
 	wrong  func(store.Change) bool
 	tries  int // commits and reads of games
 	hangs  bool
@@ -44,7 +44,12 @@ func (m *moody) mood(change func()) {
 
 func (m *moody) Commit(ctx context.Context, changes ...store.Change) error {
 	m.mu.Lock()
-	takes, gone, unsure, wrong, hangs := m.takes, cmp.Or(m.gone, m.full), m.unsure, m.wrong, m.hangs
+	takes, gone, unsure, wrong, hangs, fenced := m.takes, m.gone, m.unsure, m.wrong, m.hangs, m.fenced
+	if len(changes) == 0 { // no more than a look
+		takes = 0
+	} else if gone == nil {
+		gone = m.full
+	}
 	m.tries++
 	m.mu.Unlock()
 	time.Sleep(takes) // sleep: virtual
@@ -54,6 +59,8 @@ func (m *moody) Commit(ctx context.Context, changes ...store.Change) error {
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, ctx.Err())
 	case gone != nil:
 		return gone
+	case fenced:
+		return store.ErrFenced
 	case wrong != nil && slices.ContainsFunc(changes, wrong):
 		return fmt.Errorf("%w: as the test wants it", store.ErrConflict)
 	case unsure > 0:
@@ -126,6 +133,31 @@ func (c *streamClient) wantLast(want string) {
 }
 
 var errAway = fmt.Errorf("%w: it is away", store.ErrUnavailable)
+
+// TestOvertakenInDoubt: a server does not know whether a commit was made, and another one has taken over since. What that one has written
+// under the same numbers, as whose entries the moody store's stand here, is not taken for what waits.
+func TestOvertakenInDoubt(t *testing.T) {
+	inMoods(t, server.Config{}, func(t *testing.T, a *ages) {
+		alice := a.stream("alice")
+		alice.ask("create one")
+		alice.ask("first")
+		a.moody.mood(func() { a.moody.takes, a.moody.unsure = 100*time.Millisecond, 1 })
+		alice.askAll("second")
+		pass(50 * time.Millisecond)
+		a.moody.mood(func() { a.moody.fenced = true })
+		select {
+		case <-a.ended:
+		case <-time.After(time.Minute):
+			t.Error("the server goes on")
+		}
+		alice.read()
+		for _, got := range alice.got {
+			if strings.HasPrefix(got, "3 ") {
+				t.Errorf("she hears %q", got)
+			}
+		}
+	})
+}
 
 // TestNameOfADestroyedGame: a new game of the name is made while the deletion of the old one is on its way to the store, or has failed.
 func TestNameOfADestroyedGame(t *testing.T) {

@@ -19,7 +19,8 @@ import (
 type Store interface {
 	// Commit writes changes, all of them or none, in their order. When it returns nil, they are there whatever is
 	// killed afterwards. After an error nothing of them is there; only ErrUnknown, when ctx ended before that could be
-	// found out, leaves it open, until a later Commit has returned nil: what is read before then may not tell.
+	// found out, leaves it open, until a later one has returned nil: what is read before then may not tell. Without changes it does no more than
+	// that, and sees to it that no other server has taken over.
 	Commit(ctx context.Context, changes ...Change) error
 
 	// User is a user by her name, or ErrNotFound.

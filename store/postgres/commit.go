@@ -48,9 +48,26 @@ func (s *Store) Commit(ctx context.Context, changes ...store.Change) error {
 		return s.explain(ctx, ctx.Err())
 	}
 	if len(calls) == 0 {
-		return nil
+		return s.confirm(ctx)
 	}
 	return s.commit(ctx, calls)
+}
+
+// confirm sees to it that no commit is in doubt, and that no other server has the lease.
+func (s *Store) confirm(ctx context.Context) error {
+	for n := 1; ; n++ {
+		if err := s.connect(ctx); err != nil { // which finds out what was in doubt
+			return s.explain(ctx, err)
+		}
+		conn, mine := s.writer.conn, false
+		err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM lease WHERE epoch = $1 AND ended IS NULL)", s.epoch).Scan(&mine)
+		if err == nil && !mine {
+			err = s.fence(store.ErrFenced)
+		}
+		if err == nil || !conn.IsClosed() || n == attempts {
+			return s.explain(ctx, err)
+		}
+	}
 }
 
 func (s *Store) commit(ctx context.Context, calls []*call) error {

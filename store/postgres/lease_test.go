@@ -75,9 +75,9 @@ func TestTakeOver(t *testing.T) {
 	if first.Epoch() >= second.Epoch() {
 		t.Errorf("epochs %d and then %d", first.Epoch(), second.Epoch())
 	}
-	for range 2 {
-		if err := first.Commit(t.Context(), store.PutSetting{Name: "b", Value: "x"}); !errors.Is(err, store.ErrFenced) {
-			t.Errorf("the old one's commit: error %v, want ErrFenced", err)
+	for _, changes := range [][]store.Change{nil, {store.PutSetting{Name: "b", Value: "x"}}, {store.PutSetting{Name: "b", Value: "x"}}} { // nil asks who has the store
+		if err := first.Commit(t.Context(), changes...); !errors.Is(err, store.ErrFenced) {
+			t.Errorf("the old one's commit of %v: error %v, want ErrFenced", changes, err)
 		}
 	}
 	put(t, second, "c")

@@ -17,9 +17,31 @@ import (
 // however long ctx lasts, as only that tells whether the changes are there.
 func (s *Store) Commit(ctx context.Context, changes ...store.Change) error {
 	if len(changes) == 0 {
-		return s.usable(ctx)
+		return s.confirm(ctx)
 	}
 	return s.transact(ctx, changes)
+}
+
+// confirm sees to it that no commit is in doubt, and that no other server has taken over.
+func (s *Store) confirm(ctx context.Context) error {
+	if s.readOnly {
+		return s.usable(ctx)
+	}
+	if err := s.enter(ctx, s.turn); err != nil {
+		return err
+	}
+	defer func() { <-s.turn }()
+	if err := s.damaged.Load(); err != nil {
+		return *err
+	}
+	if err := s.settle(ctx); err != nil {
+		return err
+	}
+	l, err := readLease(s.writer)
+	if err == nil && l.epoch != s.epoch {
+		err = s.fenced(s.writer)
+	}
+	return s.explain(ctx, "look at the lease", err)
 }
 
 // usable is nil as long as ctx and the store last.

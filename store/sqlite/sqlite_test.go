@@ -165,10 +165,10 @@ func TestFenced(t *testing.T) {
 	s := open(t, dir)
 	commit(t, s, setting("a"))
 	sql(t, s, "UPDATE lease SET epoch = epoch + 1, holder = 'somebody else'")
-	for range 2 {
-		err := s.Commit(t.Context(), setting("b"))
+	for _, changes := range [][]store.Change{nil, {setting("b")}, {setting("b")}} { // nil asks who has the store
+		err := s.Commit(t.Context(), changes...)
 		if !errors.Is(err, store.ErrFenced) || !strings.Contains(err.Error(), "somebody else") {
-			t.Errorf("commit: error %v, want ErrFenced", err)
+			t.Errorf("commit of %v: error %v, want ErrFenced", changes, err)
 		}
 	}
 	sql(t, s, "UPDATE lease SET holder = ''") // and that one has ended
