@@ -13,7 +13,8 @@ import "fmt"
 type Upgrades map[int]func(save string) (string, error)
 
 // For makes of a NewGame one that also takes saves of all versions that there are upgrades from. It refuses those of older ones, and of
-// newer ones, before the game is made.
+// newer ones, before the game is made, and a game whose SaveVersion is not the one that the upgrades lead to: its saves would be upgraded
+// again at each start, or not be known.
 func (u Upgrades) For(newGame NewGame) NewGame {
 	version := 0
 	for from := range u {
@@ -40,6 +41,17 @@ func (u Upgrades) For(newGame NewGame) NewGame {
 				return nil, fmt.Errorf("upgrade its save from version %d: %w", from, err)
 			}
 		}
-		return newGame(room, save)
+		game, err := newGame(room, save)
+		if err != nil || game == nil {
+			return game, err
+		}
+		made := 0
+		if v, ok := game.(Versioner); ok {
+			made = v.SaveVersion()
+		}
+		if made != version {
+			return nil, fmt.Errorf("the game makes saves of version %d, and its upgrades lead to %d: its SaveVersion should say %[2]d", made, version)
+		}
+		return game, nil
 	}
 }

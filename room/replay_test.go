@@ -273,6 +273,7 @@ func TestUpgrades(t *testing.T) {
 		},
 	}
 	game := func(_ parlor.Room, save string) (parlor.Game, error) { return &ledger{3, save}, nil }
+	behind := func(_ parlor.Room, save string) (parlor.Game, error) { return &ledger{2, save}, nil }
 	refusing := func(_ parlor.Room, save string) (parlor.Game, error) { return nil, errors.New("what is " + save) }
 	for _, test := range []struct {
 		name    string
@@ -292,6 +293,8 @@ func TestUpgrades(t *testing.T) {
 			"of a save of version 1: if this program makes saves of an older version, start the newer one that has made this one: what is x"},
 		{"refused without versions", refusing, room.Save{Data: "x"}, `create game "ledger": what is x`},
 		{"refused with upgrades", upgrades.For(refusing), room.Save{Version: 3, Data: "x"}, "of a save of version 3: what is x"},
+		{"of a game whose version is behind the upgrades", upgrades.For(behind), room.Save{Version: 2, Data: "x"}, "saves of version 2, and its upgrades lead to 3: its SaveVersion should say 3"},
+		{"new, of a game whose version is ahead of the upgrades", parlor.Upgrades{}.For(game), room.Save{}, "saves of version 3, and its upgrades lead to 0"},
 		{"old without upgrades", game, room.Save{Version: 1, Data: "x"}, "x"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
