@@ -42,7 +42,8 @@ func (p *paper) write(keep func(), done func(error)) {
 	}
 	if err != nil {
 		p.failed = true
-	} else {
+	}
+	if err == nil || errors.Is(err, room.ErrUnknown) { // then it is there, which is not known
 		keep()
 	}
 	if p.hold {

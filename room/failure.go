@@ -215,6 +215,9 @@ func (d *durable) goOnFrom(s Save, last uint64, diverged *DivergedError) error {
 		return err
 	}
 	d.room.timers.atWork = false
+	if d.failed != nil {
+		d.failed.resolve(s.Entry) // what is undone is not done, though it is there
+	}
 	d.room.logger.Error("a durable game does something else than its journal says, and goes on from its newest save: what was done since is undone. "+
 		"It stays in the journal, which is kept from now on, with all that follows",
 		"err", diverged, "save", s.Entry, "undone from", s.Entry+1, "to", last)
