@@ -32,7 +32,7 @@ func startNative(t *testing.T) *nativeLobby {
 	t.Helper()
 	l := &nativeLobby{net: memnet.New(1), game: &counting{gate: make(chan struct{})}}
 	srv, err := server.New(server.Config{
-		AdminPassword: "secret", Logger: slog.New(slog.DiscardHandler),
+		AdminPassword: "secret", Logger: slog.New(slog.DiscardHandler), Limits: cheapHashes,
 		Games: map[string]parlor.NewGame{"counting": func(r parlor.Room, _ string) (parlor.Game, error) { l.game.room = r; return l.game, nil }},
 	})
 	if err != nil {

@@ -81,11 +81,15 @@ type wire struct {
 	plainly bool
 }
 
+// cheapHashes are good enough for a test's passwords, which are no secrets.
+var cheapHashes = server.Limits{HashMemory: 8, HashPasses: 1}
+
 // newWire starts a server whose only game is counting.
 func newWire(t *testing.T, cfg server.Config) *wire {
 	t.Helper()
 	w := &wire{t: t, game: &counting{gate: make(chan struct{})}, cfg: cfg}
 	w.cfg.AdminPassword, w.cfg.Logger = "secret", slog.New(slog.DiscardHandler)
+	w.cfg.Limits.HashMemory, w.cfg.Limits.HashPasses = cheapHashes.HashMemory, cheapHashes.HashPasses
 	w.cfg.Games = map[string]parlor.NewGame{"counting": func(r parlor.Room, _ string) (parlor.Game, error) {
 		if w.many {
 			return &counting{room: r}, nil
