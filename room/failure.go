@@ -124,9 +124,12 @@ func (d *durable) reread(st Stored, err error) {
 		return
 	}
 	if err := d.restore(st); err != nil {
-		if f.resolve(0); f.ended { // nothing was stored, and nothing is there
+		if f.ended { // nothing was stored, and nothing is there
+			f.resolve(0)
 			return
 		}
+		_, last, _ := st.newest() // 0 if that cannot be told
+		f.resolve(last)           // what is there is done, also if it can only be looked at for now
 		d.giveUp(err)
 		return
 	}

@@ -383,29 +383,32 @@ func TestUnmakeable(t *testing.T) {
 	})
 }
 
-// TestUndoneInDoubt: who waits for a write of which it is not known whether it was made is not told that it is done, if the game goes on from its save.
-func TestUndoneInDoubt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := &paper{delay: 10 * time.Millisecond}
-		r, _ := openDiary(t, p, &diary{odd: true}, room.Config{Divergence: room.FromSave})
-		zoe := &member{name: "zoe"}
-		joinDiary(t, r, zoe)
-		pass(time.Second)
-		r.Save(func(room.Save, bool, error) {})
-		pass(time.Second)
-		_ = r.Packet(say("zoe", "one"), zoe)
-		pass(time.Second)
-		p.fail(room.ErrUnknown)
-		_ = r.Packet(say("zoe", "two"), zoe)
-		pass(5 * time.Millisecond)
-		p.fail(nil)
-		pass(10 * time.Second)
-		if n := len(zoe.answers); n != 3 || !strings.Contains(zoe.answers[2], "could not store") {
-			t.Errorf("she hears %q", zoe.answers)
-		}
-		r.Close(func() {})
-		synctest.Wait()
-	})
+// TestDoubtAndDivergence: who waits for a write of which it is not known whether it was made, and that is there, is told so if the game, which does
+// something else when it is made again, can only be looked at, and not if it goes on from its save, as it is undone then.
+func TestDoubtAndDivergence(t *testing.T) {
+	for divergence, want := range map[room.Divergence]string{room.ReadOnly: "OK 2000", room.FromSave: "could not store"} {
+		synctest.Test(t, func(t *testing.T) {
+			p := &paper{delay: 10 * time.Millisecond}
+			r, _ := openDiary(t, p, &diary{odd: true}, room.Config{Divergence: divergence})
+			zoe := &member{name: "zoe"}
+			joinDiary(t, r, zoe)
+			pass(time.Second)
+			r.Save(func(room.Save, bool, error) {})
+			pass(time.Second)
+			_ = r.Packet(say("zoe", "one"), zoe)
+			pass(time.Second)
+			p.fail(room.ErrUnknown)
+			_ = r.Packet(say("zoe", "two"), zoe)
+			pass(5 * time.Millisecond)
+			p.fail(nil)
+			pass(10 * time.Second)
+			if n := len(zoe.answers); n != 3 || !strings.Contains(zoe.answers[2], want) {
+				t.Errorf("%v: she hears %q, want %q last", divergence, zoe.answers, want)
+			}
+			r.Close(func() {})
+			synctest.Wait()
+		})
+	}
 }
 
 // stopper is a durable game that stops a timer in another.
