@@ -61,7 +61,7 @@ func CheckStore(at string) error {
 	case at == MemoryStore:
 		return errors.New("--store memory is within one server, and would be gone at once: give a folder, or postgres://USER@HOST/DATABASE")
 	case isFolder(at) && (strings.HasPrefix(at, "postgres:") || strings.HasPrefix(at, "postgresql:")): // it may have a password in it
-		return errors.New("--store postgres:...: a database is given as postgres://USER@HOST/DATABASE, and a folder of such a name as ./postgres:...")
+		return errors.New("--store postgres:...: a database is given as postgres://USER@HOST/DATABASE, and a folder of that name as ./postgres:NAME")
 	case isFolder(at):
 		return checkFolder(at)
 	case scheme != "postgres" && scheme != "postgresql":
