@@ -28,6 +28,7 @@ type paper struct {
 	lasts  []uint64
 	err    error    // what writes fail with
 	failed bool     // until Read
+	lost   bool     // what fails with ErrUnknown is not there
 	held   []func() // writes under way, while hold is set
 	hold   bool
 	zoe    *member // who plays
@@ -43,7 +44,7 @@ func (p *paper) write(keep func(), done func(error)) {
 	if err != nil {
 		p.failed = true
 	}
-	if err == nil || errors.Is(err, room.ErrUnknown) { // then it is there, which is not known
+	if err == nil || errors.Is(err, room.ErrUnknown) && !p.lost { // then it is there, which is not known
 		keep()
 	}
 	if p.hold {
@@ -949,4 +950,93 @@ func TestBehindWhoGoes(t *testing.T) {
 		pass(time.Second)
 		zoe.want(t, "OK line 3")
 	})
+}
+
+// TestEndInDoubt: a room that is made, or closed, by a write of which it is not known whether it was made tells the lobby of its end once, and takes
+// nobody more, whatever is found.
+func TestEndInDoubt(t *testing.T) {
+	for _, test := range []struct {
+		name       string
+		create     bool // else it is closed
+		lost, odd  bool
+		divergence room.Divergence
+		want       []string
+	}{
+		{"a new one that is not there", true, true, false, room.ReadOnly, []string{"ended", "opened it could not be stored"}},
+		{"closed", false, false, false, room.ReadOnly, []string{"opened <nil>", "left", "ended", "closed"}},
+		{"closed, which is not there", false, true, false, room.ReadOnly, []string{"opened <nil>", "left", "ended", "closed"}},
+		{"closed, of a game that diverges", false, false, true, room.ReadOnly, []string{"opened <nil>", "left", "ended", "closed"}},
+		{"closed, which is not there, of a game that diverges", false, true, true, room.ReadOnly, []string{"opened <nil>", "left", "ended", "closed"}},
+		{"closed, of a game that goes on from its save", false, false, true, room.FromSave, []string{"opened <nil>", "left", "ended", "closed"}},
+		{"closed, which is not there, of a game that goes on from its save", false, true, true, room.FromSave, []string{"opened <nil>", "left", "ended", "closed"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &paper{delay: 10 * time.Millisecond, lost: test.lost}
+				if test.create {
+					p.fail(room.ErrUnknown)
+				}
+				r, happened := openDiary(t, p, &diary{odd: test.odd}, room.Config{Divergence: test.divergence})
+				if !test.create {
+					zoe := &member{name: "zoe"}
+					joinDiary(t, r, zoe)
+					pass(time.Second)
+					_ = r.Packet(say("zoe", "one"), zoe)
+					pass(time.Second)
+					p.fail(room.ErrUnknown)
+					r.Close(func() { happened.add("closed") })
+				}
+				pass(5 * time.Millisecond)
+				p.fail(nil)
+				pass(10 * time.Second)
+				bob := &member{name: "bob"}
+				joinDiary(t, r, bob)
+				pass(time.Second)
+				bob.want(t, "joined room is closed")
+				happened.want(t, test.want...)
+			})
+		})
+	}
+}
+
+// fickle is a durable game that says when it was made, and takes out who asks, but the first time.
+type fickle struct{ made int }
+
+func (*fickle) Durable() bool { return true }
+func (g *fickle) HandleGamePacket(parlor.Packet) parlor.Response {
+	return parlor.Response{Status: parlor.StatusOK, Message: fmt.Sprint(g.made), Disconnecting: g.made > 1}
+}
+
+// TestEndOfAGameThatDiverges: a game that ends as it is made again while it is played, and had not, has not ended: what is stored of it would be deleted.
+func TestEndOfAGameThatDiverges(t *testing.T) {
+	for _, divergence := range []room.Divergence{room.ReadOnly, room.FromSave} {
+		synctest.Test(t, func(t *testing.T) {
+			p, made, happened := &paper{delay: time.Millisecond}, 0, new(events)
+			r := room.Open(room.Config{
+				Name: "fickle", Journal: p, Logger: slog.New(slog.DiscardHandler), Divergence: divergence,
+				New: func(parlor.Room, string) (parlor.Game, error) {
+					made++
+					return &fickle{made}, nil
+				},
+				Left: func(room.Member) {}, Ended: func() { happened.add("ended") },
+			}, func(err error) { happened.add(fmt.Sprint("opened ", err)) })
+			zoe := &member{name: "zoe"}
+			joinDiary(t, r, zoe)
+			pass(time.Second)
+			_ = r.Packet(say("zoe", "one"), zoe)
+			pass(time.Second)
+			p.fail(errors.New("no room on the disk"))
+			_ = r.Packet(say("zoe", "two"), zoe)
+			pass(time.Second)
+			p.fail(nil)
+			pass(10 * time.Second)
+			if made < 2 {
+				t.Errorf("the game was made %d times", made)
+			}
+			happened.want(t, "opened <nil>")
+			r.Close(func() {})
+			pass(time.Second)
+			happened.want(t, "ended")
+		})
+	}
 }

@@ -48,7 +48,7 @@ func (f *failure) end(d *durable) {
 	d.dismiss()
 	d.room.closed = true
 	d.room.stopTimers()
-	d.room.cfg.Ended()
+	d.room.tellEnd()
 }
 
 // dismiss tells the lobby that all users are gone.
@@ -124,16 +124,19 @@ func (d *durable) reread(st Stored, err error) {
 		return
 	}
 	if err := d.restore(st); err != nil {
-		if f.ended { // nothing was stored, and nothing is there
-			f.resolve(0)
-			return
-		}
 		_, last, _ := st.newest() // 0 if that cannot be told
 		f.resolve(last)           // what is there is done, also if it can only be looked at for now
+		if r.told {
+			f.ended, r.closed = true, true
+			r.stopTimers()
+			return
+		}
 		d.giveUp(err)
 		return
 	}
-	f.resolve(d.entry)
+	if f.resolve(d.entry); f.ended { // that it was made, or closed, is not there
+		return
+	}
 	seated := d.seated
 	d.seat(func(s Seated) Member { return seated[s.User] })
 	d.open(seated)
@@ -167,7 +170,7 @@ func (d *durable) startAgain(st Stored, opened func(error)) {
 	opened(err) // who is told logs it
 	d.beUnplayable(err)
 	d.failed.ended, r.closed = true, true
-	r.cfg.Ended()
+	r.tellEnd()
 }
 
 // giveUp leaves the game as something to be looked at.
@@ -218,8 +221,10 @@ func (d *durable) goOnFrom(s Save, last uint64, diverged *DivergedError) error {
 		return err
 	}
 	d.room.timers.atWork = false
-	if d.failed != nil {
-		d.failed.resolve(s.Entry) // what is undone is not done, though it is there
+	if f := d.failed; f != nil {
+		if f.resolve(s.Entry); f.ended { // what is undone is not done, though it is there; but who has closed the game has it closed
+			return nil
+		}
 	}
 	d.room.logger.Error("a durable game does something else than its journal says, and goes on from its newest save: what was done since is undone. "+
 		"It stays in the journal, which is kept from now on, with all that follows",
@@ -252,7 +257,7 @@ func (d *durable) open(before map[string]Member) {
 		}
 	}
 	if r.closed { // as it has done before what was read is told of
-		r.cfg.Ended()
+		r.tellEnd()
 		return
 	}
 	d.beLate(d.elapsed(), entryOpen)

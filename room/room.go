@@ -158,6 +158,7 @@ type Room struct {
 	seatOf map[string]*seat // by user
 	rng    *rand.Rand
 	closed bool
+	told   bool // the lobby was, that it has
 	asked  bool // the game's constructor has asked for madeOf
 	timers timers
 
@@ -395,11 +396,23 @@ func (r *Room) end() {
 	}
 	r.closed = true
 	r.stopTimers()
-	if d := r.durable; d != nil && d.failed == nil {
-		d.say(r.cfg.Ended, nil)
-		return
+	switch d := r.durable; {
+	case d == nil:
+		r.tellEnd()
+	case d.replaying: // it is told when all is made again as it was: what is stored goes with that
+	case d.failed == nil:
+		d.say(r.tellEnd, nil)
+	default:
+		r.tellEnd()
 	}
-	r.cfg.Ended()
+}
+
+// tellEnd tells the lobby that the room has closed, once.
+func (r *Room) tellEnd() {
+	if !r.told {
+		r.told = true
+		r.cfg.Ended()
+	}
 }
 
 // Stop takes the game out of memory, and answers when all that it has done is stored. A durable game is not told, its users keep
