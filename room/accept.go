@@ -175,7 +175,7 @@ func (d *durable) drain(deadline time.Time, done func()) {
 		return
 	}
 	d.begin()
-	end := deadline.Sub(d.began).Truncate(time.Microsecond)
+	end := deadline.Sub(d.room.timers.began).Truncate(time.Microsecond) // on the room's clock, which may be ahead of the machine's
 	d.room.drainBy(d.began.Add(end))
 	d.end(&entry{kind: entryDrain, end: end})
 	d.say(done, done)

@@ -926,6 +926,12 @@ func TestClockSetBack(t *testing.T) {
 		_ = r.Packet(say("bob", "alarm"), bob)
 		pass(10 * time.Second)
 		bob.want(t, "joined <nil>", "OK line 6", "push alarm")
+		// What is left until the end is as long on the room's clock.
+		r.Drain(cfg.Now().Add(5*time.Second), func() {})
+		pass(time.Second)
+		if lines := g.read(); !strings.HasSuffix(lines[len(lines)-1], "draining till 2000-01-01 01:00:15 +0000 UTC") {
+			t.Errorf("the game has seen %q", lines)
+		}
 	})
 }
 
