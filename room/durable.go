@@ -49,8 +49,8 @@ type durable struct {
 	saved      uint64            // the entry of the last save that was handed to the journal
 	tried      uint64            // the entry of the last one that was made, and may have been refused
 	savedTicks uint64            // timers fired until then
-	savedSize  int               // in bytes
-	grown      int               // bytes that were handed to the journal since a save was made
+	savedSize  int               // of the last one that was made, in bytes
+	grown      int               // bytes of the journal since a save was made
 	seated     map[string]Member // users, as the lobby was told
 	failed     *failure          // the game cannot be played now
 	pause      time.Duration     // before the next try to make it again

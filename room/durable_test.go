@@ -901,6 +901,57 @@ func TestSaveOfLargeEntries(t *testing.T) {
 	})
 }
 
+// TestSaveOfLargeEntriesAfterCrash: what is in the journal from before counts, as all of it is in memory when the game is made again.
+func TestSaveOfLargeEntriesAfterCrash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const mib = 1 << 20
+		p := new(paper)
+		cfg := room.Config{SaveEvery: 1 << 20}
+		r, _ := openDiary(t, p, &diary{}, cfg)
+		zoe := &member{name: "zoe"}
+		joinDiary(t, r, zoe)
+		for range 3 {
+			_ = r.Packet(say("zoe", strings.Repeat("x", mib)), zoe)
+			pass(time.Second)
+		}
+		if n := len(p.saves); n > 0 {
+			t.Fatalf("after 3 MiB there are %d saves", n)
+		}
+		cfg.Reseat = func(room.Seated) room.Member { return zoe }
+		r, p, _, _ = openAgain(t, p.stored(), &diary{}, cfg)
+		before := len(p.saves)
+		for range 2 {
+			_ = r.Packet(say("zoe", strings.Repeat("x", mib)), zoe)
+			pass(time.Second)
+		}
+		if n := len(p.saves) - before; n != 1 {
+			t.Errorf("after 5 MiB, and a crash, there are %d saves", n)
+		}
+	})
+}
+
+// TestLargeSavesThatAreRefused: a game whose save is refused is not asked for it again before as much has come as is in it.
+func TestLargeSavesThatAreRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const mib = 1 << 20
+		tried := 0
+		p := new(paper)
+		r, _ := openDiary(t, p, &diary{}, room.Config{SaveEvery: 1 << 20, MaySave: func(int) error {
+			tried++
+			return errors.New("too large")
+		}})
+		zoe := &member{name: "zoe"}
+		joinDiary(t, r, zoe)
+		for range 40 {
+			_ = r.Packet(say("zoe", strings.Repeat("x", mib)), zoe)
+			pass(time.Second)
+		}
+		if tried < 2 || tried > 5 { // it doubles
+			t.Errorf("in 40 MiB it was tried %d times", tried)
+		}
+	})
+}
+
 // TestClockSetBack: a game that is made again where the clock of the machine is behind that of its room goes on at once, from where the room was.
 func TestClockSetBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -177,6 +177,7 @@ func (d *durable) save(done func(error)) {
 		done(fmt.Errorf("save game %q: the hook panicked", r.cfg.Name))
 		return
 	}
+	d.savedSize = len(s.Data) // also of one that is refused, so that it is not tried more often
 	if r.cfg.MaySave != nil {
 		if err := r.cfg.MaySave(len(s.Data)); err != nil {
 			done(err)

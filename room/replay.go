@@ -140,7 +140,12 @@ func (d *durable) replay(st Stored) error {
 	d.replaying = true
 	defer func() { d.replaying, d.inEntry = false, false }()
 	after, save := st.after()
-	d.entry = after
+	d.entry, d.grown = after, 0
+	for _, p := range st.Pieces {
+		if p.First > after {
+			d.grown += len(p.Entries)
+		}
+	}
 	if save {
 		if err := d.makeAgain(st.Save); err != nil {
 			return err
@@ -177,7 +182,7 @@ func (d *durable) makeAgain(s Save) error {
 	}
 	r.forgetAll()
 	d.began, d.clock, d.ticks, d.source.draws, d.undone = st.Began, st.Clock, st.Ticks, st.Draws, st.Undone
-	d.saved, d.savedTicks = s.Entry, st.Ticks
+	d.saved, d.savedTicks, d.savedSize = s.Entry, st.Ticks, len(s.Data)+len(s.Room)
 	r.timers.atWork = true
 	r.timers.began = r.now().Add(-max(d.clock, r.now().Sub(d.began)))
 	d.remaking = !st.Fresh
