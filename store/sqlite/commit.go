@@ -16,32 +16,22 @@ import (
 // Commit writes changes in one transaction, and syncs the log. See [store.Store]. While the log is being synced it waits for the disk,
 // however long ctx lasts, as only that tells whether the changes are there.
 func (s *Store) Commit(ctx context.Context, changes ...store.Change) error {
-	if len(changes) == 0 {
-		return s.confirm(ctx)
-	}
-	return s.transact(ctx, changes)
-}
-
-// confirm sees to it that no commit is in doubt, and that no other server has taken over.
-func (s *Store) confirm(ctx context.Context) error {
-	if s.readOnly {
+	switch {
+	case len(changes) > 0:
+		return s.transact(ctx, changes)
+	case s.readOnly:
 		return s.usable(ctx)
 	}
-	if err := s.enter(ctx, s.turn); err != nil {
-		return err
-	}
-	defer func() { <-s.turn }()
-	if err := s.damaged.Load(); err != nil {
-		return *err
-	}
-	if err := s.settle(ctx); err != nil {
-		return err
-	}
+	return s.inTurn(ctx, "look at the lease", s.confirm)
+}
+
+// confirm sees to it that no other server has taken over.
+func (s *Store) confirm() error {
 	l, err := readLease(s.writer)
 	if err == nil && l.epoch != s.epoch {
 		err = s.fenced(s.writer)
 	}
-	return s.explain(ctx, "look at the lease", err)
+	return err
 }
 
 // usable is nil as long as ctx and the store last.
@@ -78,6 +68,17 @@ func (s *Store) transact(ctx context.Context, changes []store.Change) error {
 	if s.readOnly {
 		return fmt.Errorf("%w: %s was opened for reading", store.ErrReadOnly, s.path)
 	}
+	return s.inTurn(ctx, "commit", func() error {
+		err := s.write(ctx, changes, s.opt.test.recent)
+		if errors.Is(err, sqlite3.FULL) && s.recent.bytes > s.opt.test.recent { // what is moved takes room, and the changes may take none
+			err = s.write(ctx, changes, math.MaxInt)
+		}
+		return err
+	})
+}
+
+// inTurn does something with the writer when nobody else does, and no commit is in doubt any more.
+func (s *Store) inTurn(ctx context.Context, what string, do func() error) error {
 	if err := s.enter(ctx, s.turn); err != nil {
 		return err
 	}
@@ -88,11 +89,7 @@ func (s *Store) transact(ctx context.Context, changes []store.Change) error {
 	if err := s.settle(ctx); err != nil {
 		return err
 	}
-	err := s.write(ctx, changes, s.opt.test.recent)
-	if errors.Is(err, sqlite3.FULL) && s.recent.bytes > s.opt.test.recent { // what is moved takes room, and the changes may take none
-		err = s.write(ctx, changes, math.MaxInt)
-	}
-	return s.explain(ctx, "commit", err)
+	return s.explain(ctx, what, do())
 }
 
 // write makes the transaction. In it pieces are moved if there are more bytes of them than limit.
