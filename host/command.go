@@ -103,7 +103,7 @@ func ServeCommand(games map[string]parlor.NewGame, defaultKind string) *cobra.Co
 	f.StringVar(&cfg.TLSCert, "tls-cert", "", "certificate file, for wss:// and the packet wire")
 	f.StringVar(&cfg.TLSKey, "tls-key", "", "key file of the certificate")
 	f.DurationVar(&cfg.Autosave, "autosave", 0, "how often games are saved, such as 30s or 5m (default 5m0s)")
-	f.IntVar(&cfg.SaveEvery, "save-every", 0, "after how many entries of its journal a durable game is saved besides (default 1000)")
+	f.IntVar(&cfg.SaveEvery, "save-every", 0, "after how many entries of its journal a durable game is saved besides, or 4 MiB of them (default 1000)")
 	f.BoolVar(&cfg.KeepJournals, "keep-journals", false, "keep all of the journals of durable games, as recordings, and not only what is behind their saves")
 	f.Var(&cfg.Divergence, "divergence", "what becomes of a durable game that does not do again what its journal says: read-only, or from-save to go on from its newest save")
 	f.StringSliceVar(&cfg.TrustedProxies, "trusted-proxy", nil, "address or network of a reverse proxy whose X-Forwarded-For is believed")

@@ -81,7 +81,7 @@ type Config struct {
 
 	// Autosave is how often games are saved. Default 300 s.
 	Autosave time.Duration
-	// SaveEvery is after how many entries of its journal a durable game is saved besides. Default 1000.
+	// SaveEvery is after how many entries of its journal a durable game is saved besides, or 4 MiB of them. Default 1000.
 	SaveEvery int
 	// KeepJournals keeps what is in a save already, so that the journal of a durable game is a recording of all of it.
 	KeepJournals bool

@@ -89,7 +89,7 @@ type Config struct {
 	// MaySave, if not nil, is asked before a save of so many bytes of a durable game is written; an error is why not. It runs on the
 	// room's goroutine.
 	MaySave func(size int) error
-	// SaveEvery is after how many entries a durable game is saved, or 4 MiB of them at the latest. Default 1000.
+	// SaveEvery is after how many entries of its journal a durable game is saved, or 4 MiB of them. Default 1000.
 	SaveEvery int
 	// Answers is how many answers to the last requests of a session are made again: as many as its client may not have got. Default 1024.
 	Answers int

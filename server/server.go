@@ -70,7 +70,7 @@ type Config struct {
 	Autosave time.Duration
 	// NoJournals: the store keeps no journals, as that of pgnet's file. Durable games are played like others then, which is logged.
 	NoJournals bool
-	// SaveEvery is after how many entries of its journal a durable game is saved, beside at Autosave. Default 1000.
+	// SaveEvery is after how many entries of its journal a durable game is saved, or 4 MiB of them, beside at Autosave. Default 1000.
 	SaveEvery int
 	// KeepJournals keeps what is in a save already: a journal is a recording of the whole game then.
 	KeepJournals bool
