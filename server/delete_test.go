@@ -1,11 +1,13 @@
 package server_test
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"parlor"
+	"parlor/link"
 	"parlor/server"
 )
 
@@ -117,4 +119,51 @@ func TestDeleteUser(t *testing.T) {
 			}
 		})
 	})
+}
+
+// askOf asks for something with arguments.
+func (c *streamClient) askOf(message string, args parlor.Map) {
+	c.t.Helper()
+	c.asked = append(c.asked, message)
+	e := &link.Envelope{Kind: link.KindRequest, Ack: c.seq, ID: uint64(len(c.asked)), Message: message, Payload: parlor.Encode(args)}
+	if err := c.link.session.Request(e); err != nil {
+		c.t.Fatal(err)
+	}
+	synctest.Wait()
+	c.read()
+}
+
+// root is the administrator's client.
+func (a *ages) root() *streamClient {
+	a.t.Helper()
+	c := &streamClient{t: a.t, name: "admin", password: "secret", srv: a.srv}
+	c.connect(-1)
+	return c
+}
+
+// TestNameOfADeletedUser: who was deleted does not come back by her session, as whoever was given her name, whether the server stops or dies right behind that.
+func TestNameOfADeletedUser(t *testing.T) {
+	for _, dies := range []bool{false, true} {
+		t.Run(fmt.Sprint("dies ", dies), func(t *testing.T) {
+			inMoods(t, server.Config{}, func(t *testing.T, a *ages) {
+				alice, root := a.stream("alice"), a.root()
+				alice.ask("create one")
+				alice.ask("a")
+				root.askOf(parlor.RequestDeleteUser, parlor.Map{"username": "alice"})
+				root.wantLast("1 Requested delete user 'alice'")
+				root.askOf(parlor.RequestCreateUser, parlor.Map{"username": "alice", "password": "new"})
+				root.wantLast("2 Created user: 'alice'.")
+				if dies {
+					a.moody.mood(func() { a.moody.gone = errAway })
+				}
+				a.end()
+				a.moody.mood(func() { a.moody.gone = nil })
+				a.begin(-1, false, nil)
+				alice.srv, alice.loses = a.srv, true
+				if alice.connect(-1); alice.link.welcome != nil {
+					t.Error("she is back")
+				}
+			})
+		})
+	}
 }

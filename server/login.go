@@ -423,7 +423,7 @@ func (s *Server) authenticate(p *proving) {
 func (s *Server) succeeded(p *proving) {
 	if p.known && p.secret != "" { // an old hash, which she does not wait for
 		s.mu.Lock()
-		if p.seen == p.check.version && s.changing[p.c.user] == 0 { // or a newer password may be behind it
+		if p.seen == p.check.version && s.changing[p.c.user] == 0 && !s.deleting[p.c.user] { // or a newer password may be behind it, or her deletion
 			s.putSecret(p.c.user, p.secret, func(error) {})
 		}
 		s.mu.Unlock()
@@ -622,13 +622,19 @@ func (s *Server) deleteUser(name string, done func(error)) {
 			done(err)
 			return
 		}
+		changes := []store.Change{store.DeleteUser{Name: name}}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if ss := s.sessions[name]; ss != nil { // together, as whoever gets the name must not find it at the next start
+			changes = append(changes, ss.unstored()...)
+		}
 		s.store(func(err error) {
 			if err == nil {
 				s.event(slog.LevelInfo, "user deleted", "user", name)
 				s.forgetUser(name)
 			}
 			done(err)
-		}, store.DeleteUser{Name: name})
+		}, changes...)
 	}()
 }
 
@@ -639,7 +645,10 @@ func (s *Server) forgetUser(name string) {
 	s.users--
 	s.changed(name)
 	if ss := s.sessions[name]; ss != nil {
+		ss.mu.Lock()
 		ss.deleted.Store(true)
+		ss.unstore() // also if it was stored meanwhile
+		ss.mu.Unlock()
 		time.AfterFunc(s.cfg.Limits.DeleteWait, func() { ss.close(link.CloseNormal, "") })
 	}
 }

@@ -135,7 +135,7 @@ type storedRow struct {
 func (ss *session) rowToStore(g *game) *storedRow {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	if ss.stream == nil || ss.ended || ss.id == "" {
+	if ss.stream == nil || ss.ended || ss.id == "" || ss.deleted.Load() {
 		return nil
 	}
 	ss.seatIn = g.number
@@ -194,7 +194,7 @@ func (s *Server) unstore(id string) {
 // outlives tells whether the user's seat is kept until the next start of the server, which is about to stop. The lock is held.
 func (ss *session) outlives() bool {
 	g := ss.game.Load()
-	return ss.srv.stopping.Load() && (ss.stored != "" || g != nil && g.journal.inUse())
+	return ss.srv.stopping.Load() && !ss.deleted.Load() && (ss.stored != "" || g != nil && g.journal.inUse())
 }
 
 // restoreSessions makes the stored sessions again, before the games in which they have their seats.
