@@ -194,3 +194,111 @@ func TestOneFailure(t *testing.T) {
 		}
 	})
 }
+
+// TestDeletionInDoubt: a user of whom it is not known whether she was deleted is out as soon as it is known that she was. If she was not, she goes on.
+func TestDeletionInDoubt(t *testing.T) {
+	for _, made := range []bool{true, false} {
+		t.Run(fmt.Sprint("made ", made), func(t *testing.T) {
+			inMoods(t, server.Config{}, func(t *testing.T, a *ages) {
+				alice, root := a.stream("alice"), a.root()
+				alice.ask("create one")
+				a.moody.mood(func() { a.moody.unsure = map[bool]int{true: 1, false: -1}[made] })
+				root.askOf(parlor.RequestDeleteUser, parlor.Map{"username": "alice"})
+				root.wantLast("1 The server does not know whether this was saved.")
+				pass(time.Minute)
+				again := dial(t, a.srv)
+				again.wantNoLogin(again.tryLogin("alice", "pw"), "Username already connected.")
+				a.moody.mood(func() { a.moody.unsure = 0 })
+				pass(10 * time.Second)
+				alice.ask("a")
+				users, _ := a.memory.CountUsers(t.Context())
+				if made {
+					if alice.got[len(alice.got)-1] != "1 Created new game: 'one'." || a.srv.Users() != 1 || users != 0 {
+						t.Errorf("she hears %q, with %d users, %d of them logged in", alice.got, users, a.srv.Users())
+					}
+					return
+				}
+				alice.wantLast("2 a is 1 ")
+				root.askOf(parlor.RequestDeleteUser, parlor.Map{"username": "alice"})
+				root.wantLast("2 Requested delete user 'alice'")
+			})
+		})
+	}
+}
+
+// TestCodeInDoubt: an invite code for one is not good for another one while it is not known whether somebody has registered with it, and behind that only if she has
+// not.
+func TestCodeInDoubt(t *testing.T) {
+	for _, made := range []bool{true, false} {
+		t.Run(fmt.Sprint("made ", made), func(t *testing.T) {
+			inMoods(t, server.Config{NoRegistration: true}, func(t *testing.T, a *ages) {
+				code, err := a.srv.CreateInvite("")
+				if err != nil {
+					t.Fatal(err)
+				}
+				registers := func(name, want string) {
+					t.Helper()
+					g := dial(t, a.srv)
+					g.send(parlor.MessageHandshake, parlor.Map{"username": name, "password": "pw", "invite_code": code})
+					if r := g.read(); r.Message != want {
+						t.Errorf("%s hears %q, want %q", name, r.Message, want)
+					}
+				}
+				const unknown, wrong, in = "The server does not know whether this was saved. Look before you try again.", "Incorrect username or invite code.", "Authenticated."
+				a.moody.mood(func() { a.moody.unsure = map[bool]int{true: 1, false: -1}[made] })
+				registers("alice", unknown)
+				pass(time.Minute)
+				registers("bob", wrong)
+				a.moody.mood(func() { a.moody.unsure = 0 })
+				pass(10 * time.Second)
+				registers("bob", map[bool]string{true: wrong, false: in}[made])
+				registers("alice", map[bool]string{true: in, false: wrong}[made])
+				if users, _ := a.memory.CountUsers(t.Context()); users != 1 {
+					t.Errorf("%d users have registered with a code for one", users)
+				}
+			})
+		})
+	}
+}
+
+// TestAdminPasswordInDoubt: what counts as the administrator's password is the one that is stored, once that is known.
+func TestAdminPasswordInDoubt(t *testing.T) {
+	for _, made := range []bool{true, false} {
+		t.Run(fmt.Sprint("made ", made), func(t *testing.T) {
+			inMoods(t, server.Config{}, func(t *testing.T, a *ages) {
+				root := a.root()
+				a.moody.mood(func() { a.moody.unsure = map[bool]int{true: 1, false: -1}[made] })
+				root.askOf(parlor.RequestChangePassword, parlor.Map{"old_password": "secret", "new_password": "new"})
+				root.wantLast("1 The server does not know whether this was saved.")
+				a.moody.mood(func() { a.moody.unsure = 0 })
+				pass(10 * time.Second)
+				root.link.end(true)
+				pass(2 * time.Second)
+				for _, pass := range []string{"secret", "new"} {
+					g := dial(t, a.srv)
+					want := map[bool]string{true: "Authenticated.", false: "Incorrect password."}[(pass == "new") == made]
+					if r := g.tryLogin("admin", pass); r.Message != want {
+						t.Errorf("with %q: %q, want %q", pass, r.Message, want)
+					}
+					g.close()
+					synctest.Wait()
+				}
+			})
+		})
+	}
+}
+
+// TestEndInDoubt: a server ends in time while the store cannot tell what became of a change.
+func TestEndInDoubt(t *testing.T) {
+	inMoods(t, server.Config{}, func(t *testing.T, a *ages) {
+		root := a.root()
+		a.moody.mood(func() { a.moody.unsure = -1 })
+		root.askOf(parlor.RequestCreateUser, parlor.Map{"username": "alice", "password": "pw"})
+		pass(time.Second / 2)
+		begun := time.Now()
+		a.srv.Shutdown(0)
+		if <-a.ended; time.Since(begun) > 10*time.Second {
+			t.Errorf("it took %v", time.Since(begun))
+		}
+	})
+}

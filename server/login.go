@@ -405,9 +405,7 @@ func (s *Server) authenticate(p *proving) {
 	}
 	s.store(func(err error) { // asked for with the lock held, so that changes come to the store in the order in which they were made
 		s.succeeded(p)
-		s.mu.Lock()
-		undo(err)
-		s.mu.Unlock()
+		s.enlisted(c.user, undo, err)
 		if err == nil {
 			s.event(slog.LevelInfo, "user registered", "user", c.user)
 			s.welcome(ss)
@@ -571,6 +569,29 @@ func (s *Server) enlist(name, secret string) (change store.Change, stored func(e
 	}
 }
 
+// enlisted is behind the storing of a new user: stored is what follows. While it is not known whether she is there, nobody else gets her name, or the use of an
+// invite code that she has had.
+func (s *Server) enlisted(name string, stored func(error), err error) {
+	follow := func(err error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		stored(err)
+	}
+	if !errors.Is(err, store.ErrUnknown) {
+		follow(err)
+		return
+	}
+	s.doubts.add(doubt{
+		made: func(ctx context.Context) (bool, error) { return s.isThere(ctx, name) },
+		tell: func(made bool) {
+			if made {
+				err = nil
+			}
+			follow(err)
+		},
+	})
+}
+
 // freeName takes a session off the table of users, and tells who wants to know.
 func (s *Server) freeName(ss *session) {
 	if ss.user == "" {
@@ -605,20 +626,20 @@ func (s *Server) deleteUser(name string, done func(error)) {
 		done(ErrNoUser)
 		return
 	}
-	tell := done
-	done = func(err error) {
+	over := func() {
 		s.mu.Lock()
+		defer s.mu.Unlock()
 		delete(s.deleting, name)
-		s.mu.Unlock()
-		tell(err)
 	}
 	go func() { // ends with the answer of the store
 		ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Limits.CommitWait)
 		defer cancel()
-		if _, err := s.cfg.Store.User(ctx, name); err != nil {
+		u, err := s.cfg.Store.User(ctx, name)
+		if err != nil {
 			if errors.Is(err, store.ErrNotFound) {
 				err = ErrNoUser
 			}
+			over()
 			done(err)
 			return
 		}
@@ -628,10 +649,18 @@ func (s *Server) deleteUser(name string, done func(error)) {
 		if ss := s.sessions[name]; ss != nil { // together, as whoever gets the name must not find it at the next start
 			changes = append(changes, ss.unstored()...)
 		}
-		s.store(func(err error) {
-			if err == nil {
+		follow := func(made bool) {
+			if made {
 				s.event(slog.LevelInfo, "user deleted", "user", name)
 				s.forgetUser(name)
+			}
+			over()
+		}
+		s.store(func(err error) {
+			if errors.Is(err, store.ErrUnknown) { // until it is known nobody logs in under the name
+				s.doubts.add(doubt{made: func(ctx context.Context) (bool, error) { return s.isGone(ctx, name, u.Number) }, tell: follow})
+			} else {
+				follow(err == nil)
 			}
 			done(err)
 		}, changes...)

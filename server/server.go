@@ -116,13 +116,14 @@ type Server struct {
 	connections sync.Mutex // guards the order of Config.OnConnection's calls; taken before mu
 
 	commits   commits
+	doubts    doubts
 	dirs      batch[parlor.Payload] // makings of the game directory, joined
 	feed      feed
 	tokens    tokens
 	reading   chan struct{}   // as many as games are being read from the store
 	reads     context.Context // of these
 	stopReads context.CancelFunc
-	saving    sync.WaitGroup // goroutines that ask games for their saves, or read games from the store
+	saving    sync.WaitGroup // goroutines that ask games for their saves, or read from the store
 	sessionWG sync.WaitGroup // sessions that hold a name
 
 	mu           sync.Mutex // guards what follows
@@ -179,7 +180,7 @@ func New(cfg Config) (*Server, error) {
 	s.reads, s.stopReads = context.WithCancel(context.Background())
 	s.logins = newAttempts(cfg.Limits, s.gate)
 	s.verbose.Store(cfg.Verbose)
-	s.commits.srv = s
+	s.commits.srv, s.doubts.srv = s, s
 	s.dirs.run = s.directory
 	s.feed = feed{srv: s, subscribers: make(map[*session]struct{})}
 	s.feed.looks.run = s.feed.give

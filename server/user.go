@@ -48,16 +48,29 @@ func (s *Server) putSecret(name, secret string, done func(error), more ...store.
 		change = store.PutSetting{Name: store.SettingAdmin, Value: secret}
 	}
 	s.changing[name]++
-	s.store(func(err error) {
+	follow := func(made bool) {
 		s.mu.Lock()
+		defer s.mu.Unlock()
 		if s.changing[name]--; s.changing[name] == 0 {
 			delete(s.changing, name)
 		}
-		if err == nil && name == parlor.AdminName {
+		if made && name == parlor.AdminName {
 			s.admin = secret
 		}
 		s.changed(name) // so that logins which have seen the old one look again
-		s.mu.Unlock()
+	}
+	s.store(func(err error) {
+		if name == parlor.AdminName && errors.Is(err, store.ErrUnknown) { // of whom what counts is here, and not what is stored
+			s.doubts.add(doubt{
+				made: func(ctx context.Context) (bool, error) {
+					settings, err := s.cfg.Store.Settings(ctx)
+					return settings[store.SettingAdmin] == secret, err
+				},
+				tell: follow,
+			})
+		} else {
+			follow(err == nil)
+		}
 		done(err)
 	}, append(more, change)...)
 }
@@ -258,9 +271,7 @@ func (s *Server) createUser(ss *session, args arguments) (parlor.Response, bool)
 
 // userStored answers a request for a new user, whom the store has taken or not.
 func (s *Server) userStored(ss *session, name string, stored func(error), err error) {
-	s.mu.Lock()
-	stored(err)
-	s.mu.Unlock()
+	s.enlisted(name, stored, err)
 	if err != nil {
 		ss.finish(parlor.Unexpected(notStored(err)))
 		return
