@@ -9,6 +9,7 @@ import (
 	"parlor"
 	"parlor/link"
 	"parlor/server"
+	"parlor/store"
 )
 
 func TestDeleteUser(t *testing.T) {
@@ -163,6 +164,34 @@ func TestNameOfADeletedUser(t *testing.T) {
 				if alice.connect(-1); alice.link.welcome != nil {
 					t.Error("she is back")
 				}
+			})
+		})
+	}
+}
+
+// TestSeatOfADeletedUser: the seat that a game keeps for a user behind a restart is not that of whoever is given her name when she was deleted, before the
+// restart or behind it.
+func TestSeatOfADeletedUser(t *testing.T) {
+	for _, before := range []bool{true, false} {
+		t.Run(fmt.Sprint("before ", before), func(t *testing.T) {
+			inMoods(t, server.Config{}, func(t *testing.T, a *ages) {
+				bob, alice := a.stream("bob"), a.guest("alice")
+				bob.ask("create one")
+				alice.wantOK(alice.ask(parlor.RequestJoinGame, parlor.Map{"name": "one"}), "Joined game: 'one'.")
+				if before {
+					if err := a.memory.Commit(t.Context(), store.DeleteUser{Name: "alice"}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				a.again()
+				if !before {
+					if err := a.srv.DeleteUser("alice"); err != nil {
+						t.Fatal(err)
+					}
+				}
+				alice = a.guest("alice")
+				alice.wantOK(alice.ask(parlor.RequestJoinGame, parlor.Map{"name": "one"}), "Joined game: 'one'.")
+				alice.wantText("seen", "joined bob, joined alice, "+map[bool]string{true: "left alice, away bob", false: "away bob, left alice"}[before]+", joined alice")
 			})
 		})
 	}

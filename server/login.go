@@ -667,12 +667,13 @@ func (s *Server) deleteUser(name string, done func(error)) {
 	}()
 }
 
-// forgetUser ends the session of a user who was deleted.
+// forgetUser ends the session of a user who was deleted, and gives up the seats that are kept for her.
 func (s *Server) forgetUser(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.users--
 	s.changed(name)
+	s.vacate(name, func(*vacancy) bool { return true }) // or who is given the name would sit there
 	if ss := s.sessions[name]; ss != nil {
 		ss.mu.Lock()
 		ss.deleted.Store(true)

@@ -340,9 +340,47 @@ func (s *Server) reseat(g *game, seat room.Seated) room.Member {
 	if window <= 0 {
 		return nil
 	}
-	v := &vacancy{}
-	time.AfterFunc(window, func() { g.room.Leave(seat.User, v, func() {}) })
+	return s.vacancy(g, seat.User, window)
+}
+
+// vacancy keeps a seat for a user; nil if there is none of the name any more. It blocks for the store.
+func (s *Server) vacancy(g *game, user string, window time.Duration) room.Member {
+	ctx, cancel := context.WithTimeout(s.reads, s.cfg.Limits.CommitWait)
+	defer cancel()
+	v, there := &vacancy{game: g}, true
+	_ = s.steadily(user, func() error {
+		if user != parlor.AdminName {
+			_, err := s.cfg.Store.User(ctx, user)
+			there = !errors.Is(err, store.ErrNotFound) // as long as nothing says so she is
+		}
+		return nil
+	}, func() {
+		if there {
+			s.vacancies[user] = append(s.vacancies[user], v)
+		}
+	})
+	if !there {
+		return nil
+	}
+	time.AfterFunc(window, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.vacate(user, func(other *vacancy) bool { return other == v })
+	})
 	return v
+}
+
+// vacate gives up seats that are kept for a user. The lock is held.
+func (s *Server) vacate(user string, which func(*vacancy) bool) {
+	kept := s.vacancies[user]
+	for _, v := range kept {
+		if which(v) {
+			v.game.room.Leave(user, v, func() {})
+		}
+	}
+	if s.vacancies[user] = slices.DeleteFunc(kept, which); len(s.vacancies[user]) == 0 {
+		delete(s.vacancies, user)
+	}
 }
 
 // sits has the session of before the restart take its seat, if it is its own.
@@ -379,7 +417,7 @@ func (ss *session) sits(g *game, seat room.Seated) bool {
 }
 
 // vacancy keeps the seat of a user who cannot resume a session.
-type vacancy struct{ _ byte }
+type vacancy struct{ game *game }
 
 var _ room.Member = (*vacancy)(nil)
 

@@ -141,6 +141,7 @@ type Server struct {
 	games        map[string]*game
 	creators     map[string]*creator   // those of the games, by name
 	returning    map[int64][]*session  // sessions of before the restart, by the number of their game, which is not made again yet
+	vacancies    map[string][]*vacancy // seats that are kept for users, by name
 	savedBytes   int                   // of all games' saves
 	checked      map[reflect.Type]bool // types of game whose methods were looked at
 	created      int64                 // the number of the last game
@@ -173,6 +174,7 @@ func New(cfg Config) (*Server, error) {
 		ports:        make(map[*port]struct{}),
 		tokens:       tokens{m: make(map[tokenHash]*session)},
 		returning:    make(map[int64][]*session),
+		vacancies:    make(map[string][]*vacancy),
 		games:        make(map[string]*game),
 		creators:     make(map[string]*creator),
 		checked:      make(map[reflect.Type]bool),
