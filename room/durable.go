@@ -105,6 +105,7 @@ func (d *durable) start(opened func(error)) {
 	d.say(func() { opened(nil) }, func() {
 		d.failed.ended = true
 		r.end()
+		r.tellEnd() // also if it had ended already, which was to be told when that was stored
 		opened(ErrNotStored)
 	})
 }

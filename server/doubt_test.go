@@ -302,3 +302,52 @@ func TestEndInDoubt(t *testing.T) {
 		}
 	})
 }
+
+// TestCreatorGoneBeforeItIsStored: a game whose only user has left before it was stored, as she has come back in another session, and which the store does
+// not take then, is not there: who wants to join it makes a new one, where her request was handed round for ever.
+func TestCreatorGoneBeforeItIsStored(t *testing.T) {
+	for _, unknown := range []bool{false, true} {
+		t.Run(fmt.Sprint("unknown ", unknown), func(t *testing.T) {
+			inMoods(t, server.Config{}, func(t *testing.T, a *ages) {
+				alice, bob := a.guest("alice"), a.stream("bob")
+				a.moody.mood(func() {
+					if a.moody.takes = 5 * time.Second; unknown {
+						a.moody.unsure = -1
+					} else {
+						a.moody.full = errDisk
+					}
+				})
+				alice.send(parlor.RequestCreateGame, parlor.Map{"name": "one"})
+				synctest.Wait()
+				alice.close()
+				pass(2 * time.Second)
+				again := a.guest("alice") // whose seat is that of the session before, and is given up first
+				again.send(parlor.RequestJoinGame, parlor.Map{"name": "one"})
+				pass(10 * time.Second)
+				a.moody.mood(func() { a.moody.takes, a.moody.unsure, a.moody.full = 0, 0, nil })
+				pass(10 * time.Second)
+				bob.ask("join one")
+				pass(time.Second)
+				bob.wantLast(map[bool]string{true: "1 Joined game: 'one'.", false: "1 Created new game: 'one'."}[unknown]) // which she has made meanwhile
+			})
+		})
+	}
+}
+
+// TestDeletionOfOneInDoubt: who is to be deleted while it is not known whether she has been registered is not, and the users are counted as they are stored.
+func TestDeletionOfOneInDoubt(t *testing.T) {
+	inMoods(t, server.Config{Limits: server.Limits{Users: 1}}, func(t *testing.T, a *ages) {
+		root := a.root()
+		a.moody.mood(func() { a.moody.unsure = 1 })
+		root.askOf(parlor.RequestCreateUser, parlor.Map{"username": "alice", "password": "pw"})
+		root.askOf(parlor.RequestDeleteUser, parlor.Map{"username": "alice"})
+		root.wantLast("2 The server does not know whether this was saved.")
+		a.moody.mood(func() { a.moody.unsure = 0 })
+		pass(10 * time.Second)
+		bob := dial(t, a.srv)
+		bob.wantNoLogin(bob.tryLogin("bobby", "pw"), "Limit of registered users reached.")
+		root.askOf(parlor.RequestDeleteUser, parlor.Map{"username": "alice"})
+		root.wantLast("3 Requested delete user 'alice'")
+		a.stream("carol")
+	})
+}

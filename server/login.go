@@ -645,6 +645,12 @@ func (s *Server) deleteUser(name string, done func(error)) {
 		}
 		changes := []store.Change{store.DeleteUser{Name: name}}
 		s.mu.Lock()
+		if s.registering[parlor.FoldDigits(name)] { // of whom it may be in doubt whether she is there
+			s.mu.Unlock()
+			over()
+			done(store.ErrUnknown)
+			return
+		}
 		defer s.mu.Unlock()
 		if ss := s.sessions[name]; ss != nil { // together, as whoever gets the name must not find it at the next start
 			changes = append(changes, ss.unstored()...)
