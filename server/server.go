@@ -332,14 +332,10 @@ func (s *Server) suspendGames() {
 
 // closeGames ends all rooms, so that their timers stop, and waits for them within bounds.
 func (s *Server) closeGames() {
-	var closing sync.WaitGroup
 	s.mu.Lock()
-	for _, g := range s.games {
-		closing.Add(1)
-		g.room.Close(closing.Done)
-	}
+	games := slices.Collect(maps.Values(s.games))
 	s.mu.Unlock()
-	waitBounded(&closing, s.cfg.Limits.EndWait)
+	askAll(games, s.cfg.Limits.EndWait, func(g *game, done func()) { g.room.Close(done) })
 }
 
 // waitBounded waits for the group, but no longer than d.
