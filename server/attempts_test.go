@@ -94,6 +94,7 @@ func TestAttempts(t *testing.T) {
 			var wg sync.WaitGroup
 			for range 500 {
 				g := w.connectFrom("192.0.2.1")
+				g.beside = true
 				wg.Go(func() { g.tryLogin("admin", "guess") })
 			}
 			wg.Wait()

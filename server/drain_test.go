@@ -51,13 +51,11 @@ func TestDrain(t *testing.T) {
 				pass(10 * time.Second)
 				if slow {
 					calls.list = calls.list[:1]
+					calls.want(t, "told 1s")
+				} else {
+					calls.want(t, "told 1s", "asked for the save", "written", "left alice", "asked for the save", "written")
 				}
 			})
-			if slow {
-				calls.want(t, "told 1s")
-			} else {
-				calls.want(t, "told 1s", "asked for the save", "written", "left alice", "asked for the save", "written")
-			}
 		})
 	}
 }

@@ -181,8 +181,9 @@ func inWorld(t *testing.T, cfg server.Config, s script, run func(t *testing.T, w
 
 // guest is a client's connection.
 type guest struct {
-	t    *testing.T
-	conn link.Conn
+	t      *testing.T
+	conn   link.Conn
+	beside bool // played by a goroutine beside the test's own, which is the only one that waits for the server
 }
 
 // peer is a lobby that sees its links come from another place, or with other abilities, than they do.
@@ -265,12 +266,16 @@ func (g *guest) send(message string, payload any) {
 	}
 }
 
-// read waits for the next answer, for a minute.
+// read waits for the next answer, for a minute, and then until the server has done what it does behind it, so that
+// whatever the test looks at next has happened.
 func (g *guest) read() parlor.Response {
 	g.t.Helper()
 	r, err := g.tryRead(time.Minute)
 	if err != nil {
 		g.t.Fatalf("receive: %v", err)
+	}
+	if !g.beside {
+		synctest.Wait()
 	}
 	return r
 }

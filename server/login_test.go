@@ -120,6 +120,7 @@ func TestSimultaneousLogins(t *testing.T) {
 				var wg sync.WaitGroup
 				for range cap(texts) {
 					g := w.connect()
+					g.beside = true
 					wg.Go(func() { texts <- g.tryLogin("alice", passwordOf("alice")).Message })
 				}
 				wg.Wait()
@@ -236,8 +237,10 @@ func (e *events) add(text string) {
 
 func (e *events) connection(user string, connected bool) { e.add(fmt.Sprint(user, " ", connected)) }
 
+// want compares what has happened when nothing is under way any more, and forgets it.
 func (e *events) want(t *testing.T, list ...string) {
 	t.Helper()
+	synctest.Wait()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !reflect.DeepEqual(e.list, list) {
@@ -291,6 +294,7 @@ func TestConnectionOrderRaces(t *testing.T) {
 			wg.Go(func() {
 				for range 50 {
 					g := w.connect()
+					g.beside = true
 					g.tryLogin("alice", "pw")
 					g.conn.Close()
 				}
@@ -344,6 +348,7 @@ func TestReconnect(t *testing.T) {
 			texts := make(chan string, 5)
 			for range cap(texts) {
 				g := w.connect()
+				g.beside = true
 				go func() { texts <- g.tryLogin("alice", passwordOf("alice")).Message }()
 			}
 			count := map[string]int{}
@@ -468,6 +473,7 @@ func TestRegistrationOpensMeanwhile(t *testing.T) {
 		synctest.Wait()
 		answer := make(chan string)
 		g := w.connectFrom("198.51.100.1")
+		g.beside = true
 		go func() { answer <- g.tryLogin("zoe", "pw").Message }()
 		pass(time.Second)
 		if err := w.srv.SetRegistration(true); err != nil {

@@ -196,10 +196,11 @@ func TestStuckGame(t *testing.T) {
 			if dir := w.login("carol").games(); len(dir) != 0 {
 				t.Errorf("directory %v, want none: the last user has left", dir)
 			}
+			w.stop()
+			slices.Sort(calls.list)
+			calls.want(t, "alice false", "alice true", "bob false", "bob true", "carol false", "carol true",
+				"joined alice", "joined bob", "left alice", "left bob")
 		})
-		slices.Sort(calls.list)
-		calls.want(t, "alice false", "alice true", "bob false", "bob true", "carol false", "carol true",
-			"joined alice", "joined bob", "left alice", "left bob")
 	})
 	t.Run("constructor", func(t *testing.T) {
 		block := make(chan struct{})

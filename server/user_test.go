@@ -17,7 +17,6 @@ import (
 	"parlor/link"
 	"parlor/server"
 	"parlor/store"
-	"parlor/store/sqlite"
 )
 
 // stream logs in a client that speaks envelopes, with a password made of her name.
@@ -484,40 +483,38 @@ func TestSameWork(t *testing.T) {
 
 // TestImportedHash (defect 39): the hash that pgnet made is replaced at the next login with the right password, and at no other.
 func TestImportedHash(t *testing.T) {
-	st, err := sqlite.Open(t.Context(), t.TempDir(), sqlite.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
-	changes, _ := snapshot.Changes(snapshot.Snapshot{Users: []snapshot.User{snapshot.NewUser("alice", passwordOf("alice"))}}, parlor.FoldDigits, password.Clear)
-	if err := st.Commit(t.Context(), changes...); err != nil {
-		t.Fatal(err)
-	}
-	secret := func() string {
-		t.Helper()
-		u, err := st.User(t.Context(), "alice")
-		if err != nil || u.Number != 1 {
-			t.Errorf("user %+v, %v", u, err)
+	synctest.Test(t, func(t *testing.T) {
+		st := new(store.Memory)
+		changes, _ := snapshot.Changes(snapshot.Snapshot{Users: []snapshot.User{snapshot.NewUser("alice", passwordOf("alice"))}}, parlor.FoldDigits, password.Clear)
+		if err := st.Commit(t.Context(), changes...); err != nil {
+			t.Fatal(err)
 		}
-		return u.Secret
-	}
-	old := secret()
-	w := start(t, server.Config{Store: st}, script{})
-	g := w.connect()
-	g.wantNoLogin(g.tryLogin("alice", "guess"), "Incorrect password.")
-	if secret() != old || !strings.HasPrefix(old, "$pgnet$") {
-		t.Errorf("stored is %s, before %s", secret(), old)
-	}
-	w.login("alice")
-	w.stop()
-	renewed := secret()
-	if !strings.HasPrefix(renewed, "$argon2id$") || !fits(renewed, passwordOf("alice")) {
-		t.Errorf("stored is %s", renewed)
-	}
-	w = start(t, server.Config{Store: st}, script{})
-	w.login("alice")
-	w.stop()
-	if secret() != renewed {
-		t.Error("it was replaced again")
-	}
+		secret := func() string {
+			t.Helper()
+			u, err := st.User(t.Context(), "alice")
+			if err != nil || u.Number != 1 {
+				t.Errorf("user %+v, %v", u, err)
+			}
+			return u.Secret
+		}
+		old := secret()
+		w := start(t, server.Config{Store: st}, script{})
+		g := w.connect()
+		g.wantNoLogin(g.tryLogin("alice", "guess"), "Incorrect password.")
+		if secret() != old || !strings.HasPrefix(old, "$pgnet$") {
+			t.Errorf("stored is %s, before %s", secret(), old)
+		}
+		w.login("alice")
+		w.stop()
+		renewed := secret()
+		if !strings.HasPrefix(renewed, "$argon2id$") || !fits(renewed, passwordOf("alice")) {
+			t.Errorf("stored is %s", renewed)
+		}
+		w = start(t, server.Config{Store: st}, script{})
+		w.login("alice")
+		w.stop()
+		if secret() != renewed {
+			t.Error("it was replaced again")
+		}
+	})
 }
