@@ -349,7 +349,8 @@ func TestConcurrentUse(t *testing.T) {
 			}
 		})
 	}
-	users.Go(func() {
+	var leaver sync.WaitGroup
+	leaver.Go(func() { // at the latest with Close: the connection that it waits for may be one that somebody has made meanwhile
 		for range 20 {
 			c.Flush()
 			c.Disconnect()
@@ -359,6 +360,7 @@ func TestConcurrentUse(t *testing.T) {
 	users.Wait()
 	c.Close()
 	c.Wait()
+	leaver.Wait()
 	close(stop)
 	servers.Wait()
 	if c.Connected() || c.Game() != "" {
