@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"sync/atomic"
 
 	"parlor"
@@ -86,4 +87,15 @@ func (s *Server) RefusesInviteLocked() (locked bool) {
 		}
 	})
 	return locked
+}
+
+// Accounts is how many users the server counts, and what it has of accounts that are being made, changed or given up.
+func (s *Server) Accounts() (users int, rest string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.registering) + len(s.checks) + len(s.deleting) + len(s.changing) + len(s.vacancies); n > 0 {
+		rest = fmt.Sprintf("registering %d, checks %d, deleting %d, changing %d, vacancies %d",
+			len(s.registering), len(s.checks), len(s.deleting), len(s.changing), len(s.vacancies))
+	}
+	return s.users, rest
 }
