@@ -242,10 +242,11 @@ func (c *cuts) play(t *testing.T, up, down []memnet.Path) (got outcome) {
 	return got
 }
 
-// check checks that links were cut, but for some of their last bytes.
+// check checks that links were cut, but for some of their last bytes: these are many if all went into more frames in the script without a cut
+// than in the others, which is up to the scheduler.
 func (c *cuts) check(t *testing.T) {
 	t.Helper()
-	if c.cut < c.played*9/10 || c.played == 0 {
+	if c.cut < c.played/2 || c.played == 0 {
 		t.Errorf("only %d of %d were cut", c.cut, c.played)
 	}
 	t.Logf("%d were cut", c.cut)
