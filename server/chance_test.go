@@ -251,7 +251,7 @@ func (c *chance) compare(answered map[string][]string) func(parlor.Response) {
 		lines := strings.Split(r.Message, ",")
 		times := map[string]int{}
 		for _, line := range lines {
-			if times[line]++; times[line] > 1 {
+			if times[line]++; times[line] > 1 && strings.HasPrefix(line, "move") {
 				c.fatalf("%s is twice in %s: %s", line, r.Game, r.Message)
 			}
 		}
