@@ -120,14 +120,18 @@ type answerState struct {
 	Number  uint64          `json:"number"`
 	Status  parlor.Status   `json:"status,omitempty"`
 	Message string          `json:"message,omitempty"`
-	Payload json.RawMessage `json:"payload,omitempty"`
+	Payload json.RawMessage `json:"payload,omitempty"` // in saves of before there was Text
+	Text    string          `json:"text,omitempty"`    // of the payload, which may be JSON as only Python has it
 	Joined  *Joined         `json:"joined,omitempty"`
 	First   bool            `json:"first,omitempty"`
 }
 
 func answerStates(list []Answered) (states []answerState) {
 	for _, a := range list {
-		states = append(states, answerState{a.Number, a.Response.Status, a.Response.Message, a.Response.Payload.JSON(), a.Joined, a.First})
+		states = append(states, answerState{
+			Number: a.Number, Status: a.Response.Status, Message: a.Response.Message, Text: string(a.Response.Payload.JSON()),
+			Joined: a.Joined, First: a.First,
+		})
 	}
 	return states
 }
@@ -136,7 +140,11 @@ func answersOf(states []answerState) (list []Answered) {
 	for _, st := range states {
 		a := Answered{Number: st.Number, Joined: st.Joined, First: st.First}
 		a.Response = parlor.Response{Status: st.Status, Message: st.Message}
-		if p, err := parlor.ParsePayload(st.Payload); err == nil {
+		text := []byte(st.Text)
+		if len(text) == 0 {
+			text = st.Payload
+		}
+		if p, err := parlor.ParsePayload(text); err == nil {
 			a.Response.Payload = p
 		}
 		list = append(list, a)
