@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"parlor"
+	"parlor/internal/pyjson"
 )
 
 // entryKind is what an entry of the journal is about. The numbers are in journals: new ones come behind the others.
@@ -155,7 +156,7 @@ func (m *marks) next(b []byte) (e entry, rest []byte, err error) {
 		if r.bad {
 			break
 		}
-		if e.packet.Payload, err = parlor.ParsePayload([]byte(payload)); err != nil {
+		if e.packet.Payload, err = payloadOf([]byte(payload)); err != nil {
 			return entry{}, nil, fmt.Errorf("%w: %w", ErrJournal, err)
 		}
 	case entryJoin, entryReturn:
@@ -175,6 +176,15 @@ func (m *marks) next(b []byte) (e entry, rest []byte, err error) {
 	}
 	*m = marks{e.time, e.ticks, e.draws}
 	return e, r.b, nil
+}
+
+// payloadOf takes the text of a payload that was in the room already: one that came from within the process may be nested deeper than
+// parlor.ParsePayload takes.
+func payloadOf(text []byte) (p parlor.Payload, err error) {
+	if err = pyjson.Check(text, math.MaxInt); err == nil {
+		err = p.BindPyJSON(text)
+	}
+	return p, err
 }
 
 // reader reads what an entry is made of. Once something is bad it reads nothing.

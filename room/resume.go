@@ -144,7 +144,7 @@ func answersOf(states []answerState) (list []Answered) {
 		if len(text) == 0 {
 			text = st.Payload
 		}
-		if p, err := parlor.ParsePayload(text); err == nil {
+		if p, err := payloadOf(text); err == nil {
 			a.Response.Payload = p
 		}
 		list = append(list, a)

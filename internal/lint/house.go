@@ -60,7 +60,7 @@ func house() table {
 		{"store/sqlite", []string{"internal/lockfile", "internal/folder", "store"}},
 		{"store/postgres", []string{".", "store"}},
 		{"store/pgnetfile", []string{"internal/pyjson", "internal/lockfile", "internal/folder", "internal/password", ".", "internal/snapshot", "store"}},
-		{"room", []string{"."}},
+		{"room", []string{"internal/pyjson", "."}},
 		{"internal/gamefile", []string{"room"}},
 		{"server", []string{"internal/pyjson", "internal/near", "internal/password", "internal/turnstile", "box", ".", "link", "internal/snapshot", "store", "room"}},
 		{"client", []string{"internal/pyjson", "box", ".", "link", "link/wslink"}}, // wslink: the default dialer
