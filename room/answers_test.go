@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,4 +97,34 @@ func TestPayloadsOfDurable(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestOddPacketOfDurable: a game sees nothing of a packet that is not in its journal, such as a message that was no text.
+func TestOddPacketOfDurable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := new(paper)
+		newGame := func(parlor.Room, string) (parlor.Game, error) { return repeater{}, nil }
+		r := room.Open(room.Config{
+			Name: "repeater", Journal: p, Logger: slog.New(slog.DiscardHandler), Left: func(room.Member) {}, Ended: func() {}, New: newGame,
+		}, func(error) {})
+		zoe := &member{name: "zoe"}
+		joinDiary(t, r, zoe)
+		packet, err := parlor.DecodePacket([]byte(`{"message": 5, "payload": {}, "created_on": 5}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		packet.Username = "zoe"
+		_ = r.Packet(packet, zoe)
+		pass(time.Second)
+		if len(zoe.answers) != 2 || !strings.Contains(zoe.answers[1], "5") {
+			t.Errorf("zoe is told %q", zoe.answers)
+		}
+		for s, err := range room.Replay("repeater", newGame, p.stored(), nil) {
+			if err != nil || s.Diverged != nil {
+				t.Error(err, s.Diverged)
+			}
+		}
+		r.Close(func() {})
+		synctest.Wait()
+	})
 }

@@ -176,15 +176,19 @@ func (r *Room) heartbeatsOnlyLook() (look bool) {
 	return !packets && !heartbeats
 }
 
-func (r *Room) dispatch(p *parlor.Packet) parlor.Response {
+func (r *Room) dispatch(packet *parlor.Packet) parlor.Response {
+	p := *packet
+	if r.durable != nil { // what the journal does not have of it is not there when it is played again
+		p = parlor.Packet{Message: p.Message, Payload: p.Payload, CreatedOn: p.CreatedOn, Username: p.Username}
+	}
 	if h, ok := r.game.(parlor.PacketHandler); ok {
-		return h.HandlePacket(*p)
+		return h.HandlePacket(p)
 	}
 	if p.Message != parlor.RequestHeartbeat {
-		return r.game.HandleGamePacket(*p)
+		return r.game.HandleGamePacket(p)
 	}
 	if h, ok := r.game.(parlor.HeartbeatHandler); ok {
-		return h.HandleHeartbeat(*p)
+		return h.HandleHeartbeat(p)
 	}
 	return parlor.UnhandledHeartbeat(r.game)
 }
