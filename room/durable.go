@@ -81,7 +81,7 @@ func newDurable(r *Room) *durable {
 // wanted tells whether the game says that it is durable.
 func (d *durable) wanted() (is bool) {
 	if g, ok := d.room.game.(parlor.Durable); ok {
-		d.room.guard("durable", func() { is = g.Durable() })
+		d.aside(func() { d.room.guard("durable", func() { is = g.Durable() }) })
 	}
 	return is
 }
@@ -290,7 +290,16 @@ func (d *durable) sumUp() (spoke bool, said [saidSize]byte) {
 	return d.summed, said
 }
 
-// aside calls what looks at the game and must not change it: what it draws from the random source is put back.
+// aside is durable.aside of a game that may be durable.
+func (r *Room) aside(look func()) {
+	if r.durable != nil {
+		r.durable.aside(look)
+	} else {
+		look()
+	}
+}
+
+// aside calls what looks at the game and must not change it, as it is not done again: what it draws from the random source is put back.
 func (d *durable) aside(look func()) {
 	before := *d.source
 	look()

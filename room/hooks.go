@@ -87,7 +87,7 @@ func (r *Room) persistent() (keep bool) {
 
 func (r *Room) maxUsers() (limit int) {
 	if l, ok := r.game.(parlor.Limiter); ok {
-		r.guard("max users", func() { limit = l.MaxUsers() })
+		r.aside(func() { r.guard("max users", func() { limit = l.MaxUsers() }) }) // a join that is refused makes no entry
 	}
 	return limit
 }
@@ -169,7 +169,7 @@ func (r *Room) save() (s Save, ok bool, err error) {
 // versionOfSaves is the version of the saves that the game makes.
 func (r *Room) versionOfSaves() (version int) {
 	if v, ok := r.game.(parlor.Versioner); ok {
-		r.guard("save version", func() { version = v.SaveVersion() })
+		r.aside(func() { r.guard("save version", func() { version = v.SaveVersion() }) })
 	}
 	return version
 }

@@ -168,7 +168,7 @@ func (r *Room) ask(p *parlor.Packet) parlor.Response {
 // heartbeatsOnlyLook tells whether heartbeats change nothing of the game.
 func (r *Room) heartbeatsOnlyLook() (look bool) {
 	if l, ok := r.game.(parlor.HeartbeatLooker); ok {
-		r.guard("heartbeats only look", func() { look = l.HeartbeatsOnlyLook() })
+		r.aside(func() { r.guard("heartbeats only look", func() { look = l.HeartbeatsOnlyLook() }) })
 		return look
 	}
 	_, packets := r.game.(parlor.PacketHandler)
