@@ -224,7 +224,9 @@ func (d *durable) redo(e *numbered) error {
 		d.fire(e.time, e.fired)
 		d.moveOn(e.time)
 	}
-	d.moveTo(e.time)
+	if e.kind != entryBegin { // behind which timers are fired that the game has set for the moment of its making
+		d.moveTo(e.time)
+	}
 	s := r.seatOf[e.user]
 	if e.kind.hasUser() && e.kind != entryJoin && s == nil {
 		return diverged("user %q, of whom a %s is, is not in the room", e.user, e.kind)

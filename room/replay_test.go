@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -449,6 +450,58 @@ func TestTimersOfDurable(t *testing.T) {
 		pass(4500 * time.Millisecond)
 		if want := []string{"1s", "2s", "3s", "4s"}; !slices.Equal(g.calls, want) {
 			t.Errorf("called at %q, want %q", g.calls, want)
+		}
+		r.Close(func() {})
+		synctest.Wait()
+	})
+}
+
+// starter is a durable game that sets a timer whenever it is made, of a save too.
+type starter struct{ n, add int }
+
+func (g *starter) Durable() bool      { return true }
+func (g *starter) SaveString() string { return strconv.Itoa(g.n) }
+func (g *starter) HandleGamePacket(parlor.Packet) parlor.Response {
+	g.n += g.add
+	return parlor.OK(strconv.Itoa(g.n))
+}
+
+// TestFromSaveWithTimersAtOnce: a game that went on from its save is made again as it was, also if it has set timers for the moment at which it was made.
+func TestFromSaveWithTimersAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		open := func(p *paper, st *room.Stored, add int) (r *room.Room, g *starter, log *logged) {
+			log = new(logged)
+			r = room.Open(room.Config{
+				Name: "starter", Journal: p, Stored: st, Divergence: room.FromSave, Logger: slog.New(slog.NewTextHandler(log, nil)),
+				Left: func(room.Member) {}, Ended: func() {},
+				New: func(host parlor.Room, save string) (parlor.Game, error) {
+					g = &starter{add: add}
+					g.n, _ = strconv.Atoi(save)
+					host.After(0, func() { g.n += 100 })
+					return g, nil
+				},
+			}, func(error) {})
+			pass(time.Second)
+			return r, g, log
+		}
+		p, zoe := new(paper), &member{name: "zoe"}
+		r, _, _ := open(p, nil, 1)
+		joinDiary(t, r, zoe)
+		pass(time.Second)
+		r.Save(func(room.Save, bool, error) {})
+		pass(time.Second)
+		_ = r.Packet(say("zoe", "more"), zoe)
+		pass(time.Second)
+		for life := range 3 {
+			r.Stop(func() {})
+			pass(time.Second)
+			st := p.stored()
+			var g *starter
+			var log *logged
+			r, g, log = open(p, &st, 2) // other code
+			if undone := strings.Contains(log.String(), "goes on from its newest save"); undone != (life == 0) || g.n != 200 {
+				t.Errorf("life %d: it is undone: %t, and it has %d", life, undone, g.n)
+			}
 		}
 		r.Close(func() {})
 		synctest.Wait()
