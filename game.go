@@ -99,7 +99,8 @@ type (
 	Persister interface{ Persistent() bool }
 
 	// Saver gives the state to save, any bytes, 8 MiB at most. It is called for persistent games, and for durable ones: every 300 s by default,
-	// on request, of the administrator or by Room.Save, and at shutdown. It has 1 s to answer, or the save before is kept. An empty save is not kept.
+	// on request, of the administrator or by Room.Save, and at shutdown. It has 1 s to answer, or the save before is kept. An empty save is not kept;
+	// a durable game then keeps the one before, and its journal since.
 	// NewGame must bring the game back from its save: one that ignores it starts anew, and its next save
 	// replaces the old one.
 	Saver interface{ SaveString() string }

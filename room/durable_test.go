@@ -880,6 +880,56 @@ func TestSavesThatFail(t *testing.T) {
 	})
 }
 
+// blank is a durable game that has a save at times.
+type blank struct{ said []string }
+
+func (*blank) Durable() bool { return true }
+func (g *blank) SaveString() string {
+	if len(g.said)%3 != 0 {
+		return ""
+	}
+	return strings.Join(g.said, " ")
+}
+func (g *blank) HandleGamePacket(p parlor.Packet) parlor.Response {
+	g.said = append(g.said, p.Message)
+	return parlor.OK(fmt.Sprint(g.said))
+}
+
+// TestEmptySave: an empty save is none, and nothing is lost by it.
+func TestEmptySave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, g := new(paper), new(blank)
+		newBlank := func(_ parlor.Room, save string) (parlor.Game, error) {
+			g = &blank{strings.Fields(save)}
+			return g, nil
+		}
+		cfg := room.Config{Name: "blank", Journal: p, Logger: slog.New(slog.DiscardHandler), Left: func(room.Member) {}, Ended: func() {}, New: newBlank}
+		r := room.Open(cfg, func(error) {})
+		zoe := &member{name: "zoe"}
+		joinDiary(t, r, zoe)
+		said := strings.Fields("a b c d e")
+		for n, what := range said {
+			_ = r.Packet(say("zoe", what), zoe)
+			told := errors.New("nothing")
+			r.Save(func(_ room.Save, _ bool, err error) { told = err })
+			pass(time.Second)
+			if want := (n + 1) / 3; told != nil || len(p.saves) != want {
+				t.Errorf("behind %s there are %d saves, want %d; it was told %v", what, len(p.saves), want, told)
+			}
+		}
+		r.Stop(func() {})
+		pass(time.Second)
+		st := p.stored()
+		cfg.Stored = &st
+		r = room.Open(cfg, func(error) {})
+		if synctest.Wait(); !slices.Equal(g.said, said) {
+			t.Errorf("made again it has %q, want %q", g.said, said)
+		}
+		r.Close(func() {})
+		synctest.Wait()
+	})
+}
+
 // TestSaveOfLargeEntries: a game that is told much is saved before it has many entries.
 func TestSaveOfLargeEntries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -150,7 +150,7 @@ func (d *durable) wrote(write uint64, err error) {
 	}
 }
 
-// save saves the game, unless it has nothing new.
+// save saves the game, unless it has nothing new, or gives an empty save: then all is in the journal.
 func (d *durable) save(done func(error)) {
 	r := d.room
 	defer r.inVain()()
@@ -178,6 +178,10 @@ func (d *durable) save(done func(error)) {
 		return
 	}
 	d.savedSize = len(s.Data) // also of one that is refused, so that it is not tried more often
+	if s.Data == "" {         // there is none: a game that was made of it would be a new one
+		d.say(func() { done(nil) }, func() { done(ErrNotStored) })
+		return
+	}
 	if r.cfg.MaySave != nil {
 		if err := r.cfg.MaySave(len(s.Data)); err != nil {
 			done(err)
