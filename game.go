@@ -159,7 +159,8 @@ type (
 	// A game that is made of a save sets its timers again: room.After for when it was due (room.After(at.Sub(room.Now()), f)), those that are due together
 	// in the order in which they were set at first; room.Every as it was set at first, it then keeps to its times. A timer is due a
 	// millisecond from now at the earliest, and a game that could not be kept up with for more than a second is not called for each
-	// time of a repeated timer that has passed.
+	// time of a repeated timer that has passed. Other timers see the times of which they were due, as do those that they set, but behind
+	// 10,000 calls see the time that it is.
 	Durable interface{ Durable() bool }
 
 	// HeartbeatLooker says that heartbeats change nothing of a durable game, as where they are answered with its state: then they are not

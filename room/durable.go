@@ -118,7 +118,7 @@ func (d *durable) elapsed() time.Duration {
 // begin begins an entry of now: timers that are due by then are fired first.
 func (d *durable) begin() {
 	t := d.elapsed()
-	if d.lateBy(t) > mostLate {
+	if d.late(t) {
 		d.beLate(t, entryLate)
 	}
 	d.enter()
@@ -144,9 +144,21 @@ func (d *durable) moveTo(t time.Duration) {
 func (d *durable) beLate(t time.Duration, kind entryKind) {
 	fired := d.ticks
 	d.enter()
-	d.moveOn(t)
-	d.moveTo(t)
+	d.catchUp(t)
 	d.end(&entry{kind: kind, fired: fired})
+}
+
+// mostMadeUp is how many calls of timers that are too late are made up for, each at its own time: a timer that always sets the next one, every 10 ms,
+// would otherwise be called 60 million times after a week in which the server did not run, and all that is said then would be in memory.
+const mostMadeUp = 10_000
+
+// catchUp moves the clock on over timers that are too late. What is left of them behind mostMadeUp is called at the time that it is.
+func (d *durable) catchUp(t time.Duration) {
+	d.moveOn(t)
+	d.fire(t, d.ticks+mostMadeUp)
+	d.clock = t
+	d.moveOn(t) // of those that were set meanwhile
+	d.moveTo(t)
 }
 
 // end makes the entry.
@@ -178,7 +190,7 @@ func (d *durable) tick() {
 		d.paused = true
 		return
 	}
-	if t := d.elapsed(); d.lateBy(t) > mostLate {
+	if t := d.elapsed(); d.late(t) {
 		d.beLate(t, entryLate)
 	} else {
 		d.enter()
@@ -191,20 +203,13 @@ func (d *durable) tick() {
 	d.room.setAlarm(d.room.sinceBegan())
 }
 
-// mostLate is how far timers may be behind before those that are repeated are not made up for.
+// mostLate is how far timers may be behind before not all of their times are made up for.
 const mostLate = time.Second
 
-// lateBy is how far the repeated timer that is the most late is behind its time.
-func (d *durable) lateBy(t time.Duration) (late time.Duration) {
-	if q := d.room.timers.queue; len(q) == 0 || t-q[0].due <= mostLate {
-		return 0 // what matters is whether it is more than that
-	}
-	for _, timer := range d.room.timers.queue {
-		if timer.interval > 0 {
-			late = max(late, t-timer.due)
-		}
-	}
-	return late
+// late tells whether a timer is too far behind its time.
+func (d *durable) late(t time.Duration) bool {
+	q := d.room.timers.queue
+	return len(q) > 0 && t-q[0].due > mostLate
 }
 
 // moveOn leaves out the times of repeated timers that have passed, but for the last of each.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -454,6 +455,87 @@ func TestTimersOfDurable(t *testing.T) {
 		r.Close(func() {})
 		synctest.Wait()
 	})
+}
+
+// looper is a durable game with a timer that always sets the next one.
+type looper struct {
+	host   parlor.Room
+	begins bool // a repeated one, too, once
+
+	mu    sync.Mutex // guards the fields below, which tests read
+	last  time.Time
+	calls int
+}
+
+func (g *looper) Durable() bool                                  { return true }
+func (g *looper) Persistent() bool                               { return true }
+func (g *looper) HandleGamePacket(parlor.Packet) parlor.Response { return parlor.OK("") }
+func (g *looper) loop() {
+	g.call()
+	if n, _ := g.called(); g.begins && n == 2000 {
+		g.host.Every(time.Millisecond, g.call)
+	}
+	g.host.After(10*time.Millisecond, g.loop)
+}
+func (g *looper) called() (calls int, last time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.calls, g.last
+}
+func (g *looper) call() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.calls++
+	g.last = g.host.Now()
+	g.host.Broadcast("called", g.calls)
+}
+
+// TestLoopAfterLongTime: a game that was not played for a long time makes up for so much of that, and is the same when it is made again.
+func TestLoopAfterLongTime(t *testing.T) {
+	for _, begins := range []bool{false, true} {
+		t.Run(fmt.Sprint(begins), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var g *looper
+				p, zoe := new(paper), &member{name: "zoe"}
+				cfg := room.Config{
+					Name: "looper", Journal: p, Logger: slog.New(slog.DiscardHandler), Left: func(room.Member) {}, Ended: func() {},
+					Reseat: func(room.Seated) room.Member { return zoe },
+					New: func(host parlor.Room, _ string) (parlor.Game, error) {
+						g = &looper{host: host, begins: begins}
+						host.After(0, g.loop)
+						return g, nil
+					},
+				}
+				r := room.Open(cfg, func(error) {})
+				joinDiary(t, r, zoe)
+				pass(10*time.Second + time.Millisecond/2)
+				if n, _ := g.called(); n != 1000 {
+					t.Errorf("%d calls in 10 s", n)
+				}
+				r.Stop(func() {})
+				pass(time.Hour)
+				st := p.stored()
+				cfg.Stored = &st
+				r = room.Open(cfg, func(error) {})
+				synctest.Wait()
+				if n, last := g.called(); n < 11_000 || n > 11_002 || time.Since(last) > time.Millisecond {
+					t.Errorf("%d calls after an hour, the last one for %v ago", n, time.Since(last))
+				}
+				pass(time.Second)
+				r.Stop(func() {})
+				pass(time.Second)
+				calls, last := g.called()
+				for s, err := range room.Replay("looper", cfg.New, p.stored(), nil) {
+					if err != nil || s.Diverged != nil {
+						t.Fatal(err, s.Diverged)
+					}
+				}
+				if n, at := g.called(); n != calls || !at.Equal(last) {
+					t.Errorf("made again it has %d calls until %v, and not %d until %v", n, at, calls, last)
+				}
+			})
+		})
+	}
 }
 
 // starter is a durable game that sets a timer whenever it is made, of a save too.
