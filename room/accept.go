@@ -97,6 +97,7 @@ func (d *durable) join(user string, m Member, done func(Joined, error)) {
 			r.cfg.Joining(m)
 		}
 		d.end(&e)
+		d.know(s)
 	case there || errors.Is(err, ErrJoinFailed):
 		d.end(&e)
 	default:
@@ -109,6 +110,19 @@ func (d *durable) join(user string, m Member, done func(Joined, error)) {
 		}
 		done(j, err)
 	}, func() { done(Joined{}, d.failed.error()) })
+}
+
+// know makes an entry of what the session of who has joined may not have been told yet, of what was before, in this game too: all else that could tell it is
+// of a seat that she has left.
+func (d *durable) know(s *seat) {
+	m, ok := s.member.(Resumer)
+	if !ok {
+		return
+	}
+	if list := m.Answers(); len(list) > 0 {
+		d.enter()
+		d.end(&entry{kind: entryKnown, user: s.user, answers: list})
+	}
 }
 
 // leave is Room.Leave's. Nobody is kept in the room who has gone: if that cannot be stored now, it is when it can.

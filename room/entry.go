@@ -27,10 +27,11 @@ const (
 	entryDrain
 	entryClose
 	entryReturn // of a user whose seat was kept for her
+	entryKnown  // what the session of who has joined was answered before
 	entryKinds
 )
 
-var entryNames = [entryKinds]string{"begin", "tick", "late", "open", "packet", "join", "leave", "away", "back", "drain", "close", "return"}
+var entryNames = [entryKinds]string{"begin", "tick", "late", "open", "packet", "join", "leave", "away", "back", "drain", "close", "return", "known"}
 
 func (k entryKind) String() string {
 	if k < entryKinds {
@@ -39,7 +40,9 @@ func (k entryKind) String() string {
 	return fmt.Sprintf("entryKind(%d)", uint8(k))
 }
 
-func (k entryKind) hasUser() bool { return k >= entryPacket && k <= entryBack || k == entryReturn }
+func (k entryKind) hasUser() bool {
+	return k >= entryPacket && k <= entryBack || k == entryReturn || k == entryKnown
+}
 
 // entry is one thing that has happened to a durable game, from outside or by its timers. Timers that were due by then have been
 // fired before it.
@@ -52,11 +55,12 @@ type entry struct {
 	said    [saidSize]byte
 	fired   uint64        // of late and open: timers fired before they moved on
 	end     time.Duration // of drain: the deadline, by the room's clock
-	user    string        // of packet, join, return, leave, away and back
+	user    string        // of packet, join, return, known, leave, away and back
 	missed  bool          // of away and back: she has missed something
 	session string        // of join and return: who has the seat
 	request uint64        // of packet, join and return: its number in the session
 	packet  parlor.Packet // without the user
+	answers []Answered    // of known: those that the session may not have got
 	begin   Save          // of begin: its Entry is that of which it is the state, 0 for a new game
 }
 
@@ -111,6 +115,8 @@ func (m *marks) append(b []byte, e *entry) []byte {
 	case entryJoin, entryReturn:
 		b = appendText(b, e.session)
 		b = binary.AppendUvarint(b, e.request)
+	case entryKnown:
+		b = appendAnswers(b, e.answers)
 	case entryAway, entryBack:
 		b = append(b, flag(e.missed))
 	case entryDrain:
@@ -128,6 +134,17 @@ func flag(set bool) byte {
 
 func appendText[T string | []byte](b []byte, s T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+func appendAnswers(b []byte, list []Answered) []byte {
+	b = binary.AppendUvarint(b, uint64(len(list)))
+	for _, a := range list {
+		b = binary.AppendUvarint(b, a.Number)
+		b = binary.AppendVarint(b, int64(a.Response.Status))
+		b = appendText(b, a.Response.Message)
+		b = appendText(b, a.Response.Payload.JSON())
+	}
+	return b
 }
 
 // next reads the entry that b begins with, and returns what follows.
@@ -162,6 +179,8 @@ func (m *marks) next(b []byte) (e entry, rest []byte, err error) {
 	case entryJoin, entryReturn:
 		e.session = r.text()
 		e.request = r.number()
+	case entryKnown:
+		e.answers = r.answers()
 	case entryAway, entryBack:
 		missed := r.byte()
 		e.missed = missed == 1
@@ -234,3 +253,16 @@ func (r *reader) microseconds() time.Duration {
 }
 
 func (r *reader) text() string { return string(r.bytes(r.number())) }
+
+func (r *reader) answers() (list []Answered) {
+	for n := r.number(); n > 0 && !r.bad; n-- {
+		a := Answered{Number: r.number()}
+		status := r.signed()
+		a.Response.Status, a.Response.Message = parlor.Status(status), r.text()
+		payload, err := parlor.ParsePayload(r.bytes(r.number()))
+		a.Response.Payload = payload
+		r.bad = r.bad || err != nil || int64(a.Response.Status) != status
+		list = append(list, a)
+	}
+	return list
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"parlor"
@@ -250,6 +251,8 @@ func (d *durable) redo(e *numbered) error {
 		j := r.takeOver(s, &ghost{e.session})
 		s.answers = nil
 		r.note(s, Answered{Number: e.request, Joined: &j})
+	case entryKnown:
+		s.answers = append(slices.Clone(e.answers), s.answers...)
 	case entryLeave:
 		r.remove(s)
 	case entryAway, entryBack:

@@ -14,13 +14,13 @@ import (
 // Entry is an entry of a journal, for people.
 type Entry struct {
 	Number uint64 // from 1
-	// Kind is what it is about: "packet", "join", "return" to a seat that was kept, "leave", "away" and "back" of a user; "tick" of timers that have said something; "late"
+	// Kind is what it is about: "packet", "join", "return" to a seat that was kept, "known" of what her session was answered before, "leave", "away" and "back" of a user; "tick" of timers that have said something; "late"
 	// of timers whose times have passed unused; "drain" of a server that is about to stop; "close"; "open" of the room when it was opened again; and
 	// "begin" of the game, or of its going on from a save.
 	Kind string
 	// Time is that of the room's clock since the game began.
 	Time    time.Duration
-	User    string        // of packet, join, return, leave, away and back
+	User    string        // of packet, join, return, known, leave, away and back
 	Missed  bool          // of away and back: she has missed something
 	Session string        // of join and return
 	Request uint64        // of packet, join and return: its number in the session, if there was one

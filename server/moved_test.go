@@ -1,7 +1,9 @@
 package server_test
 
 import (
+	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -9,6 +11,50 @@ import (
 	"parlor"
 	"parlor/server"
 )
+
+// TestMovedOnBeforeACrash: a client that has heard nothing of it yet has played in a game, left it, and plays in another one, or in the same one again.
+func TestMovedOnBeforeACrash(t *testing.T) {
+	for _, other := range []string{"second", "first"} {
+		t.Run(other, func(t *testing.T) {
+			inAges(t, server.Config{}, func(t *testing.T, a *ages) {
+				for _, name := range []string{"first", "second"} {
+					host := a.stream("host" + name)
+					host.ask("create " + name)
+				}
+				c := a.stream("alice")
+				c.ask("join first")
+				c.link.mu.Lock()
+				c.link.dead = true
+				c.link.mu.Unlock()
+				c.askAll("one", parlor.RequestLeaveGame, "join "+other, "two")
+				synctest.Wait()
+				a.dies()
+				a.begin(-1, false, nil)
+				c.srv = a.srv
+				c.connect(-1)
+				if c.resumed != 1 {
+					t.Fatal("she was not resumed")
+				}
+				c.ask("all")
+				synctest.Wait()
+				c.read()
+				want, n := "two", 1
+				if other == "first" {
+					want, n = "one,two", 2
+				}
+				answers := slices.DeleteFunc(c.got, func(s string) bool { return strings.HasPrefix(s, "push ") })
+				for i, want := range []string{
+					"1 Joined game: 'first'.", "2 one is 1 with", "3 Left game: 'first'.", "4 Joined game: '" + other + "'.",
+					fmt.Sprintf("5 two is %d with", n), "6 " + want,
+				} {
+					if !strings.HasPrefix(answers[i], want) {
+						t.Errorf("answer %d is %q, want %q", i+1, answers[i], want)
+					}
+				}
+			})
+		})
+	}
+}
 
 // dies kills a server whose commits were made.
 func (a *ages) dies() {

@@ -81,6 +81,7 @@ func (ss *session) Answers() (list []room.Answered) {
 type made struct {
 	answers map[uint64]room.Answered // by the numbers of their requests
 	last    uint64
+	joined  uint64 // the number of the one to join the game, if it is there
 }
 
 // again is the answer to a request that was executed before the restart.
@@ -298,14 +299,15 @@ func (ss *session) continueFrom(o link.Offer) {
 	st.seq, st.acknowledged, st.lastID = o.Seq+1, o.Seq, o.ID
 	st.drop(st.seq)
 	for {
+		made := ss.made.Load()
 		resp, ok := ss.again(st.lastID + 1)
 		if !ok {
 			return
 		}
-		if g := ss.game.Load(); g != nil {
+		st.lastID++
+		if g := ss.game.Load(); g != nil && st.lastID >= made.joined {
 			resp.Game = g.name
 		}
-		st.lastID++
 		st.add(link.Message{ID: st.lastID, Response: &resp})
 	}
 }
@@ -401,6 +403,7 @@ func (ss *session) sits(g *game, seat room.Seated) bool {
 					text = textCreated
 				}
 				a.Response = ss.joinedResponse(g, text, *a.Joined)
+				m.joined = number
 			}
 			m.answers[number] = a
 			m.last = max(m.last, number)
