@@ -98,3 +98,48 @@ func TestSaveOfStrangeAnswers(t *testing.T) {
 		}
 	})
 }
+
+// TestLeftBeforeACrash: who has played and left, and has heard of neither, has the session no more, wherever the server has died behind it: it could only
+// say that she is in no game, as if she had not played.
+func TestLeftBeforeACrash(t *testing.T) {
+	left := 0
+	for at := range 4 {
+		for _, lands := range []bool{false, true} {
+			t.Run(fmt.Sprint(at, " lands ", lands), func(t *testing.T) {
+				inAges(t, server.Config{}, func(t *testing.T, a *ages) {
+					host := a.stream("host")
+					host.ask(parlor.RequestCreateGame)
+					c := a.stream("alice")
+					c.ask(parlor.RequestJoinGame)
+					c.link.mu.Lock()
+					c.link.dead = true
+					c.link.mu.Unlock()
+					a.mortal.mu.Lock()
+					a.mortal.at, a.mortal.lands, a.mortal.dies = at, lands, func() {}
+					a.mortal.mu.Unlock()
+					c.askAll("one", parlor.RequestLeaveGame)
+					synctest.Wait()
+					a.dies()
+					a.begin(-1, false, nil)
+					host.srv, c.srv, c.loses = a.srv, a.srv, true
+					host.connect(-1)
+					host.ask("seen")
+					host.ask("all")
+					gone := strings.Contains(strings.Join(host.got, ","), "left alice")
+					if gone {
+						left++
+					}
+					if c.connect(-1); gone == (c.resumed == 1) || c.link.welcome == nil {
+						t.Errorf("she was resumed %d times; she has left: %t", c.resumed, gone)
+					}
+					if c.resumed == 1 && !strings.Contains(strings.Join(c.got, ","), ",2 one is 1 ") {
+						t.Errorf("she hears %q", c.got)
+					}
+				})
+			})
+		}
+	}
+	if left == 0 {
+		t.Error("she has never left")
+	}
+}

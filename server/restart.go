@@ -256,8 +256,9 @@ func (s *Server) restoreSession(ctx context.Context, row store.Session) error {
 	return nil
 }
 
-// returned is behind the making of a game again. Sessions that have no seat there, as their users have left, are those of users who are in no
-// game, and not stored.
+// returned is behind the making of a game again. Sessions that have no seat there are those of users who are in no game, and not stored if they have left.
+// They are not resumed: what was answered before is not known, and a request that comes again would be refused, or executed twice. Who has the
+// password has them.
 func (s *Server) returned(number int64, err error) {
 	s.mu.Lock()
 	list := s.returning[number]
@@ -270,6 +271,7 @@ func (s *Server) returned(number int64, err error) {
 				ss.unstore()
 			}
 			if ss.stream != nil && ss.stream.restored { // and no other client has come meanwhile, with the password
+				s.tokens.forget(ss.stream.tokens()...)
 				ss.waitFor(max(s.cfg.ResumeWindow, 0))
 			}
 		}
