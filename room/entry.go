@@ -259,7 +259,7 @@ func (r *reader) answers() (list []Answered) {
 		a := Answered{Number: r.number()}
 		status := r.signed()
 		a.Response.Status, a.Response.Message = parlor.Status(status), r.text()
-		payload, err := parlor.ParsePayload(r.bytes(r.number()))
+		payload, err := payloadOf([]byte(r.text()))
 		a.Response.Payload = payload
 		r.bad = r.bad || err != nil || int64(a.Response.Status) != status
 		list = append(list, a)

@@ -320,13 +320,12 @@ func beWild(t *testing.T, seed uint64) {
 				p := say(name, "x\xff\x00"+strings.Repeat("y", rng.IntN(200)))
 				switch rng.IntN(5) {
 				case 0:
-					p.Payload = parlor.Encode(parlor.Map{"nan": math.NaN(), "far": math.Inf(1), "text": "\xff<>", "n": []any{1, 1.0, -0.0, uint64(math.MaxUint64)}})
+					p.Payload = parlor.Encode(parlor.Map{"nan": math.NaN(), "far": math.Inf(1), "text": "\xff<>", "n": []any{1, 1.0, math.Copysign(0, -1), uint64(math.MaxUint64)}})
 				case 1:
 					p.Payload = parlor.Encode(deep)
 				case 2:
 					p.Payload, _ = parlor.ParsePayload([]byte(` {"a" : 1e5, "a":"\ud800", "b" : [1 , NaN]} `))
 				case 3:
-					_ = json.Unmarshal([]byte("null"), &p)
 					p.Payload = parlor.Encode(strings.Repeat("large", 10_000))
 				}
 				ps = append(ps, p)
