@@ -38,3 +38,34 @@ func TestCloseUnlocks(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestShare: who shares a lock keeps away who wants it alone, and the reverse.
+func TestShare(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	one, err := lockfile.Share(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := lockfile.Share(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, lock := range []*lockfile.Lock{one, two} {
+		if _, err := lockfile.Acquire(path); !errors.Is(err, lockfile.ErrLocked) {
+			t.Errorf("acquired while it is shared: %v", err)
+		}
+		if err := lock.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	alone, err := lockfile.Acquire(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lockfile.Share(path); !errors.Is(err, lockfile.ErrLocked) {
+		t.Errorf("shared while another has it: %v", err)
+	}
+	if err := alone.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,5 +1,5 @@
 // Package lockfile keeps a file for one server at a time: [Acquire] locks it until [Lock.Close], or the end of the
-// process, however it ends. The lock binds those who ask for it too, and does not keep others from reading and
+// process, however it ends. [Share] keeps such servers away for a moment. The lock binds those who ask for it too, and does not keep others from reading and
 // writing.
 package lockfile
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"parlor/internal/lockfile"
 	"parlor/store"
@@ -35,7 +34,7 @@ func (s *Store) openReadOnly(ctx context.Context, dir string) error {
 	if size == 0 && !s.marked() {
 		return noStore(dir)
 	}
-	lock, err := s.lockForLook(dir)
+	lock, err := s.lockForLook()
 	if err != nil {
 		return err
 	}
@@ -46,6 +45,7 @@ func (s *Store) openReadOnly(ctx context.Context, dir string) error {
 			return err
 		}
 	}
+	_ = s.touch(s.path + "-shm") // what is wrong with that, SQLite says
 	c, err := s.connect(ctx, readerPragmas)
 	if err != nil {
 		return err
@@ -67,9 +67,10 @@ func noStore(dir string) error {
 	return fmt.Errorf("there is no store in %s: %w", dir, store.ErrNotFound)
 }
 
-// lockForLook is the lock of the folder for a moment; nil if a server has it, or where files have no locks.
-func (s *Store) lockForLook(dir string) (*lockfile.Lock, error) {
-	lock, err := lockfile.Acquire(filepath.Join(dir, lockName))
+// lockForLook keeps servers from opening the store for a moment; it is nil if one has it, or where files have no locks.
+func (s *Store) lockForLook() (*lockfile.Lock, error) {
+	_ = s.touch(s.lockPath()) // it may be there where nothing can be made
+	lock, err := lockfile.Share(s.lockPath())
 	if errors.Is(err, lockfile.ErrLocked) {
 		return nil, nil
 	}

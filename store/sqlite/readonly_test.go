@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
+	"parlor/internal/lockfile"
 	"parlor/store"
 	"parlor/store/sqlite"
 )
@@ -117,4 +119,27 @@ func TestOpenReadOnlyRefused(t *testing.T) {
 			t.Errorf("%s: error %v, want %v", pragma, err, want)
 		}
 	}
+}
+
+// TestOpenWhileLookedAt: a server that starts while others look at the folder waits for these, and refuses nobody.
+func TestOpenWhileLookedAt(t *testing.T) {
+	dir := t.TempDir()
+	open(t, dir).Close()
+	looking, err := lockfile.Share(filepath.Join(dir, "parlor.lock"))
+	if err != nil || looking == nil {
+		t.Skip("files have no locks here:", err)
+	}
+	also := openReadOnly(t, dir, sqlite.Options{})
+	if err := also.Close(); err != nil {
+		t.Error(err)
+	}
+	done := time.AfterFunc(100*time.Millisecond, func() { looking.Close() })
+	defer done.Stop()
+	s := open(t, dir)
+	// One that has it is told of at once.
+	began := time.Now()
+	if _, err := sqlite.Open(t.Context(), dir, sqlite.Options{}); !errors.Is(err, store.ErrInUse) || time.Since(began) > 3*time.Second {
+		t.Errorf("opened twice: %v, after %v", err, time.Since(began))
+	}
+	commit(t, s, setting("after"))
 }

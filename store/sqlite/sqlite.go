@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -151,7 +152,7 @@ func (s *Store) open(ctx context.Context, dir string) (err error) {
 	if err := folder.Make(dir); err != nil {
 		return err
 	}
-	if s.lock, err = s.acquire(filepath.Join(dir, lockName)); err != nil {
+	if s.lock, err = s.acquire(ctx); err != nil {
 		return err
 	}
 	fresh, err := s.look()
@@ -159,7 +160,7 @@ func (s *Store) open(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	for _, path := range []string{s.path, s.path + "-shm"} {
-		if err := touch(path); err != nil {
+		if err := s.touch(path); err != nil {
 			return err
 		}
 	}
@@ -189,25 +190,50 @@ func (s *Store) open(ctx context.Context, dir string) (err error) {
 const writerPragmas = "PRAGMA synchronous = full; PRAGMA fullfsync = on; PRAGMA checkpoint_fullfsync = on; PRAGMA wal_autocheckpoint = 0; " +
 	"PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -32768; PRAGMA temp_store = memory"
 
-// touch makes a file for its owner alone, if it is not there, and sees to it that it can be written.
-func touch(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+// touch makes a file for its owner alone, if it is not there, and sees to it that it can be written. It belongs to whom the database belongs
+// to, as far as that may be: root looks at the store of a server that is another user's.
+func (s *Store) touch(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	} else if err == nil {
+		keepOwner(f, s.path)
+	}
 	if err != nil {
 		return err
 	}
 	return f.Close()
 }
 
-// acquire locks the lock file. It is nil where files have no locks.
-func (s *Store) acquire(path string) (*lockfile.Lock, error) {
+// Whoever only looks at the folder has its lock for less than that.
+const lookingTime = 5 * time.Second
+
+// acquire locks the lock file. It waits for those who only look at the folder. It is nil where files have no locks.
+func (s *Store) acquire(ctx context.Context) (*lockfile.Lock, error) {
 	if s.opt.test.noLock {
 		return nil, nil
 	}
-	f, err := lockfile.Acquire(path)
-	if errors.Is(err, lockfile.ErrLocked) {
-		return nil, s.inUse()
+	if err := s.touch(s.lockPath()); err != nil {
+		return nil, fmt.Errorf("make the lock: %w", err)
 	}
-	return f, err
+	for end := time.Now().Add(lookingTime); ; {
+		f, err := lockfile.Acquire(s.lockPath())
+		if !errors.Is(err, lockfile.ErrLocked) {
+			return f, err
+		}
+		looked, err := lockfile.Share(s.lockPath())
+		if err == nil {
+			err = looked.Close()
+		}
+		if err != nil || time.Now().After(end) {
+			return nil, s.inUse()
+		}
+		select {
+		case <-time.After(lookingTime / 1000):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // Path is that of the database.
