@@ -138,7 +138,7 @@ func (o *accountsOptions) dial(ctx context.Context, cmd *cobra.Command) (account
 			return nil, errors.New("no administrator's password: give PARLOR_ADMIN_PASSWORD; there is a prompt on a terminal only")
 		}
 		var err error
-		if c.password, err = console.editor.hidden("Password of admin at " + visible(c.address) + ": "); err != nil {
+		if c.password, err = console.editor.hidden(ctx, "Password of admin at " + visible(c.address) + ": "); err != nil {
 			return nil, err
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"parlor/client"
 	"parlor/internal/exampletest"
 	"parlor/internal/pgtest"
@@ -267,6 +269,28 @@ func TestUserListBlocks(t *testing.T) {
 	fillWith(t, at, changes...)
 	if out := mustParlor(t, "user", "list", "--store", at); strings.Count(out, "NUMBER") != 1 || strings.Count(out, "\n") != 1001 {
 		t.Errorf("%d heads in %d lines", strings.Count(out, "NUMBER"), strings.Count(out, "\n"))
+	}
+}
+
+// TestPasswordRefused: what nobody could log in with is no password.
+func TestPasswordRefused(t *testing.T) {
+	at := emptyStore(t)
+	for text, want := range map[string]string{
+		"":                                   "is empty",
+		"\nsecond":                           "is empty",
+		strings.Repeat("\u00fc", 513) + "\n": "1026 bytes",
+		"m\xfcller\n":                        "not UTF-8",
+	} {
+		file := filepath.Join(t.TempDir(), "password")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		before := allStored(t, at)
+		_, _, err := runParlor(t, "user", "passwd", "admin", "--store", at, "--password-file", file)
+		checkError(t, err, want, "password")
+		if after := allStored(t, at); !cmp.Equal(before, after, sortedChanges) {
+			t.Errorf("%q: stored %v, before %v", text, after, before)
+		}
 	}
 }
 

@@ -39,9 +39,12 @@ func storeFlags(cmd *cobra.Command, at, key *string) {
 	}
 }
 
-// untilSignal is a command's context, which a signal ends.
+// untilSignal is a command's context, which a signal ends. A second one ends the program at once: it may be held up where no context helps, such
+// as by a pipe that nobody reads.
 func untilSignal(cmd *cobra.Command) (context.Context, context.CancelFunc) {
-	return signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
 }
 
 func backupCommand() *cobra.Command {

@@ -218,13 +218,34 @@ func (e *editor) question(text string) (string, error) {
 // secret asks for one line, which is not shown.
 func (e *editor) secret(text string) (string, error) { return e.terminal.ReadPassword(text) }
 
-// hidden is secret for a command that asks for nothing else.
-func (e *editor) hidden(text string) (string, error) {
+// hidden is secret for a command that asks for nothing else. It gives up when ctx ends.
+func (e *editor) hidden(ctx context.Context, text string) (string, error) {
 	if err := e.raw(); err != nil {
 		return "", err
 	}
 	defer e.cook()
-	return e.secret(text)
+	line, err := awaited(ctx, func() (string, error) { return e.secret(text) })
+	if errors.Is(err, io.EOF) { // Ctrl-C too
+		err = errNoAnswer
+	}
+	return line, err
+}
+
+var errNoAnswer = errors.New("interrupted: nothing was changed")
+
+// awaited reads a line, and gives up when ctx ends. A read that is under way cannot be called off; it ends with the program.
+func awaited(ctx context.Context, read func() (string, error)) (string, error) {
+	lines := make(chan input, 1)
+	go func() { // ends with the read
+		line, err := read()
+		lines <- input{line, err}
+	}()
+	select {
+	case in := <-lines:
+		return in.line, in.err
+	case <-ctx.Done():
+		return "", errNoAnswer
+	}
 }
 
 // noHistory forgets everything.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -68,7 +69,7 @@ func userAddCommand() *cobra.Command {
 	}
 	p.flags(cmd)
 	return accountsCommand(cmd, true, func(ctx context.Context, cmd *cobra.Command, args []string, all accounts) error {
-		password, err := p.read(cmd, args[0])
+		password, err := p.read(ctx, cmd, args[0])
 		if err == nil {
 			err = all.addUser(ctx, args[0], password)
 		}
@@ -87,7 +88,7 @@ func userPasswdCommand() *cobra.Command {
 	}
 	p.flags(cmd)
 	return accountsCommand(cmd, true, func(ctx context.Context, cmd *cobra.Command, args []string, all accounts) error {
-		password, err := p.read(cmd, args[0])
+		password, err := p.read(ctx, cmd, args[0])
 		if err == nil {
 			err = all.setPassword(ctx, args[0], password)
 		}
@@ -128,14 +129,14 @@ func (p *newPassword) flags(cmd *cobra.Command) {
 // maxPassword is what servers take by default, in bytes.
 const maxPassword = 1024
 
-func (p *newPassword) read(cmd *cobra.Command, user string) (string, error) {
+func (p *newPassword) read(ctx context.Context, cmd *cobra.Command, user string) (string, error) {
 	if p.none {
 		if p.file != "" || user == parlor.AdminName {
 			return "", errors.New("--no-password is neither for the administrator, nor together with --password-file")
 		}
 		return "", nil
 	}
-	text, err := p.readText(cmd, user)
+	text, err := p.readText(ctx, cmd, user)
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("read the new password: %w", err)
@@ -143,26 +144,34 @@ func (p *newPassword) read(cmd *cobra.Command, user string) (string, error) {
 		return "", errors.New("the new password is empty: nothing was changed; --no-password is for users without one")
 	case len(text) > maxPassword:
 		return "", fmt.Errorf("the new password has %d bytes, and servers take %d at most", len(text), maxPassword)
+	case !utf8.ValidString(text):
+		return "", errors.New("the new password is not UTF-8 text, and nobody could log in with it: nothing was changed; set the terminal, or the file, to UTF-8")
 	}
 	return text, nil
 }
 
-func (p *newPassword) readText(cmd *cobra.Command, user string) (string, error) {
+func (p *newPassword) readText(ctx context.Context, cmd *cobra.Command, user string) (string, error) {
+	in := cmd.InOrStdin()
 	if p.file == "" {
-		if e := newConsole(cmd.InOrStdin(), io.Discard, cmd.ErrOrStderr()).editor; e != nil {
-			return askTwice(e, user)
+		if e := newConsole(in, io.Discard, cmd.ErrOrStderr()).editor; e != nil {
+			return askTwice(ctx, e, user)
 		}
 	}
-	in := cmd.InOrStdin()
-	if p.file != "" && p.file != "-" {
+	return awaited(ctx, func() (string, error) { // it may be a pipe into which nobody writes
+		if p.file == "" || p.file == "-" {
+			return firstLine(in)
+		}
 		f, err := os.Open(p.file)
 		if err != nil {
 			return "", err
 		}
 		defer f.Close()
-		in = f
-	}
-	line, err := bufio.NewReader(io.LimitReader(in, 64<<10)).ReadString('\n')
+		return firstLine(f)
+	})
+}
+
+func firstLine(r io.Reader) (string, error) {
+	line, err := bufio.NewReader(io.LimitReader(r, 64<<10)).ReadString('\n')
 	if errors.Is(err, io.EOF) {
 		err = nil
 	}
@@ -170,12 +179,12 @@ func (p *newPassword) readText(cmd *cobra.Command, user string) (string, error) 
 }
 
 // askTwice asks for a new password, which is not shown.
-func askTwice(e *editor, user string) (string, error) {
-	first, err := e.hidden("New password of " + visible(user) + ": ")
+func askTwice(ctx context.Context, e *editor, user string) (string, error) {
+	first, err := e.hidden(ctx, "New password of "+visible(user)+": ")
 	if err != nil {
 		return "", err
 	}
-	second, err := e.hidden("Again: ")
+	second, err := e.hidden(ctx, "Again: ")
 	if err == nil && first != second {
 		err = errors.New("the two are not the same; nothing was changed")
 	}
