@@ -138,7 +138,7 @@ func (o *accountsOptions) dial(ctx context.Context, cmd *cobra.Command) (account
 			return nil, errors.New("no administrator's password: give PARLOR_ADMIN_PASSWORD; there is a prompt on a terminal only")
 		}
 		var err error
-		if c.password, err = console.editor.hidden(ctx, "Password of admin at " + visible(c.address) + ": "); err != nil {
+		if c.password, err = console.editor.hidden(ctx, "Password of admin at "+visible(c.address)+": "); err != nil {
 			return nil, err
 		}
 	}
@@ -157,8 +157,12 @@ func (o *accountsOptions) dial(ctx context.Context, cmd *cobra.Command) (account
 // administratorError has the hint name what these commands take the password from.
 func administratorError(err error) error {
 	var e *connectError
-	if errors.As(err, &e) && e.hint == refusalHints[textPassword] {
+	switch errors.As(err, &e); {
+	case e == nil:
+	case e.hint == refusalHints[textPassword]:
 		e.hint = "give the administrator's with PARLOR_ADMIN_PASSWORD: " + adminPasswordHint
+	case strings.HasPrefix(e.hint, nobodyHint):
+		e.hint = nobodyHint + ", or leave out --connect if it is stopped, and name its store with --store"
 	}
 	return err
 }

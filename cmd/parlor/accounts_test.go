@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -291,6 +292,20 @@ func TestPasswordRefused(t *testing.T) {
 		if after := allStored(t, at); !cmp.Equal(before, after, sortedChanges) {
 			t.Errorf("%q: stored %v, before %v", text, after, before)
 		}
+	}
+}
+
+// TestAccountsNobody: where no server listens, one is told what these commands can do then.
+func TestAccountsNobody(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.Close()
+	_, _, err = runParlor(t, "user", "list", "--connect", ln.Addr().String(), "--admin-password", "x")
+	checkError(t, err, "connection refused", "parlor serve", "leave out --connect")
+	if strings.Contains(err.Error(), "--local") {
+		t.Errorf("there is no such flag: %v", err)
 	}
 }
 

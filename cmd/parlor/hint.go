@@ -106,6 +106,8 @@ func reason(d *client.DisconnectedError) string {
 	return strings.TrimSuffix(d.Reason, ".") + ": " + d.Err.Error()
 }
 
+const nobodyHint = `no server listens there: check the port, start one with "parlor serve"`
+
 // callHint is what to try when a server could not be called; nothing if another server may be there than was meant.
 func callHint(err error) string {
 	var dns *net.DNSError
@@ -116,7 +118,7 @@ func callHint(err error) string {
 	case errors.As(err, &dns):
 		return "check how the host is spelt, and that this machine is on the network"
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return `no server listens there: check the port, start one with "parlor serve", or try --local`
+		return nobodyHint + `, or try --local`
 	case errors.As(err, &authority):
 		return "its certificate is self-signed, or of an authority unknown here: name the file of the certificate or " +
 			"authority with --ca. On WebSocket sessions are sealed without TLS too, and --pubkey proves the server"
