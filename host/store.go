@@ -48,6 +48,16 @@ func KeyFile(at string) string {
 // LoginsFile is where a server keeps the logins that it has seen, so that they are not taken twice: beside its key file.
 func LoginsFile(key string) string { return key + ".logins" }
 
+// StoreFiles are the paths of the files that a server with its store at a place needs, with its key file, if it is not told otherwise. A database of
+// PostgreSQL has others of its own.
+func StoreFiles(at string) []string {
+	if !isFolder(at) {
+		return nil
+	}
+	key := KeyFile(at)
+	return append(sqlite.Files(at), key, LoginsFile(key))
+}
+
 // isFolder tells whether a store's place is a folder.
 func isFolder(at string) bool { return at != "" && at != MemoryStore && !strings.Contains(at, "://") }
 

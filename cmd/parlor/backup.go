@@ -73,6 +73,9 @@ func makeBackup(ctx context.Context, cmd *cobra.Command, file, at, key string) e
 		return err
 	}
 	defer st.Close()
+	if err := spare(file, at, key); err != nil {
+		return err
+	}
 	head := backup.Head{Created: time.Now(), From: st.Path()}
 	if err := readKey(&head, at, key); err != nil {
 		return err
@@ -123,6 +126,24 @@ func readKey(head *backup.Head, at, key string) error {
 	head.Logins, err = os.ReadFile(host.LoginsFile(key))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("the logins that the server has seen: %w", err)
+	}
+	return nil
+}
+
+// spare refuses a name for a new file that is one of the server's own: of its store, of its key, or of what stands beside that. Key may be empty.
+func spare(file, at, key string) error {
+	own := host.StoreFiles(at)
+	if key != "" {
+		own = append(own, key, host.LoginsFile(key))
+	}
+	info, _ := os.Stat(file)
+	folder, _ := os.Stat(filepath.Dir(file))
+	for _, path := range own {
+		there, _ := os.Stat(path)
+		beside, _ := os.Stat(filepath.Dir(path))
+		if os.SameFile(info, there) || filepath.Base(file) == filepath.Base(path) && os.SameFile(folder, beside) {
+			return fmt.Errorf("%s is a file that the server needs: choose another name", file)
+		}
 	}
 	return nil
 }

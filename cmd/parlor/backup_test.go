@@ -439,3 +439,45 @@ func TestBackupErrors(t *testing.T) {
 		t.Errorf("there is %v, %v", entries, err)
 	}
 }
+
+// TestSpare: no file that a server needs is replaced by what is made of its store.
+func TestSpare(t *testing.T) {
+	at := emptyStore(t)
+	dir := t.TempDir()
+	key := filepath.Join(dir, "other.key")
+	link := filepath.Join(dir, "link")
+	if err := os.Link(filepath.Join(at, "parlor.db"), link); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(at, "server.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(key, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fillWith(t, at, store.PutGame{Number: 1, Name: "table"})
+	before := allStored(t, at)
+	for _, own := range append(host.StoreFiles(at), link, key, host.LoginsFile(key), filepath.Join(at, "..", filepath.Base(at), "parlor.db-wal")) {
+		was, _ := os.ReadFile(own)
+		for _, command := range []string{"backup", "game export table", "save export"} {
+			args := append(strings.Fields(command), own, "--store", at)
+			switch {
+			case command == "backup":
+				args = append(args, "--key", key)
+			case own == key || own == host.LoginsFile(key):
+				continue // these know nothing of it
+			}
+			if _, _, err := runParlor(t, args...); err == nil || !strings.Contains(err.Error(), "choose another name") {
+				t.Errorf("parlor %q: %v", args, err)
+			}
+		}
+		if is, _ := os.ReadFile(own); !bytes.Equal(is, was) && !strings.HasSuffix(own, "-shm") {
+			t.Errorf("%s is another file", own)
+		}
+	}
+	if after := allStored(t, at); !cmp.Equal(before, after, sortedChanges) {
+		t.Errorf("stored: %v; before: %v", after, before)
+	}
+	mustParlor(t, "backup", filepath.Join(at, "mine.backup"), "--store", at) // which is nobody's
+}

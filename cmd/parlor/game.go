@@ -37,7 +37,7 @@ func gameCommand(games map[string]parlor.NewGame, usual string) *cobra.Command {
 }
 
 // gameStoreCommand is a command that reads a store, also while a server has it.
-func gameStoreCommand(cmd *cobra.Command, run func(ctx context.Context, cmd *cobra.Command, args []string, st store.Store) error) *cobra.Command {
+func gameStoreCommand(cmd *cobra.Command, run func(ctx context.Context, cmd *cobra.Command, args []string, st store.Store, at string) error) *cobra.Command {
 	var at string
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := host.BindEnv(cmd); err != nil {
@@ -52,7 +52,7 @@ func gameStoreCommand(cmd *cobra.Command, run func(ctx context.Context, cmd *cob
 		if err != nil {
 			return err
 		}
-		return errors.Join(run(ctx, cmd, args, st), st.Close())
+		return errors.Join(run(ctx, cmd, args, st, at), st.Close())
 	}
 	storeFlags(cmd, &at, nil)
 	return cmd
@@ -64,7 +64,7 @@ func gameListCommand() *cobra.Command {
 		Use: "list", Short: "List the games that are stored", Long: "List the games that are stored, in the order of their creation. The server may run.", Args: host.NoArgs,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line: name, kind, creator, durable, bytes saved, entries and bytes of the journal")
-	return gameStoreCommand(cmd, func(ctx context.Context, cmd *cobra.Command, _ []string, st store.Store) error {
+	return gameStoreCommand(cmd, func(ctx context.Context, cmd *cobra.Command, _ []string, st store.Store, _ string) error {
 		games, err := st.Games(ctx)
 		if err != nil {
 			return err
@@ -99,8 +99,11 @@ func gameExportCommand() *cobra.Command {
 			return nil
 		},
 	}
-	return gameStoreCommand(cmd, func(ctx context.Context, cmd *cobra.Command, args []string, st store.Store) error {
+	return gameStoreCommand(cmd, func(ctx context.Context, cmd *cobra.Command, args []string, st store.Store, at string) error {
 		name, file := args[0], args[1]
+		if err := spare(file, at, ""); err != nil {
+			return err
+		}
 		games, err := st.Games(ctx)
 		if err != nil {
 			return err
@@ -137,6 +140,13 @@ func readGame(ctx context.Context, st store.Store, g store.Game) (f gamefile.Fil
 		if save, err = newestSave(ctx, st, g); save.Entry == before {
 			break
 		}
+	}
+	if err != nil {
+		return f, err
+	}
+	games, err := st.Games(ctx)
+	if err == nil && !slices.ContainsFunc(games, func(there store.Game) bool { return there.Number == g.Number }) {
+		err = fmt.Errorf("game %q has just ended", g.Name) // of one that is gone there is neither save nor journal
 	}
 	return f, err
 }

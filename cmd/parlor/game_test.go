@@ -13,6 +13,7 @@ import (
 	"parlor"
 	"parlor/client"
 	"parlor/host"
+	"parlor/store"
 )
 
 // dice is a durable game; one that cheats throws one more.
@@ -113,4 +114,17 @@ func TestGameCommands(t *testing.T) {
 			t.Errorf("game %q: %v, want %s", args, err, want)
 		}
 	}
+}
+
+// TestGameExportEnded: of a game that ends while it is exported nothing is written that looks like one of which nothing was stored yet.
+func TestGameExportEnded(t *testing.T) {
+	var st store.Memory
+	if err := st.Commit(t.Context(), store.PutGame{Number: 1, Name: "other"}, store.PutGame{Number: 2, Name: "table"}, store.DeleteGame{Number: 2}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readGame(t.Context(), &st, store.Game{Number: 1, Name: "other"}); err != nil {
+		t.Error(err)
+	}
+	_, err := readGame(t.Context(), &st, store.Game{Number: 2, Name: "table"})
+	checkError(t, err, `game "table" has just ended`)
 }

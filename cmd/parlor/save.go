@@ -169,8 +169,14 @@ func conflicts(ctx context.Context, st store.Store, changes []store.Change) (las
 }
 
 func exportSave(ctx context.Context, cmd *cobra.Command, file, at string) error {
-	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
-		return errors.Join(err, fmt.Errorf("%s is there already: choose another name, or move it away", file))
+	switch _, err := os.Lstat(file); {
+	case err == nil:
+		return fmt.Errorf("%s is there already: choose another name, or move it away", file)
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	if err := spare(file, at, ""); err != nil {
+		return err
 	}
 	st, err := host.ReadStore(ctx, at)
 	if err != nil {

@@ -33,6 +33,12 @@ const (
 	lockName = "parlor.lock"
 )
 
+// Files are the paths of the files of the store in a folder, some of which are there only while it is open.
+func Files(dir string) []string {
+	db := filepath.Join(dir, fileName)
+	return []string{db, db + "-wal", db + "-shm", db + "-journal", filepath.Join(dir, lockName)}
+}
+
 // Options are for [Open]. The zero value is good.
 type Options struct {
 	// Logger gets what is for the operator: servers that were taken over, checkpoints that fail. nil is none.
