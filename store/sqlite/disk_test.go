@@ -145,6 +145,9 @@ func TestReadOnly(t *testing.T) {
 	}
 	small.Change("8m", true)
 	refused(t, filepath.Join(dir, "data"), sqlite.Options{}, store.ErrReadOnly, "another folder")
+	if _, err := sqlite.OpenReadOnly(t.Context(), filepath.Join(dir, "data"), sqlite.Options{}); !errors.Is(err, store.ErrReadOnly) || !strings.Contains(err.Error(), "copy the folder") {
+		t.Errorf("opened for reading: %v", err)
+	}
 	small.Change("8m", false)
 	hasSettings(t, open(t, filepath.Join(dir, "data")), "a")
 }

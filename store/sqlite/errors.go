@@ -27,6 +27,9 @@ func (s *Store) explain(ctx context.Context, doing string, err error) error {
 	case kind == store.ErrDamaged:
 		return s.damage(err)
 	default:
+		if s.readOnly && kind == store.ErrReadOnly {
+			advice = "also to read it, the user of this process must be able to write this folder and the files in it: let her, or copy the folder to where she is, and read that"
+		}
 		return fmt.Errorf("%s: %w: %s: %w; %s", doing, kind, s.path, err, advice)
 	}
 }
