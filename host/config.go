@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"time"
+	"unicode/utf8"
 
 	"parlor"
 	"parlor/internal/openfiles"
@@ -104,6 +105,9 @@ func (c *Config) fill() error {
 	}
 	if c.Out == nil {
 		c.Out = os.Stdout
+	}
+	if !utf8.ValidString(c.AdminPassword) { // it would take the place of a good one
+		return errors.New("the administrator password is not UTF-8 text, and nobody could log in with it: set the terminal to UTF-8")
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return errors.New("TLS needs both a certificate and its key: give --tls-cert and --tls-key")

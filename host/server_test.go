@@ -78,6 +78,7 @@ func TestBadConfigs(t *testing.T) {
 		"try localhost:38929":                       {Listen: "localhost"},
 		"the port must be a number from 0 to 65535": {Listen: "localhost:70000"},
 		"TLS needs both":                            {TLSCert: "cert.pem"},
+		"not UTF-8":                                 {AdminPassword: "m\xfcller"},
 		"TLS certificate: open no":                  {TLSCert: "no", TLSKey: "no"},
 		"try 127.0.0.1 or 10.0.0.0/8":               {TrustedProxies: []string{"127.0.0.1", "example.org"}},
 		"the default kind \"chess\"":                {DefaultKind: "chess"},
