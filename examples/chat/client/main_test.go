@@ -103,13 +103,17 @@ func TestChat(t *testing.T) {
 	}
 }
 
-// cuttable remembers how to cut the last link that it has dialed.
+// cuttable remembers how to cut the last link that it has dialed. Behind the first one it dials no other until it may.
 type cuttable struct {
 	link.Dialer
-	cut func()
+	cut   func()
+	again chan struct{} // closed when it may
 }
 
 func (d *cuttable) Dial(ctx context.Context, address string) (link.Conn, error) {
+	if d.cut != nil {
+		<-d.again
+	}
 	c, err := d.Dialer.Dial(ctx, address)
 	if err == nil {
 		d.cut = c.(link.StreamConn).Abort
@@ -134,7 +138,7 @@ func TestAway(t *testing.T) {
 		done <- run(context.Background(), "local", client.Config{Username: "alice", Dialer: memlink.Dialer{Lobby: srv}, Logger: quiet}, in, out)
 	}()
 	out.await(t, ">> GAME: test\n")
-	dialer := &cuttable{Dialer: memlink.Dialer{Lobby: srv}}
+	dialer := &cuttable{Dialer: memlink.Dialer{Lobby: srv}, again: make(chan struct{})}
 	bobby, err := client.Dial(t.Context(), "local", client.Config{Username: "bobby", Dialer: dialer, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
@@ -145,6 +149,8 @@ func TestAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	dialer.cut()
+	out.await(t, "-- Joined: bobby\n-- bobby is away\n") // who is back before the game has heard that he is gone was never away
+	close(dialer.again)
 	out.await(t, "-- Joined: bobby\n-- bobby is away\n-- bobby is back\n")
 	keyboard.Close()
 	if err := <-done; err != nil {
