@@ -142,6 +142,7 @@ func TestPythonServerLogins(t *testing.T) {
 	admin := login(t, srv, "admin", "admin", &events)
 	refused := func(cfg client.Config, want string) {
 		t.Helper()
+		cfg.Timeout = time.Minute
 		_, err := client.Dial(t.Context(), srv.Addr(), cfg)
 		wantReason(t, err, want)
 	}
@@ -162,7 +163,7 @@ func TestPythonServerLogins(t *testing.T) {
 	refused(client.Config{Password: "pw"}, "Missing non-empty username.")
 	refused(client.Config{Username: "admin", Password: "admin"}, "Username already connected.")
 	refused(client.Config{Username: "alice", ServerKey: newKey(t).Public()}, client.ReasonWrongKey)
-	c, err := client.Dial(t.Context(), srv.Addr(), client.Config{Username: "alice", Password: "pw", InviteCode: code})
+	c, err := client.Dial(t.Context(), srv.Addr(), client.Config{Username: "alice", Password: "pw", InviteCode: code, Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +180,7 @@ func TestPythonServerAdmin(t *testing.T) {
 	save := filepath.Join(t.TempDir(), "save.json")
 	srv := pypeer.StartServer(t, pypeer.ServerOptions{SaveFile: save, AdminPassword: "secret"})
 	var adminEvents, events journal
-	_, err := client.Dial(t.Context(), srv.Addr(), client.Config{Username: "admin", Password: "admin"})
+	_, err := client.Dial(t.Context(), srv.Addr(), client.Config{Username: "admin", Password: "admin", Timeout: time.Minute})
 	wantReason(t, err, "Incorrect password.")
 	admin := login(t, srv, "admin", "secret", &adminEvents)
 	alice := login(t, srv, "alice", "pw", &events)
