@@ -27,7 +27,7 @@ func newLocal(t *testing.T, cfg server.Config) *host.LocalDialer {
 	if cfg.Games == nil {
 		cfg.Games = chats
 	}
-	cfg.Logger = nowhere
+	cfg.Logger, cfg.Limits = nowhere, cheapHashes
 	d, err := host.NewLocal(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +38,7 @@ func newLocal(t *testing.T, cfg server.Config) *host.LocalDialer {
 // TestLocal is the shortest way to a game; no socket is opened for it.
 func TestLocal(t *testing.T) {
 	before := sockets(t)
-	c, err := host.Local(t.Context(), chat.New, client.Config{Username: "alice", Logger: nowhere})
+	c, err := host.Local(t.Context(), chat.New, client.Config{Username: "alice", Logger: nowhere, Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestLocal(t *testing.T) {
 	c.Close()
 	wantReason(t, c.Wait(), client.ReasonByClient)
 
-	admin, err := host.Local(t.Context(), chat.New, client.Config{Username: "admin", Logger: nowhere})
+	admin, err := host.Local(t.Context(), chat.New, client.Config{Username: "admin", Logger: nowhere, Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestDefect7LocalEndsBeforeClose(t *testing.T) {
 		}
 		add("server: %s %t", user, on)
 	}})
-	c, err := client.New("local", client.Config{Username: "alice", Dialer: d, Logger: nowhere})
+	c, err := client.New("local", client.Config{Username: "alice", Dialer: d, Logger: nowhere, Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,8 +131,7 @@ func TestDefect7LocalEndsBeforeClose(t *testing.T) {
 func TestDefect7LocalReason(t *testing.T) {
 	t.Parallel()
 	d := newLocal(t, server.Config{Games: map[string]parlor.NewGame{"a": chat.New, "b": chat.New}})
-	_, err := client.Dial(t.Context(), "local", client.Config{Username: "alice", Dialer: d, Logger: nowhere})
-	wantReason(t, err, client.ReasonCallFailed)
+	err := refused(t, "local", client.Config{Username: "alice", Dialer: d}, client.ReasonCallFailed)
 	wantError(t, err, "start local server", "default kind")
 }
 
@@ -145,7 +144,7 @@ func TestLocalReconnect(t *testing.T) {
 	}
 	logs := make(chan string, 1000)
 	c, err := client.New("local", client.Config{
-		Username: "alice", Password: "pw", Dialer: d, ServerKey: d.PublicKey(), Logger: nowhere,
+		Username: "alice", Password: "pw", Dialer: d, ServerKey: d.PublicKey(), Logger: nowhere, Timeout: time.Minute,
 		OnHeartbeat: func(r parlor.Response) { logs <- r.Payload.String() },
 	})
 	if err != nil {
@@ -164,8 +163,7 @@ func TestLocalReconnect(t *testing.T) {
 		}
 		c.Wait()
 	}
-	_, err = client.Dial(t.Context(), "local", client.Config{Username: "alice", Password: "wrong", Dialer: d, Logger: nowhere})
-	wantReason(t, err, "Incorrect password.")
+	refused(t, "local", client.Config{Username: "alice", Password: "wrong", Dialer: d}, "Incorrect password.")
 	if err := c.Connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +216,7 @@ func TestLocalPush(t *testing.T) {
 			d := &countingDialer{LocalDialer: newLocal(t, server.Config{Games: games})}
 			pushes := make(chan string, 1)
 			c, err := client.Dial(t.Context(), "local", client.Config{
-				Username: parlor.AdminName, Password: d.AdminPassword(), Dialer: d, Logger: nowhere,
+				Username: parlor.AdminName, Password: d.AdminPassword(), Dialer: d, Logger: nowhere, Timeout: time.Minute,
 				OnPush: func(p *parlor.Push) { pushes <- p.Message },
 			})
 			if err != nil {

@@ -18,6 +18,7 @@ import (
 	"parlor/client"
 	chat "parlor/examples/chat/game"
 	"parlor/host"
+	"parlor/server"
 )
 
 func TestMain(m *testing.M) {
@@ -66,8 +67,12 @@ func quiet(cfg host.Config) host.Config {
 		cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
 	cfg.Listen = cmp.Or(cfg.Listen, "localhost:0")
+	cfg.Limits.HashMemory, cfg.Limits.HashPasses = cheapHashes.HashMemory, cheapHashes.HashPasses
 	return cfg
 }
+
+// cheapHashes are good enough for a test's passwords. Dear ones take a busy machine so long that its server refuses logins.
+var cheapHashes = server.Limits{HashMemory: 8, HashPasses: 1}
 
 // stop ends the server as a signal would, and returns how it ended.
 func (r *running) stop() (code int, err error) {
@@ -106,6 +111,15 @@ func dial(t *testing.T, address string, cfg client.Config) *client.Client {
 	}
 	t.Cleanup(func() { c.Close(); c.Wait() })
 	return c
+}
+
+// refused checks that a login is refused, and why.
+func refused(t *testing.T, address string, cfg client.Config, reason string) *client.DisconnectedError {
+	t.Helper()
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	cfg.Timeout = time.Minute // the machine may be busy
+	_, err := client.Dial(t.Context(), address, cfg)
+	return wantReason(t, err, reason)
 }
 
 func wantReason(t *testing.T, err error, reason string) *client.DisconnectedError {

@@ -99,8 +99,7 @@ func TestGeneratedPassword(t *testing.T) {
 	if !generated || len(password) < 20 || password == other {
 		t.Errorf("passwords %q and %q, made up: %t", password, other, generated)
 	}
-	_, err := client.Dial(t.Context(), first.addr(), client.Config{Username: "admin", Password: "admin"})
-	wantReason(t, err, "Incorrect password.")
+	refused(t, first.addr(), client.Config{Username: "admin", Password: "admin"}, "Incorrect password.")
 	dial(t, first.addr(), client.Config{Username: "admin", Password: password})
 }
 
@@ -318,10 +317,8 @@ func TestRestart(t *testing.T) {
 	if s.Lobby().PublicKey() != key {
 		t.Error("the key is another one")
 	}
-	_, err = client.Dial(t.Context(), s.addr(), client.Config{Username: "alice", Password: "wrong", ServerKey: key})
-	wantReason(t, err, "Incorrect password.")
-	_, err = client.Dial(t.Context(), s.addr(), client.Config{Username: "dave"})
-	wantReason(t, err, "Registration blocked.")
+	refused(t, s.addr(), client.Config{Username: "alice", Password: "wrong", ServerKey: key}, "Incorrect password.")
+	refused(t, s.addr(), client.Config{Username: "dave"}, "Registration blocked.")
 	dial(t, s.addr(), client.Config{Username: "carol", InviteCode: code, ServerKey: key})
 	beats := make(chan parlor.Response, 100)
 	alice = dial(t, s.addr(), client.Config{Username: "alice", Password: "pw", ServerKey: key, OnHeartbeat: func(r parlor.Response) {
@@ -397,13 +394,11 @@ func TestTLS(t *testing.T) {
 	address := fmt.Sprint("wss://localhost:", s.port())
 	c := dial(t, address, client.Config{Username: "alice", Dialer: wslink.Dialer{TLS: &tls.Config{RootCAs: certtest.Pool(t, cert)}}})
 	wantAnswer(t, c, parlor.RequestJoinGame, parlor.Map{"name": "room"}, "Created new game: 'room'.", 0)
-	_, err := client.Dial(t.Context(), address, client.Config{Username: "bobby"})
 	var unknown x509.UnknownAuthorityError
-	if d := wantReason(t, err, client.ReasonCallFailed); !errors.As(d, &unknown) {
+	if d := refused(t, address, client.Config{Username: "bobby"}, client.ReasonCallFailed); !errors.As(d, &unknown) {
 		t.Errorf("the error does not tell of the certificate: %v", d)
 	}
-	_, err = client.Dial(t.Context(), fmt.Sprint("ws://localhost:", s.port()), client.Config{Username: "bobby"})
-	wantReason(t, err, client.ReasonCallFailed)
+	refused(t, fmt.Sprint("ws://localhost:", s.port()), client.Config{Username: "bobby"}, client.ReasonCallFailed)
 }
 
 // TestTrustedProxy: the address that a reverse proxy tells is believed from those that are named only.

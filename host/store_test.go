@@ -41,8 +41,7 @@ func TestDefaultStore(t *testing.T) {
 		}
 	}
 	p = runIn(t, dir, program, "serve", "--listen", "localhost:0")
-	_, err = client.Dial(t.Context(), p.addr(), client.Config{Username: "alice", Password: "wrong", ServerKey: key})
-	wantReason(t, err, "Incorrect password.")
+	refused(t, p.addr(), client.Config{Username: "alice", Password: "wrong", ServerKey: key}, "Incorrect password.")
 	dial(t, p.addr(), client.Config{Username: "alice", Password: "pw", ServerKey: key})
 	p.signal(syscall.SIGTERM)
 	p.ends(0)
@@ -93,11 +92,11 @@ func TestTwoServers(t *testing.T) {
 			key := first.stdout.field("public key")
 			dial(t, first.addr(), client.Config{Username: "alice", Password: "pw", ServerKey: key})
 
-			refused := startIn(t, t.TempDir(), program, args...)
-			refused.ends(1)
+			second := startIn(t, t.TempDir(), program, args...)
+			second.ends(1)
 			for _, want := range []string{"in use by another server", "process ", "since", "--standby"} {
-				if !strings.Contains(refused.stderr.String(), want) {
-					t.Errorf("the second says %q, which has not %q", &refused.stderr, want)
+				if !strings.Contains(second.stderr.String(), want) {
+					t.Errorf("the second says %q, which has not %q", &second.stderr, want)
 				}
 			}
 			standby := startIn(t, t.TempDir(), program, append(args, "--standby")...)
