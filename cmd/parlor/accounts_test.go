@@ -82,7 +82,11 @@ func served(t *testing.T, where ...string) (p *exampletest.Process, addr string)
 // logsIn tells whether a user is let in.
 func logsIn(t *testing.T, addr, user, password, invite string) bool {
 	t.Helper()
-	c, err := client.Dial(t.Context(), addr, client.Config{Username: user, Password: password, InviteCode: invite})
+	c, err := client.Dial(t.Context(), addr, client.Config{Username: user, Password: password, InviteCode: invite, Timeout: exampletest.Patience})
+	var why *client.DisconnectedError
+	if errors.As(err, &why) && (why.Reason == client.ReasonTimeout || why.Reason == client.ReasonCallFailed) {
+		t.Errorf("%s is neither let in nor refused: %v", user, err)
+	}
 	if err != nil {
 		return false
 	}

@@ -162,7 +162,7 @@ func TestBackup(t *testing.T) {
 			alice = login(t, addr, client.Config{Username: "alice", Password: "pw", ServerKey: key})
 			ask(t, alice, parlor.RequestJoinGame, parlor.Map{"name": "talk", "password": "sesame"})
 			login(t, addr, client.Config{Username: "carol", InviteCode: code})
-			_, err = client.Dial(t.Context(), addr, client.Config{Username: "david", Logger: slog.New(slog.DiscardHandler)})
+			_, err = client.Dial(t.Context(), addr, client.Config{Username: "david", Logger: slog.New(slog.DiscardHandler), Timeout: exampletest.Patience})
 			checkError(t, err, "Registration blocked.")
 		})
 	}

@@ -44,11 +44,14 @@ func runConnect(t *testing.T, in io.Reader, args ...string) (out, news string, e
 	return outBuf.String(), newsBuf.String(), err
 }
 
+// cheapHashes are good enough for a test's passwords. Dear ones take a busy machine longer than connect waits for a login.
+var cheapHashes = server.Limits{HashMemory: 8, HashPasses: 1}
+
 // mem is a server over memlink.
 func mem(t *testing.T) (*server.Server, link.Dialer) {
 	t.Helper()
 	srv, err := server.New(server.Config{
-		Games: map[string]parlor.NewGame{"chat": chat.New}, AdminPassword: "right", NoRegistration: true,
+		Games: map[string]parlor.NewGame{"chat": chat.New}, AdminPassword: "right", NoRegistration: true, Limits: cheapHashes,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -291,7 +294,7 @@ func TestLostError(t *testing.T) {
 // TestConnectEnded is ended by a real server: by a login that takes over, and by its shutdown.
 func TestConnectEnded(t *testing.T) {
 	s, err := host.Start(t.Context(), host.Config{
-		Games: map[string]parlor.NewGame{"chat": chat.New}, Listen: "127.0.0.1:0", AdminPassword: "right", Takeover: true,
+		Games: map[string]parlor.NewGame{"chat": chat.New}, Listen: "127.0.0.1:0", AdminPassword: "right", Takeover: true, Limits: cheapHashes,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -515,7 +518,7 @@ func TestConnectTerminalEnds(t *testing.T) {
 // TestConnectTerminalWaits: while an answer is awaited a line may be typed, which is sent behind it; Ctrl-C ends the waiting.
 func TestConnectTerminalWaits(t *testing.T) {
 	hang := make(chan struct{})
-	srv, err := server.New(server.Config{AdminPassword: "right", Games: map[string]parlor.NewGame{
+	srv, err := server.New(server.Config{AdminPassword: "right", Limits: cheapHashes, Games: map[string]parlor.NewGame{
 		"pushy": func(room parlor.Room, _ string) (parlor.Game, error) { return &pushy{room, hang}, nil },
 	}})
 	if err != nil {
@@ -626,7 +629,7 @@ func TestConnectInterrupted(t *testing.T) {
 // TestConnectServer connects to a real server on a socket, in the way of a user.
 func TestConnectServer(t *testing.T) {
 	s, err := host.Start(t.Context(), host.Config{
-		Games: map[string]parlor.NewGame{"chat": chat.New}, Listen: "127.0.0.1:0", AdminPassword: "right", Out: io.Discard,
+		Games: map[string]parlor.NewGame{"chat": chat.New}, Listen: "127.0.0.1:0", AdminPassword: "right", Out: io.Discard, Limits: cheapHashes,
 	})
 	if err != nil {
 		t.Fatal(err)

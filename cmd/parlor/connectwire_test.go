@@ -58,7 +58,7 @@ func startHost(t *testing.T, cfg host.Config) *hosted {
 		cfg.Listen = "127.0.0.1:0"
 	}
 	cfg.AdminPassword, cfg.Out, cfg.Logger = "right", io.Discard, slog.New(slog.DiscardHandler)
-	cfg.Limits.HashMemory, cfg.Limits.HashPasses = 8, 1 // or many logins at once would take a busy machine longer than connect waits for one
+	cfg.Limits = cheapHashes
 	s, err := host.Start(t.Context(), cfg)
 	for tries := 0; errors.Is(err, syscall.EADDRINUSE) && tries < 6000; tries++ {
 		time.Sleep(10 * time.Millisecond) // sleep: a socket of this machine may have the port that a server is started at again, or a process that another test starts the listener

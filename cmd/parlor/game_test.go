@@ -48,11 +48,7 @@ func TestGameCommands(t *testing.T) {
 	over := make(chan struct{})
 	go func() { defer close(over); s.Run(context.Background()) }() // ends with Shutdown, below
 	defer func() { s.Lobby().Shutdown(0); <-over }()
-	c, err := client.Dial(t.Context(), s.Addrs()[0].String(), client.Config{Username: "alice"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c := login(t, s.Addrs()[0].String(), client.Config{Username: "alice"})
 	if err := c.CreateGame(t.Context(), "table 1", client.GameOptions{}); err != nil {
 		t.Fatal(err)
 	}
