@@ -189,7 +189,7 @@ func TestRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := client.Config{Username: "admin", Password: "wrong", Dialer: local, Logger: quiet}
+	cfg := client.Config{Username: "admin", Password: "wrong", Dialer: local, Logger: quiet, Timeout: time.Minute} // the machine may be busy
 	err = run(t.Context(), "local", cfg, strings.NewReader(""), io.Discard)
 	if err == nil || !strings.Contains(err.Error(), "Incorrect password.") {
 		t.Errorf("error %v", err)
