@@ -25,6 +25,7 @@ func patient(t *testing.T, hint string) {
 type running struct {
 	*packet.Server
 	addr string
+	ln   net.Listener
 }
 
 func serve(t testing.TB, s *packet.Server) *running {
@@ -43,7 +44,7 @@ func serve(t testing.TB, s *packet.Server) *running {
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	return &running{s, ln.Addr().String()}
+	return &running{s, ln.Addr().String(), ln}
 }
 
 // connect connects a client, which is closed at the end of the test.

@@ -383,7 +383,7 @@ func TestClientThatStopsReading(t *testing.T) {
 				eventually(t, "all news came", func() bool { return got[i].Load() == sent })
 			}
 			t.Logf("%d rounds, slowest Send %v", sent, slowest)
-			if slowest > 4*time.Second { // it waits for nobody; loaded machines pause
+			if slowest > 20*time.Second { // it waits for nobody, which would take WriteTimeout, 30 s; loaded machines pause
 				t.Errorf("a Send took %v", slowest)
 			}
 			if n := s.Stats().QueueFull.Load(); n != 1 {

@@ -26,7 +26,7 @@ import (
 const vectorDir = "../testdata/pgnet"
 
 // patience bounds everything that a test waits for; nothing is expected to take long.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // scenario is a file of frames that the pgnet release and its clients exchanged.
 type scenario struct {

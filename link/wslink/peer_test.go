@@ -25,7 +25,7 @@ import (
 )
 
 // patience bounds everything that a test waits for.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // echoLobby answers every packet with its message and payload. A few messages do more: see echoSession.
 type echoLobby struct {
