@@ -133,23 +133,28 @@ func TestIdle(t *testing.T) {
 // TestNotReading: a client that does not read loses the connection, and holds up nobody.
 func TestNotReading(t *testing.T) {
 	t.Parallel()
-	// The queue is full long before the write has taken too long, also on a machine that is busy.
-	w := start(t, wslink.Config{WriteTimeout: 3 * time.Second, CloseTimeout: time.Second, QueueSize: 1 << 20})
-	deaf, other := w.login(t, "deaf"), w.login(t, "other")
-	deaf.send(`{"message": "flood"}`)
-	other.works()
-	w.lobby.waitClosed(t, "deaf")
-	other.works()
-	if w.Stats().QueueFull.Load() != 1 {
-		t.Errorf("%d times the queue was full", w.Stats().QueueFull.Load())
-	}
-	// The reader has ended; the writer is cut off a little later, and only then is all of it gone.
-	if err := deaf.deadline(); err != nil {
-		t.Error(err)
-	}
-	if _, err := io.Copy(io.Discard, deaf.in); err != nil && !errors.Is(err, net.ErrClosed) {
-		t.Logf("the rest: %v", err) // a reset is fine
-	}
+	synctest.Test(t, func(t *testing.T) { // where the queue is full before the write has taken too long, however busy the machine is
+		w := startInMemory(t, wslink.Config{WriteTimeout: 3 * time.Second, CloseTimeout: time.Second, QueueSize: 1 << 20})
+		deaf, other := w.login(t, "deaf"), w.login(t, "other")
+		deaf.send(`{"message": "flood"}`)
+		other.works()
+		w.lobby.waitClosed(t, "deaf")
+		other.works()
+		if w.Stats().QueueFull.Load() != 1 {
+			t.Errorf("%d times the queue was full", w.Stats().QueueFull.Load())
+		}
+		// The reader has ended; the writer is cut off a little later, and only then is all of it gone.
+		began := time.Now()
+		if err := deaf.deadline(); err != nil {
+			t.Error(err)
+		}
+		if _, err := io.Copy(io.Discard, deaf.in); err != nil && !errors.Is(err, net.ErrClosed) {
+			t.Logf("the rest: %v", err) // a reset is fine
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("cut off after %v", took)
+		}
+	})
 }
 
 // TestShutdownWhileWriting: a client that does not read does not hold up the end.
