@@ -144,18 +144,19 @@ func (d *durable) moveTo(t time.Duration) {
 func (d *durable) beLate(t time.Duration, kind entryKind) {
 	fired := d.ticks
 	d.enter()
-	d.catchUp(t)
-	d.end(&entry{kind: kind, fired: fired})
+	d.catchUp(t, fired+mostMadeUp)
+	d.end(&entry{kind: kind, fired: fired, madeUp: min(d.ticks, fired+mostMadeUp)})
 }
 
 // mostMadeUp is how many calls of timers that are too late are made up for, each at its own time: a timer that always sets the next one, every 10 ms,
 // would otherwise be called 60 million times after a week in which the server did not run, and all that is said then would be in memory.
 const mostMadeUp = 10_000
 
-// catchUp moves the clock on over timers that are too late. What is left of them behind mostMadeUp is called at the time that it is.
-func (d *durable) catchUp(t time.Duration) {
+// catchUp moves the clock on over timers that are too late. They are made up for until so many were fired since the beginning; what is left of them
+// is called at the time that it is.
+func (d *durable) catchUp(t time.Duration, ticks uint64) {
 	d.moveOn(t)
-	d.fire(t, d.ticks+mostMadeUp)
+	d.fire(t, ticks)
 	d.clock = t
 	d.moveOn(t) // of those that were set meanwhile
 	d.moveTo(t)

@@ -54,6 +54,7 @@ type entry struct {
 	spoke   bool          // something was said
 	said    [saidSize]byte
 	fired   uint64        // of late and open: timers fired before they moved on
+	madeUp  uint64        // of late and open: and until they were not made up for any more
 	end     time.Duration // of drain: the deadline, by the room's clock
 	user    string        // of packet, join, return, known, leave, away and back
 	missed  bool          // of away and back: she has missed something
@@ -73,6 +74,9 @@ const saidSize = 8
 // kindSpoke is set in the byte of the kind if the hash is there.
 const kindSpoke = 0x80
 
+// kindCut is set in it if not all timers of a late or an open were made up for: in journals of before there was mostMadeUp all were, however many.
+const kindCut = 0x40
+
 // ErrJournal means bytes that are no entries, or entries that do not follow each other.
 var ErrJournal = errors.New("the journal is damaged")
 
@@ -87,6 +91,10 @@ func (m *marks) append(b []byte, e *entry) []byte {
 	kind := byte(e.kind)
 	if e.spoke {
 		kind |= kindSpoke
+	}
+	cut := (e.kind == entryLate || e.kind == entryOpen) && e.madeUp < e.ticks
+	if cut {
+		kind |= kindCut
 	}
 	b = append(b, kind)
 	b = binary.AppendUvarint(b, uint64((e.time-m.time)/time.Microsecond))
@@ -107,6 +115,9 @@ func (m *marks) append(b []byte, e *entry) []byte {
 		b = appendText(b, e.begin.Room)
 	case entryLate, entryOpen:
 		b = binary.AppendUvarint(b, e.ticks-e.fired)
+		if cut {
+			b = binary.AppendUvarint(b, e.ticks-e.madeUp)
+		}
 	case entryPacket:
 		b = binary.AppendUvarint(b, e.request)
 		b = appendText(b, e.packet.Message)
@@ -151,7 +162,8 @@ func appendAnswers(b []byte, list []Answered) []byte {
 func (m *marks) next(b []byte) (e entry, rest []byte, err error) {
 	r := reader{b: b}
 	kind := r.byte()
-	e.kind, e.spoke = entryKind(kind&^kindSpoke), kind&kindSpoke != 0
+	e.kind, e.spoke = entryKind(kind&^(kindSpoke|kindCut)), kind&kindSpoke != 0
+	cut := kind&kindCut != 0
 	e.time = m.time + r.microseconds()
 	e.ticks, e.draws = m.ticks+r.number(), m.draws+r.number()
 	if e.spoke {
@@ -164,7 +176,12 @@ func (m *marks) next(b []byte) (e entry, rest []byte, err error) {
 	case entryBegin:
 		e.begin = Save{Entry: r.number(), Version: int(r.signed()), Data: r.text(), Room: []byte(r.text())}
 	case entryLate, entryOpen:
-		e.fired = e.ticks - r.number()
+		e.fired, e.madeUp = e.ticks-r.number(), e.ticks
+		if cut {
+			e.madeUp -= r.number()
+			r.bad = r.bad || e.madeUp >= e.ticks || e.madeUp < e.fired
+			cut = false
+		}
 	case entryPacket:
 		e.request = r.number()
 		e.packet.Message = r.text()
@@ -190,7 +207,7 @@ func (m *marks) next(b []byte) (e entry, rest []byte, err error) {
 		e.end = e.time + time.Duration(n)*time.Microsecond
 		r.bad = r.bad || (e.end-e.time)/time.Microsecond != time.Duration(n)
 	}
-	if r.bad || e.kind >= entryKinds || e.time < m.time || e.ticks < m.ticks || e.draws < m.draws || e.fired > e.ticks {
+	if r.bad || cut || e.kind >= entryKinds || e.time < m.time || e.ticks < m.ticks || e.draws < m.draws || e.fired > e.ticks {
 		return entry{}, nil, ErrJournal
 	}
 	*m = marks{e.time, e.ticks, e.draws}

@@ -53,6 +53,7 @@ func OneOfEach() (b []byte) {
 			e.user = ""
 		}
 		e.packet.Message, e.packet.CreatedOn = "move", "then"
+		e.fired, e.madeUp = e.ticks-min(e.ticks, 2), e.ticks-min(e.ticks, 1)
 		e.answers = []Answered{{Number: 3, Response: parlor.Bad("no", parlor.Map{"n": 1})}}
 		e.begin = Save{Entry: 3, Version: -1, Data: "data", Room: []byte("{}")}
 		b = m.append(b, &e)

@@ -223,7 +223,7 @@ func (d *durable) redo(e *numbered) error {
 	d.enter()
 	if e.kind == entryLate || e.kind == entryOpen {
 		d.fire(e.time, e.fired)
-		d.catchUp(e.time)
+		d.catchUp(e.time, e.madeUp)
 	}
 	if e.kind != entryBegin { // behind which timers are fired that the game has set for the moment of its making
 		d.moveTo(e.time)

@@ -1,6 +1,7 @@
 package room_test
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -535,6 +536,41 @@ func TestLoopAfterLongTime(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestLoopOfOldJournal: a journal of before there was a bound on what is made up for is played as it was written, with 20,000 calls at once.
+func TestLoopOfOldJournal(t *testing.T) {
+	var st room.Stored
+	for _, p := range []struct {
+		first uint64
+		text  string
+	}{
+		{1, "AAAAAAAAAHN7ImJlZ2FuIjoiMjAwMC0wMS0wMVQwMDowMDowMFoiLCJjbG9jayI6MCwidGlja3MiOjAsInNvdXJjZSI6ImNHTm5PcWdUcVdHampVbGJWdmhNMjZhVFZsQT0iLCJkcmF3cyI6MCwi" +
+			"ZnJlc2giOnRydWV9BQAAAAN6b2UAAA=="},
+		{3, "gegHAQCBiPSGPfjCiQ=="},
+		{4, "gfhVAgDt3aegPfLN4Q=="},
+		{5, "g5SksF+inAEAm4dS8Xi81sSgnAE="},
+	} {
+		entries, err := base64.StdEncoding.DecodeString(p.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st.Pieces = append(st.Pieces, room.Piece{First: p.first, Entries: entries})
+	}
+	var g *looper
+	newGame := func(host parlor.Room, _ string) (parlor.Game, error) {
+		g = &looper{host: host}
+		host.After(0, g.loop)
+		return g, nil
+	}
+	for s, err := range room.Replay("looper", newGame, st, nil) {
+		if err != nil || s.Diverged != nil {
+			t.Fatal(err, s.Diverged)
+		}
+	}
+	if n, last := g.called(); n != 20_002 || last.Format("04:05.000") != "03:20.011" {
+		t.Errorf("made again it has %d calls until %v", n, last)
 	}
 }
 
