@@ -44,7 +44,8 @@ type Limits struct {
 
 	// Unacknowledged bounds the answers to one session that its client has not acknowledged, and UnacknowledgedBytes their
 	// bytes; default 1024, and 4 MiB. Beyond it the session's requests wait. As a room gets up to 32 of them together, the bytes
-	// may become more: by that many answers that are larger than the client's answers and requests were so far.
+	// may become more: by that many answers that are larger than the client's answers and requests were so far. A request to join or create a game waits
+	// from 68 KiB on, as what is not acknowledged then goes into the journal of a durable game.
 	Unacknowledged, UnacknowledgedBytes int
 	// Pushes bounds the pushes to one session that are kept until its client has acknowledged them, and PushBytes the bytes
 	// of what they say, which counts for each session though they may share it; default 1024, and 4 MiB. Beyond it the oldest are
@@ -157,7 +158,7 @@ type Stats struct {
 	SavesRefused      atomic.Int64 // saves over Limits.SaveSize, Limits.SavesSize or a user's part of that
 	SavesMissed       atomic.Int64 // saves that games failed to give, or not within Limits.SaveWait
 	InvitesRefused    atomic.Int64 // codes over Limits.Invites
-	Held              atomic.Int64 // times that a session's requests had to wait over Limits.Unacknowledged, UnacknowledgedBytes or KeptBytes
+	Held              atomic.Int64 // times that a session's requests had to wait over Limits.Unacknowledged, UnacknowledgedBytes or KeptBytes, or for a join over 68 KiB
 	PushesLost        atomic.Int64 // pushes over Limits.Pushes, PushBytes, KeptBytes, HeartbeatPushes or HeartbeatPushBytes, or that the link which resumes cannot carry
 	PushesCrowded     atomic.Int64 // those of them that were over Limits.KeptBytes alone
 	Resumed           atomic.Int64 // sessions taken up by another link of their client

@@ -99,6 +99,64 @@ func TestSaveOfStrangeAnswers(t *testing.T) {
 	})
 }
 
+// boaster is a durable game with large answers to "big".
+type boaster struct{ *tally }
+
+func (g boaster) HandleGamePacket(p parlor.Packet) parlor.Response {
+	resp := g.tally.HandleGamePacket(p)
+	if p.Message == "big" {
+		resp.Payload = parlor.Encode(parlor.Map{"x": strings.Repeat("x", 30_000)})
+	}
+	return resp
+}
+
+// TestManyJoinsUnacknowledged: who acknowledges nothing, and joins again and again, does not fill the journal with what she was answered before.
+func TestManyJoinsUnacknowledged(t *testing.T) {
+	const times, most = 40, 100_000
+	games := map[string]parlor.NewGame{"counting": func(r parlor.Room, save string) (parlor.Game, error) {
+		g, err := newTally(r, save)
+		return boaster{g.(*tally)}, err
+	}}
+	inAges(t, server.Config{Games: games}, func(t *testing.T, a *ages) {
+		for _, name := range []string{"first", "second"} {
+			host := a.stream("host" + name)
+			host.ask("create " + name)
+		}
+		c := a.stream("alice")
+		c.ask("join first")
+		c.askAll("big", "big", "big", parlor.RequestLeaveGame)
+		for range times {
+			c.askAll("join second", "two", parlor.RequestLeaveGame)
+		}
+		c.askAll("join second")
+		synctest.Wait()
+		if n := a.srv.Stats().Held.Load(); n != 1 {
+			t.Errorf("requests were held %d times", n)
+		}
+		c.read()
+		c.ask("all") // which acknowledges
+		synctest.Wait()
+		c.read()
+		if got, want := c.got[len(c.got)-1], strings.TrimSuffix(strings.Repeat("two,", times), ","); !strings.HasSuffix(got, " "+want) {
+			t.Errorf("at last she hears %q", got)
+		}
+		list, err := a.memory.Games(t.Context())
+		if err != nil || len(list) != 2 {
+			t.Fatal(list, err)
+		}
+		size := 0
+		for p, err := range a.memory.Journal(t.Context(), list[1].Number, 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			size += len(p.Data)
+		}
+		if size > most {
+			t.Errorf("the journal of the second game has %d bytes, want %d at most", size, most)
+		}
+	})
+}
+
 // TestLeftBeforeACrash: who has played and left, and has heard of neither, has the session no more, wherever the server has died behind it: it could only
 // say that she is in no game, as if she had not played.
 func TestLeftBeforeACrash(t *testing.T) {

@@ -46,7 +46,7 @@ func (ss *session) admit(p *port, r *request) (first bool, err error) {
 	}
 	if ss.stream != nil {
 		ss.stream.lastID = r.number
-		if !ss.busy && !ss.held && ss.stream.full() {
+		if !ss.busy && !ss.held && ss.waits(r) {
 			ss.hold()
 		}
 	}
@@ -106,12 +106,19 @@ func (ss *session) next() (r request, ok bool) {
 		ss.queue.clear()
 		return request{}, false
 	}
-	if ss.stream != nil && ss.stream.full() {
+	if ss.stream != nil && ss.waits(ss.queue.at(0)) {
 		ss.busy = false
 		ss.hold()
 		return request{}, false
 	}
 	return ss.take(), true
+}
+
+// waits tells whether a request is not to be executed before the client has acknowledged some answers. One to join a game waits at less: all those answers
+// go into the journal of a durable one, and a client that joined again and again would fill the disk with them. The lock is held.
+func (ss *session) waits(r *request) bool {
+	joins := r.packet.Message == parlor.RequestJoinGame || r.packet.Message == parlor.RequestCreateGame
+	return ss.stream.full() || joins && ss.stream.answers.bytes >= sharedAnyway
 }
 
 // hold has requests wait until the client has acknowledged some answers. The lock is held.

@@ -48,7 +48,7 @@ func (ss *session) accept(p *port, e *link.Envelope, r *request) (first bool, er
 
 // letGo has requests worked off that were held, when the client has acknowledged enough. The lock is held.
 func (ss *session) letGo() {
-	if ss.held && !ss.stream.full() {
+	if ss.held && !ss.waits(ss.queue.at(0)) {
 		ss.held, ss.busy = false, true
 		go ss.work(ss.take()) // ends with the queue
 	}
