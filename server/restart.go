@@ -262,7 +262,6 @@ func (s *Server) restoreSession(ctx context.Context, row store.Session) error {
 func (s *Server) returned(number int64, err error) {
 	s.mu.Lock()
 	list := s.returning[number]
-	delete(s.returning, number)
 	s.mu.Unlock()
 	for _, ss := range list {
 		ss.mu.Lock()
@@ -272,11 +271,15 @@ func (s *Server) returned(number int64, err error) {
 			}
 			if ss.stream != nil && ss.stream.restored { // and no other client has come meanwhile, with the password
 				s.tokens.forget(ss.stream.tokens()...)
+				ss.stream.token, ss.stream.before = tokenHash{}, [2]tokenHash{} // also for a login that has found the session by one of them already
 				ss.waitFor(max(s.cfg.ResumeWindow, 0))
 			}
 		}
 		ss.mu.Unlock()
 	}
+	s.mu.Lock()
+	delete(s.returning, number) // behind it, as logins wait for that
+	s.mu.Unlock()
 }
 
 // restore is for the stream of a session of before the restart. What was sent on it is not known until the client says what it has.
