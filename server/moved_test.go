@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"parlor"
 	"parlor/server"
@@ -54,6 +55,40 @@ func TestMovedOnBeforeACrash(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSavedWhileAskedAgain: what a client asks again behind a crash, and has not been answered yet, as something of the lobby's is before it, is in a save that
+// is made meanwhile, and not done once more behind the next crash.
+func TestSavedWhileAskedAgain(t *testing.T) {
+	inAges(t, server.Config{SaveEvery: 2}, func(t *testing.T, a *ages) {
+		host := a.stream("host")
+		host.ask(parlor.RequestCreateGame)
+		c := a.root()
+		c.ask(parlor.RequestJoinGame)
+		c.link.mu.Lock()
+		c.link.dead = true
+		c.link.mu.Unlock()
+		c.askAll("one", parlor.RequestSleep, "two")
+		pass(10 * time.Second)
+		for life := range 2 {
+			a.dies()
+			a.begin(-1, false, nil)
+			host.srv, c.srv = a.srv, a.srv
+			host.connect(-1)
+			if c.connect(-1); c.resumed != life+1 {
+				t.Fatal("she was not resumed")
+			}
+			for range 3 {
+				host.ask("more")
+			}
+			synctest.Wait()
+		}
+		pass(10 * time.Second)
+		host.ask("all")
+		if got, want := host.got[len(host.got)-1], "one,two,more,more,more,more,more,more"; !strings.HasSuffix(got, " "+want) {
+			t.Errorf("the game has %q, want %q", got, want)
+		}
+	})
 }
 
 // dies kills a server whose commits were made.

@@ -68,7 +68,7 @@ func (ss *session) Answers() (list []room.Answered) {
 	}
 	if made := ss.made.Load(); made != nil {
 		for number, a := range made.answers {
-			if ss.stream.restored || number > ss.stream.lastID {
+			if ss.stream.restored || number > ss.stream.answered { // also if it has come again, and waits for others
 				a.Number = epoch | number
 				list = append(list, a)
 			}
@@ -301,7 +301,7 @@ func possible(o link.Offer) bool { return o.Seq < 1<<62 && o.ID < 1<<(epochShift
 func (ss *session) continueFrom(o link.Offer) {
 	st := ss.stream
 	st.restored = false
-	st.seq, st.acknowledged, st.lastID = o.Seq+1, o.Seq, o.ID
+	st.seq, st.acknowledged, st.lastID, st.answered = o.Seq+1, o.Seq, o.ID, o.ID
 	st.drop(st.seq)
 	for {
 		made := ss.made.Load()

@@ -195,6 +195,8 @@ func (c *streamClient) request(id uint64, text string) {
 		e.Message, e.Payload = parlor.RequestJoinGame, parlor.Encode(parlor.Map{"name": name})
 	}
 	switch text {
+	case parlor.RequestSleep:
+		e.Payload = parlor.Encode(parlor.Map{"seconds": 5.0})
 	case parlor.RequestCreateGame, parlor.RequestJoinGame, parlor.RequestDestroyGame:
 		e.Payload = parlor.Encode(parlor.Map{"name": "counting"})
 	}

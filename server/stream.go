@@ -19,6 +19,7 @@ type stream struct {
 	srv *Server
 
 	lastID       uint64 // the highest number of a request that came
+	answered     uint64 // that of a request that was answered
 	seq          uint64 // that of the last message
 	acknowledged uint64 // the highest number of a message that the client has got
 	answers      waiting
@@ -131,6 +132,7 @@ func (st *stream) add(m link.Message) {
 	m.Seq = st.seq
 	if m.Push == nil {
 		st.answers.add(m)
+		st.answered = m.ID
 		st.largest = max(st.largest, sizeOf(m))
 		return
 	}
