@@ -91,7 +91,8 @@ func gameExportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "export NAME FILE", Short: "Write a game with its save and journal into a file",
 		Long: "Write a game with its save and journal into a file, for parlor game replay and parlortest.Replay. The server may run.\n\n" +
-			"The journal has what users have sent: keep the file private. The game's password is not in it.",
+			"The journal has what users have sent, and what those who joined had been answered before, by the lobby and in other games: keep the file\n" +
+			"private. The game's password is not in it.",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 2 {
 				return fmt.Errorf("a NAME and a FILE are needed, and here are %d arguments; see %s --help", len(args), cmd.CommandPath())
