@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,7 +50,7 @@ type chance struct {
 	games    []string // that somebody has wanted to make
 	moves    int
 	answered map[string][]string // moves, by the games' own names
-	making   time.Duration       // that a game takes to be made
+	making   atomic.Int64        // nanoseconds that a game takes to be made
 	happened []string            // to be told of a failure
 }
 
@@ -65,6 +66,7 @@ type visit struct {
 	account int // whose it is
 	offer   link.Offer
 	asked   []parlor.Packet // by id, from 1
+	over    bool            // as somebody else gave her name a new password
 }
 
 func (v *visit) name() string { return fmt.Sprint("player", v.who) }
@@ -84,7 +86,7 @@ type caller struct {
 func testChance(t *testing.T, seed uint64) {
 	c := &chance{t: t, r: rand.New(rand.NewPCG(seed, 0)), answered: map[string][]string{}}
 	games := map[string]parlor.NewGame{"counting": func(room parlor.Room, save string) (parlor.Game, error) {
-		time.Sleep(c.making) // sleep: virtual time, in a bubble of synctest
+		time.Sleep(time.Duration(c.making.Load())) // sleep: virtual time, in a bubble of synctest
 		g, err := newTally(room, save)
 		if err != nil {
 			return nil, err
@@ -302,6 +304,9 @@ func (c *chance) setPassword(who int) {
 		switch r.Message {
 		case done:
 			c.accounts[who].password = password
+			for _, v := range c.visits {
+				v.over = v.over || v.who == who
+			}
 		case "The server does not know whether this was saved. Look before you try again.":
 			c.accounts[who].password = ""
 		}
@@ -334,8 +339,9 @@ func (c *chance) setMood(mood int) {
 // restart ends the server, in half of the cases one whose store has gone, and starts the next one on what is stored.
 func (c *chance) restart() {
 	c.listen()
-	c.making = []time.Duration{0, 0, time.Second, 20 * time.Second}[c.r.IntN(4)]
-	c.note("restart; a game takes %v to be made", c.making)
+	making := []time.Duration{0, 0, time.Second, 20 * time.Second}[c.r.IntN(4)]
+	c.making.Store(int64(making)) // a server that is there may just be making one
+	c.note("restart; a game takes %v to be made", making)
 	if c.r.IntN(2) == 0 {
 		c.setMood(2)
 	}
@@ -362,9 +368,10 @@ func (c *chance) hangUp() {
 	c.callers = nil
 }
 
-// listen takes what has come on all links.
+// listen takes what has come on all links. No time passes before all of it is taken: what has become of accounts would not have gone first.
 func (c *chance) listen() {
 	synctest.Wait()
+	var strangers []*caller
 	for _, caller := range append([]*caller{c.admin}, c.callers...) { // what has become of accounts goes first
 		l := caller.link
 		l.mu.Lock()
@@ -380,7 +387,9 @@ func (c *chance) listen() {
 		}
 		if welcome != nil && !caller.welcomed {
 			caller.welcomed = true
-			c.welcomed(caller, *welcome)
+			if !c.welcomed(caller, *welcome) {
+				strangers = append(strangers, caller)
+			}
 		}
 		for _, m := range messages {
 			caller.offer.Seq = m.Seq
@@ -401,13 +410,26 @@ func (c *chance) listen() {
 			}
 		}
 	}
+	for _, caller := range c.callers {
+		if caller.welcomed && caller.visit.over {
+			strangers = append(strangers, caller)
+		}
+	}
+	if len(strangers) > 0 { // out again within a second, as a new password does to who came by the old one just before
+		pass(time.Second)
+	}
+	for _, caller := range strangers {
+		if !caller.link.over() {
+			c.fatalf("%s is in with %q, or the token %.4x, which is not good", caller.name(), caller.password, caller.offer.Token)
+		}
+	}
 	c.callers = slices.DeleteFunc(c.callers, func(caller *caller) bool { return caller.link.over() })
 }
 
-// welcomed looks whether she may be in, and sends again what the server does not have.
-func (c *chance) welcomed(caller *caller, w link.Welcome) {
+// welcomed looks whether she may be in, and sends again what the server does not have. It is false if her password is known not to be good.
+func (c *chance) welcomed(caller *caller, w link.Welcome) (good bool) {
 	if caller == c.admin {
-		return
+		return true
 	}
 	c.note("%s is in, resumed: %t, token: %.4x", caller.name(), w.Resumed, w.Token)
 	if w.Resumed {
@@ -418,20 +440,17 @@ func (c *chance) welcomed(caller *caller, w link.Welcome) {
 		for id := w.ID + 1; id <= uint64(len(caller.asked)); id++ {
 			caller.send(id)
 		}
-		return
-	}
-	if good := c.accounts[caller.who].password; good != "" && caller.password != good && !c.isThrownOut(caller) {
-		c.fatalf("%s is in with %q, good is %q", caller.name(), caller.password, good)
+		return true
 	}
 	fresh := &visit{who: caller.who, account: c.accounts[caller.who].number, offer: link.Offer{Token: w.Token}}
 	caller.visit = fresh
 	c.visits = append(c.visits, fresh)
-}
-
-// isThrownOut tells whether she is out again within a second, as a new password does to who came by the old one just before.
-func (c *chance) isThrownOut(caller *caller) bool {
-	pass(time.Second)
-	return caller.link.over()
+	password := c.accounts[caller.who].password
+	if password != "" && password != caller.password {
+		c.note("good is %q", password)
+		return false
+	}
+	return true
 }
 
 // over tells whether the server has closed the link.
