@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -136,10 +137,49 @@ func TestOpenWhileLookedAt(t *testing.T) {
 	done := time.AfterFunc(100*time.Millisecond, func() { looking.Close() })
 	defer done.Stop()
 	s := open(t, dir)
-	// One that has it is told of at once.
+	// One that has it is told of at once, and not after the time that is for those who look.
 	began := time.Now()
-	if _, err := sqlite.Open(t.Context(), dir, sqlite.Options{}); !errors.Is(err, store.ErrInUse) || time.Since(began) > 3*time.Second {
+	if _, err := sqlite.Open(t.Context(), dir, sqlite.Options{}); !errors.Is(err, store.ErrInUse) || time.Since(began) > 5*time.Second {
 		t.Errorf("opened twice: %v, after %v", err, time.Since(began))
 	}
 	commit(t, s, setting("after"))
+}
+
+// TestOpenAmongLookers: however many look at the folder again and again, a server that starts is not told that another has it.
+func TestOpenAmongLookers(t *testing.T) {
+	dir := t.TempDir()
+	open(t, dir).Close()
+	stop := make(chan struct{})
+	var lookers sync.WaitGroup
+	for range 2 {
+		lookers.Go(func() { // ends with stop
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				r, err := sqlite.OpenReadOnly(t.Context(), dir, sqlite.Options{})
+				if err != nil {
+					t.Errorf("open to look: %v", err)
+					return
+				}
+				if err := r.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 30 {
+		s, err := sqlite.Open(t.Context(), dir, sqlite.Options{})
+		if err != nil {
+			t.Errorf("open: %v", err)
+			continue
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	lookers.Wait()
 }
