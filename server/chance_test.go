@@ -415,8 +415,8 @@ func (c *chance) listen() {
 			strangers = append(strangers, caller)
 		}
 	}
-	if len(strangers) > 0 { // out again within a second, as a new password does to who came by the old one just before
-		pass(time.Second)
+	if len(strangers) > 0 { // out again soon, as a new password does to who came by the old one just before; who was deleted has Limits.DeleteWait
+		pass(2 * time.Second)
 	}
 	for _, caller := range strangers {
 		if !caller.link.over() {
